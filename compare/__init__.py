@@ -1,0 +1,1 @@
+"""The served zoo from the outside: a REST client."""

@@ -1,0 +1,1 @@
+"""The data: HAM10000 or its procedural phantom, split, cropped and cached."""

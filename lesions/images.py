@@ -1,0 +1,100 @@
+"""From the bytes of a picture to the pixels a network sees; one code for training and serving. Copied into archives."""
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+"""The formats that are read, by Pillow's names."""
+
+MAX_PIXELS = 50_000_000
+"""The most pixels that are decoded: a 50-megapixel camera's picture (150 MB as RGB)."""
+
+MIN_SIDE = 16
+"""The shortest side, in pixels, that is taken for a picture of a lesion."""
+
+
+class UnreadableImage(ValueError):
+    """A picture that cannot be used; `str()` says why, for the person who sent it."""
+
+    def __init__(self, reason: str, too_large: bool = False) -> None:
+        super().__init__(reason)
+        self.too_large = too_large
+
+
+def decode(content: bytes) -> Image.Image:
+    """The picture in `content` as upright 8-bit RGB.
+
+    EXIF rotation is applied, transparent pixels are laid on white, 16-bit grey is scaled to 8 bits, CMYK and palettes
+    are converted. Raises `UnreadableImage` with `too_large` set for more than `MAX_PIXELS` pixels (judged by the
+    header, before anything is decoded), and without it for whatever else is no still picture of a supported format.
+    """
+    if not content:
+        raise UnreadableImage("the body is empty; send the bytes of one image")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of large pictures; our own limit is lower
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+            _check(image)
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except UnreadableImage:
+        raise
+    except UnidentifiedImageError:
+        raise UnreadableImage(f"not an image of a supported format ({', '.join(FORMATS)})") from None
+    except Image.DecompressionBombError:
+        raise UnreadableImage(f"larger than {MAX_PIXELS:,} pixels", too_large=True) from None
+    except (OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError, OverflowError,
+            ZeroDivisionError, struct.error, zlib.error, NotImplementedError, MemoryError) as error:
+        # What Pillow's decoders raise on damaged files is not one type.
+        raise UnreadableImage(f"the image is damaged or cut short ({error})") from None
+
+
+def _check(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise UnreadableImage(f"{width} x {height} pixels; at most {MAX_PIXELS:,} are decoded", too_large=True)
+    if min(width, height) < MIN_SIDE:
+        raise UnreadableImage(f"{width} x {height} pixels; each side must have at least {MIN_SIDE}")
+    if (frames := getattr(image, "n_frames", 1)) > 1 and image.format != "JPEG":
+        raise UnreadableImage(f"{frames} frames or pages; send one still picture")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):  # Pillow's own conversion clips at 255 instead of scaling
+        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise UnreadableImage("32-bit or floating-point pixels, whose range is unknown; send 8 or 16 bits a channel")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    return image.convert("RGB")
+
+
+def square(image: Image.Image, pixels: int) -> NDArray[np.uint8]:
+    """The centre square of an RGB `image`, resized bilinearly: uint8 [pixels, pixels, 3].
+
+    A 600 x 450 picture loses 75 px left and right; the aspect ratio never changes, because shape is diagnostic
+    (thesis section 2.2).
+    """
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    cropped = image.resize((pixels, pixels), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
+    return np.asarray(cropped, dtype=np.uint8)
+
+
+def normalise(images: torch.Tensor, mean: Sequence[float], deviation: Sequence[float]) -> torch.Tensor:
+    """Uint8 [n, height, width, 3] to float32 [n, 3, height, width], channels last in memory.
+
+    Values 0 to 255 are scaled to 0 to 1, then `mean` is subtracted and divided by `deviation`, channel by channel.
+    """
+    scaled = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last) / 255
+    shape = (1, 3, 1, 1)
+    return (scaled - scaled.new_tensor(mean).view(shape)) / scaled.new_tensor(deviation).view(shape)

@@ -1,0 +1,1 @@
+"""A classifier, trained: `python -m train NAME`."""

@@ -1,0 +1,1 @@
+"""The catalogue: entries, studies, networks, scores and archives."""

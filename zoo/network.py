@@ -1,0 +1,67 @@
+"""The classifier network: built by timm, loaded from safetensors, and asked for probabilities. Copied into archives."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from lesions.images import normalise
+from lesions.labels import CLASSES
+
+
+class WrongWeights(ValueError):
+    """A weights file that does not fit the network."""
+
+
+def build(architecture: str, classes: int = len(CLASSES)) -> torch.nn.Module:
+    """A timm network with random weights (drawn from torch's global generator), channels last.
+
+    `classes` outputs; 0 gives the pooled features. Raises `WrongWeights` where timm knows no such network.
+    """
+    try:
+        network: torch.nn.Module = timm.create_model(architecture, pretrained=False, num_classes=classes)
+    except RuntimeError as error:
+        raise WrongWeights(f"timm has no network {architecture!r} ({error})") from None
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def load(network: torch.nn.Module, weights: Path, without_classifier: bool = False) -> None:
+    """Read `weights` (safetensors) into `network`, every tensor of it.
+
+    With `without_classifier` the file may lack the classifier's tensors, and those it has are not read. Raises
+    `WrongWeights` where the file cannot be read, or names, shapes or counts of the tensors differ.
+    """
+    try:
+        tensors = load_file(weights)
+    except (OSError, SafetensorError) as error:
+        raise WrongWeights(f"{weights}: not a readable safetensors file ({error})") from None
+    wanted = dict(network.state_dict())
+    if without_classifier:
+        head = classifier_name(network)
+        wanted = {name: tensor for name, tensor in wanted.items() if not name.startswith(head)}
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(head)}
+    missing = sorted(wanted.keys() - tensors.keys())
+    unknown = sorted(tensors.keys() - wanted.keys())
+    reshaped = sorted(name for name in wanted.keys() & tensors.keys() if wanted[name].shape != tensors[name].shape)
+    if missing or unknown or reshaped:
+        found = [f"{len(names)} {what} ({names[0]}, ...)" for names, what in (
+            (missing, "missing"), (unknown, "unknown"), (reshaped, "of another shape")) if names]
+        raise WrongWeights(f"{weights}: the weights of another network: of its {len(tensors)} tensors {', '.join(found)}")
+    network.load_state_dict(tensors, strict=False)
+
+
+def classifier_name(network: torch.nn.Module) -> str:
+    """The prefix of the classifier's tensors, `classifier.` or `fc.` or whatever timm calls it for this network."""
+    return f"{network.default_cfg['classifier']}."  # type: ignore[index]
+
+
+@torch.inference_mode()
+def probabilities(
+    network: torch.nn.Module, images: torch.Tensor, mean: Sequence[float], deviation: Sequence[float]
+) -> torch.Tensor:
+    """Class probabilities, float32 [n, classes], of uint8 `images` [n, pixels, pixels, 3]; puts `network` in eval mode."""
+    network.eval()
+    return torch.softmax(network(normalise(images, mean, deviation)).float(), dim=1)
