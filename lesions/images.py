@@ -1,15 +1,16 @@
 """From the bytes of a picture to the pixels a network sees; one code for training and serving. Copied into archives."""
 
 import io
-import struct
 import warnings
-import zlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+if TYPE_CHECKING:
+    import torch
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 """The formats that are read, by Pillow's names."""
@@ -51,9 +52,7 @@ def decode(content: bytes) -> Image.Image:
         raise UnreadableImage(f"not an image of a supported format ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError:
         raise UnreadableImage(f"larger than {MAX_PIXELS:,} pixels", too_large=True) from None
-    except (OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError, OverflowError,
-            ZeroDivisionError, struct.error, zlib.error, NotImplementedError, MemoryError) as error:
-        # What Pillow's decoders raise on damaged files is not one type.
+    except Exception as error:  # what Pillow's decoders raise on damaged files is not one type
         raise UnreadableImage(f"the image is damaged or cut short ({error})") from None
 
 
@@ -63,7 +62,8 @@ def _check(image: Image.Image) -> None:
         raise UnreadableImage(f"{width} x {height} pixels; at most {MAX_PIXELS:,} are decoded", too_large=True)
     if min(width, height) < MIN_SIDE:
         raise UnreadableImage(f"{width} x {height} pixels; each side must have at least {MIN_SIDE}")
-    if (frames := getattr(image, "n_frames", 1)) > 1 and image.format != "JPEG":
+    # A phone's JPEG may carry its depth or gain map as further frames (then Pillow says MPO); the first is the picture.
+    if image.format not in ("JPEG", "MPO") and (frames := getattr(image, "n_frames", 1)) > 1:
         raise UnreadableImage(f"{frames} frames or pages; send one still picture")
 
 
@@ -72,6 +72,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("I", "F"):
         raise UnreadableImage("32-bit or floating-point pixels, whose range is unknown; send 8 or 16 bits a channel")
+    if image.mode == "LAB":
+        raise UnreadableImage("colours in L*a*b*; send RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
@@ -90,11 +92,13 @@ def square(image: Image.Image, pixels: int) -> NDArray[np.uint8]:
     return np.asarray(cropped, dtype=np.uint8)
 
 
-def normalise(images: torch.Tensor, mean: Sequence[float], deviation: Sequence[float]) -> torch.Tensor:
+def normalise(images: "torch.Tensor", mean: Sequence[float], deviation: Sequence[float]) -> "torch.Tensor":
     """Uint8 [n, height, width, 3] to float32 [n, 3, height, width], channels last in memory.
 
     Values 0 to 255 are scaled to 0 to 1, then `mean` is subtracted and divided by `deviation`, channel by channel.
     """
+    import torch  # here, so that decoding alone does not wait two seconds for it
+
     scaled = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last) / 255
     shape = (1, 3, 1, 1)
     return (scaled - scaled.new_tensor(mean).view(shape)) / scaled.new_tensor(deviation).view(shape)

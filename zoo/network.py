@@ -25,7 +25,7 @@ def build(architecture: str, classes: int = len(CLASSES)) -> torch.nn.Module:
         network: torch.nn.Module = timm.create_model(architecture, pretrained=False, num_classes=classes)
     except RuntimeError as error:
         raise WrongWeights(f"timm has no network {architecture!r} ({error})") from None
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return network.to(memory_format=torch.channels_last)
 
 
 def load(network: torch.nn.Module, weights: Path, without_classifier: bool = False) -> None:
@@ -47,9 +47,14 @@ def load(network: torch.nn.Module, weights: Path, without_classifier: bool = Fal
     unknown = sorted(tensors.keys() - wanted.keys())
     reshaped = sorted(name for name in wanted.keys() & tensors.keys() if wanted[name].shape != tensors[name].shape)
     if missing or unknown or reshaped:
-        found = [f"{len(names)} {what} ({names[0]}, ...)" for names, what in (
-            (missing, "missing"), (unknown, "unknown"), (reshaped, "of another shape")) if names]
-        raise WrongWeights(f"{weights}: the weights of another network: of its {len(tensors)} tensors {', '.join(found)}")
+        found = [
+            f"{len(names)} {what} ({names[0]}, ...)"
+            for names, what in ((missing, "missing"), (unknown, "unknown"), (reshaped, "of another shape"))
+            if names
+        ]
+        raise WrongWeights(
+            f"{weights}: the weights of another network: of its {len(tensors)} tensors {', '.join(found)}"
+        )
     network.load_state_dict(tensors, strict=False)
 
 
@@ -58,10 +63,16 @@ def classifier_name(network: torch.nn.Module) -> str:
     return f"{network.default_cfg['classifier']}."  # type: ignore[index]
 
 
+def pretrained_statistics(network: torch.nn.Module) -> tuple[list[float], list[float]]:
+    """Mean and deviation of each channel, scale 0 to 1, that timm's weights of this network were trained with."""
+    configuration = network.default_cfg
+    return list(configuration["mean"]), list(configuration["std"])  # type: ignore[index]
+
+
 @torch.inference_mode()
 def probabilities(
     network: torch.nn.Module, images: torch.Tensor, mean: Sequence[float], deviation: Sequence[float]
 ) -> torch.Tensor:
-    """Class probabilities, float32 [n, classes], of uint8 `images` [n, pixels, pixels, 3]; puts `network` in eval mode."""
+    """Class probabilities, float32 [n, classes], of uint8 `images` [n, pixels, pixels, 3]; leaves eval mode on."""
     network.eval()
     return torch.softmax(network(normalise(images, mean, deviation)).float(), dim=1)

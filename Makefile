@@ -1,0 +1,132 @@
+# Lesion Zoo. `make help` lists targets and settings.
+
+# Settings of a study: make zoo DATA=~/ham10000 SCALE=small. Unset ones get the default that `make help` names.
+STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH SEED THREADS STUDY
+SETTINGS = $(foreach setting,$(STUDY_SETTINGS),$(if $(filter command,$(firstword $(origin $(setting)))),$(setting)='$($(setting))'))
+JOBS ?= 2
+PORT ?= 8080
+PYTHON3 ?= python3
+
+PYTHON := .venv/bin/python
+NAME = $$($(PYTHON) -m zoo study $(SETTINGS))
+RUNS := runs/$(STUDY)
+ARCHIVES := model_store/$(STUDY)
+FREE_GB := 8
+
+.PHONY: zoo source archives test check format list serve stop status logs predict describe download lock clean help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+help: ## list targets and settings
+	@echo "Targets:"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | column -t -s '|'
+	@echo
+	@echo "Settings of a study (make zoo DATA=... SCALE=...):"
+	@echo "  DATA     phantom (default), or a folder with HAM10000 as downloaded"
+	@echo "  SCALE    demo (64 px, few epochs; default for the phantom), small (64 px), paper (224 px; default else)"
+	@echo "  SPLIT    lesion (default), or thesis (by image: lesions leak)"
+	@echo "  WEIGHTS  procedural (default for the phantom), imagenet (default else), or a .safetensors file"
+	@echo "  ARCH     tf_efficientnet_b0 (default), or any network of timm"
+	@echo "  SEED     123 (default)"
+	@echo "  THREADS  1 (default), of each training; other numbers round differently"
+	@echo "  STUDY    a name, instead of the one that is made of the settings above"
+	@echo "Other settings:"
+	@echo "  ENTRIES=\"baseline transfer\"  for zoo: only these and their parents"
+	@echo "  JOBS=2      trainings side by side"
+	@echo "  PORT=8080   for serve: the first of three ports"
+	@echo "  IMAGE=mole.jpg [ENTRY=transfer]  for predict"
+	@echo "  PYTHON3=python3  the interpreter that .venv is made with (3.11 or later)"
+
+# ---- set-up
+
+.venv/installed: requirements.lock
+	@$(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: $(PYTHON3) is older than Python 3.11; name a newer one: make PYTHON3=python3.12" >&2; exit 2; }
+	@free=$$(df -Pk . | awk 'NR == 2 {print int($$4 / 1048576)}'); test $$free -ge $(FREE_GB) \
+		|| { echo "error: $(FREE_GB) GB of free disk are needed to install, and there are $$free" >&2; exit 2; }
+	@echo "Installing what requirements.lock names into .venv: about 6 GB, some minutes, once."
+	@$(PYTHON3) -m venv .venv
+	@.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@
+
+lock: ## write requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile --universal --python-version 3.11 --group dev --no-header --no-annotate pyproject.toml -o requirements.lock
+
+# ---- the zoo
+
+zoo: .venv/installed ## train and archive every entry of a study
+	@begin=$$(date +%s); \
+	study=$$($(PYTHON) -m zoo resolve $(SETTINGS) --entries "$(ENTRIES)") || exit 2; \
+	$(MAKE) --no-print-directory STUDY=$$study source && \
+	$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) STUDY=$$study archives || exit 2; \
+	$(PYTHON) -m zoo list --study $$study && \
+	seconds=$$(($$(date +%s) - begin)) && \
+	echo "make zoo took $$((seconds / 60)) min $$((seconds % 60)) s after installing." && \
+	echo "Next: make serve$(if $(strip $(SETTINGS)), STUDY=$$study)"
+
+# What make must know of a study: its entries, and whose weights each starts from. `zoo resolve` writes it.
+ifdef STUDY
+-include $(RUNS)/entries.mk
+endif
+
+source: $(FIRST)
+archives: $(CLASSIFIERS:%=$(ARCHIVES)/%.mar)
+
+ifdef CLASSIFIERS
+ARCHIVED := handlers/lesion_classifier.py lesions/__init__.py lesions/labels.py lesions/images.py \
+	zoo/__init__.py zoo/network.py zoo/archive.py zoo/card.py
+
+$(CLASSIFIERS:%=$(ARCHIVES)/%.mar): $(ARCHIVES)/%.mar: $(RUNS)/%/weights.safetensors $(RUNS)/%/about.json $(ARCHIVED)
+	@$(PYTHON) -m zoo archive $* --study $(STUDY)
+
+# A recipe is rewritten only when its content changes; weights are written last, so newer weights mean a whole run.
+$(CLASSIFIERS:%=$(RUNS)/%/weights.safetensors) $(RUNS)/source/weights.safetensors: $(RUNS)/%/weights.safetensors: $(RUNS)/%/recipe.json
+	@$(PYTHON) -m train $* --study $(STUDY)
+endif
+
+list: .venv/installed ## show every entry, its score and its state
+	@study=$(NAME) || exit 2; $(PYTHON) -m zoo list --study $$study
+
+# ---- serving
+
+serve: .venv/installed ## start TorchServe with every archive of a study
+	@study=$(NAME) || exit 2; $(PYTHON) -m zoo serve --study $$study --port $(PORT)
+
+stop: .venv/installed ## stop it
+	@study=$(NAME) || exit 2; $(PYTHON) -m zoo stop --study $$study
+
+status: .venv/installed ## what is served
+	@study=$(NAME) || exit 2; $(PYTHON) -m zoo status --study $$study
+
+logs: .venv/installed ## the end of TorchServe's logs
+	@study=$(NAME) || exit 2; $(PYTHON) -m zoo logs --study $$study
+
+predict: .venv/installed ## one image, every served version side by side: IMAGE=mole.jpg [ENTRY=transfer]
+	@test -n "$(IMAGE)" || { echo "error: which image? make predict IMAGE=mole.jpg" >&2; exit 2; }
+	@study=$(NAME) || exit 2; $(PYTHON) -m compare predict '$(IMAGE)' $(if $(ENTRY),--entry '$(ENTRY)') --study $$study
+
+# ---- the data
+
+describe: .venv/installed ## classes, channels, lesions and contact sheets of DATA
+	@$(PYTHON) -m lesions describe $(if $(DATA),'$(DATA)')
+
+download: .venv/installed ## fetch the real HAM10000 (2.8 GB) into data/ham10000
+	@$(PYTHON) -m lesions download
+
+# ---- the project
+
+test: .venv/installed ## pass the tests
+	@.venv/bin/pytest
+
+check: .venv/installed ## style, types and the direction of imports
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: .venv/installed ## put the code into its style
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+clean: ## remove what was built, but neither .venv nor downloaded data
+	rm -rf runs reports data/phantom data/cache model_store/*/

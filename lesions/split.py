@@ -1,0 +1,95 @@
+"""Which images train, which choose and which test: 70 / 15 / 15, by lesion (the default) or as the thesis did."""
+
+import csv
+import hashlib
+import math
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesions.ham10000 import DataError, Index
+from lesions.labels import CLASSES
+
+PARTS = ("train", "valid", "test")
+"""The parts of a split, in the order of their numbers."""
+
+SHARES = (0.70, 0.15, 0.15)
+"""The share of each part."""
+
+SEED = 123
+"""The seed of both splits: a study's own SEED never moves an image, so that repeats over seeds can be compared."""
+
+
+def split(index: Index, how: Literal["lesion", "thesis"]) -> NDArray[np.int64]:
+    """The part of each of n images, int64 [n], numbered as in `PARTS`.
+
+    Raises `DataError` where a part lacks a class.
+    """
+    parts = by_lesion(index) if how == "lesion" else thesis(len(index))
+    for number, part in enumerate(PARTS):
+        counts = np.bincount(index.labels[parts == number], minlength=len(CLASSES))
+        if lacking := [name for name, count in zip(CLASSES, counts, strict=True) if count == 0]:
+            raise DataError(f"too few images or lesions: none of {', '.join(lacking)} for the {part} split")
+    return parts
+
+
+def thesis(count: int) -> NDArray[np.int64]:
+    """The thesis's split of `count` images in ImageFolder order, int64 [count]: by image, so that lesions leak."""
+    order = list(range(count))
+    np.random.RandomState(SEED).shuffle(order)
+    parts = np.zeros(count, dtype=np.int64)
+    parts[order[: math.floor(0.15 * count)]] = PARTS.index("test")
+    parts[order[math.floor(0.15 * count) : math.floor(0.30 * count)]] = PARTS.index("valid")
+    return parts
+
+
+def by_lesion(index: Index) -> NDArray[np.int64]:
+    """Split by lesion, stratified by class and by the number of a lesion's images, int64 [n].
+
+    Class by class, lesions in random order, those with most images first, go to whichever part is furthest behind
+    its share. So every part gets its share of the lesions that were photographed several times (they are no random
+    sample: 21 % melanoma against 7 %), and single images even out the counts at the end.
+    """
+    random = np.random.default_rng(SEED)
+    members: dict[str, list[int]] = {}
+    for position, lesion in enumerate(index.lesions):
+        members.setdefault(lesion, []).append(position)
+    # A lesion is stratified by its first image's class; in HAM10000 all images of a lesion have one class.
+    by_class: list[list[list[int]]] = [[] for _ in CLASSES]
+    for positions in members.values():
+        by_class[index.labels[positions[0]]].append(positions)
+    parts = np.zeros(len(index), dtype=np.int64)
+    for lesions in by_class:
+        wanted = np.array(SHARES) * sum(map(len, lesions))
+        filled = np.zeros(len(PARTS))
+        for positions in sorted((lesions[i] for i in random.permutation(len(lesions))), key=len, reverse=True):
+            part = int(np.argmin((filled + len(positions) / 2) / np.maximum(wanted, 1e-9)))
+            parts[positions] = part
+            filled[part] += len(positions)
+    return parts
+
+
+def write(file: Path, index: Index, parts: NDArray[np.int64]) -> str:
+    """Write `image,lesion,label,part` line by line, unless `file` says so already; return its sha256 (hex)."""
+    lines = [("image", "lesion", "label", "part")]
+    lines += [
+        (image, lesion, CLASSES[label], PARTS[part])
+        for image, lesion, label, part in zip(index.images, index.lesions, index.labels, parts, strict=True)
+    ]
+    content = "".join(f"{','.join(line)}\n" for line in lines)
+    if not file.is_file() or file.read_text(encoding="utf-8") != content:
+        aside = file.with_suffix(".part")
+        aside.write_text(content, encoding="utf-8")
+        aside.replace(file)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def read(file: Path, images: tuple[str, ...]) -> NDArray[np.int64]:
+    """The part of each of `images`, int64 [n], from a file that `write` wrote. Raises `DataError` if they differ."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    if tuple(row["image"] for row in rows) != images:
+        raise DataError(f"{file} splits other images than those in the cache; run `make zoo` again")
+    return np.array([PARTS.index(row["part"]) for row in rows], dtype=np.int64)

@@ -1,0 +1,36 @@
+"""`python -m train NAME ... [--study STUDY]`: train entries whose recipes `make zoo` wrote; `source` is the weights."""
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from lesions.ham10000 import DataError
+from train import fit, source
+from zoo.network import WrongWeights
+from zoo.study import Folders, StudyError
+
+
+def main(
+    entries: Annotated[list[str], typer.Argument(help="Entries to train, in this order; `source` for the weights.")],
+    study: Annotated[str, typer.Option(help="The study, as `make zoo` named it.")] = "phantom-demo",
+) -> None:
+    """Train classifier entries, or go on with them where they were interrupted."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    folders = Folders(study)
+    try:
+        for name in entries:
+            if name == "source":
+                source.make(folders, folders.read())
+            elif (folders.run(name) / "recipe.json").is_file():
+                fit.fit(folders, name)
+            else:
+                raise StudyError(f"{name} has no recipe in study {study!r}; `make zoo ENTRIES={name}` writes it")
+    except (StudyError, DataError, WrongWeights, source.NoWeights) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    typer.run(main)

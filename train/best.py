@@ -1,0 +1,56 @@
+"""Remembers the epoch that validates best, inside the checkpoint, so that one file always tells the whole story."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+
+class Best(pl.Callback):
+    """The weights of the epoch with the highest validation macro F1 (the earliest of equals), and every epoch's scores.
+
+    Its state travels in Lightning's checkpoint together with the recipe's digest; `save` writes that checkpoint after
+    each epoch, aside and then renamed.
+    """
+
+    def __init__(self, recipe_sha256: str, checkpoint: Path) -> None:
+        self.recipe_sha256, self.checkpoint = recipe_sha256, checkpoint
+        self.epoch = -1
+        self.history: list[dict[str, float]] = []
+        self.weights: dict[str, torch.Tensor] = {}
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Note the epoch's scores, keep its weights if it is the best so far, and write the checkpoint."""
+        scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        earlier = [past["valid_macro_f1"] for past in self.history]
+        self.history.append(scores)
+        if not earlier or scores["valid_macro_f1"] > max(earlier):
+            self.epoch = trainer.current_epoch
+            self.weights = copy.deepcopy(module.network.state_dict())  # type: ignore[union-attr]
+        aside = self.checkpoint.with_suffix(".part")
+        trainer.save_checkpoint(aside)
+        aside.replace(self.checkpoint)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the checkpoint keeps: tensors, numbers and strings, so that it can be read with weights_only."""
+        return {
+            "recipe_sha256": self.recipe_sha256,
+            "epoch": self.epoch,
+            "history": self.history,
+            "weights": self.weights,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state`."""
+        self.epoch, self.history, self.weights = state["epoch"], state["history"], state["weights"]
+
+
+def recipe_of(checkpoint: Path) -> str | None:
+    """The digest of the recipe that `checkpoint` was trained by; none if there is no such file or it is damaged."""
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        return str(state["callbacks"]["Best"]["recipe_sha256"])
+    except (OSError, RuntimeError, KeyError, ValueError, EOFError):
+        return None

@@ -1,0 +1,149 @@
+"""The catalogue's commands: `python -m zoo list`, and those that the Makefile is made of."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lesions.ham10000 import DataError
+from zoo.entry import EntryError, catalogue
+from zoo.study import Folders, Study, StudyError, settle
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+Settings = Annotated[
+    list[str] | None, typer.Argument(metavar="[SETTING=VALUE]...", help="As for make: DATA=, SCALE=, ...")
+]
+Named = Annotated[str, typer.Option("--study", help="The study, as `make zoo` named it.")]
+DEFAULT_STUDY = Study().name
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """A user's mistake ends with its message and exit code 2."""
+    from zoo.launch import ServerError
+
+    try:
+        yield
+    except (StudyError, EntryError, DataError, ServerError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _settled(settings: list[str] | None) -> tuple[Folders, Study]:
+    given = dict(setting.partition("=")[::2] for setting in settings or ())
+    given = {key.lower(): value for key, value in given.items()}
+    name = given.pop("study", None)
+    if unknown := given.keys() - Study.model_fields.keys():
+        allowed = ", ".join(key.upper() for key in (*Study.model_fields, "study"))
+        raise StudyError(f"unknown setting {', '.join(sorted(unknown)).upper()}; there are: {allowed}")
+    return settle(given, name)
+
+
+@app.command()
+def study(settings: Settings = None) -> None:
+    """Print the name of the study that the settings mean."""
+    with told():
+        print(_settled(settings)[0].name)
+
+
+@app.command()
+def resolve(
+    settings: Settings = None,
+    entries: Annotated[str, typer.Option(help="Only these entries and their parents, with blanks between.")] = "",
+) -> None:
+    """Make the data, write every recipe that changed, and print the study's name; the first step of `make zoo`."""
+    from zoo import prepare
+
+    with told():
+        folders, settled = _settled(settings)
+        entries_by_name = catalogue()
+        wanted = entries.split()
+        prepare.check(entries_by_name, wanted)
+        described = prepare.data(folders, settled)
+        made, left_out = prepare.recipes(folders, settled, described, entries_by_name, wanted)
+    if left_out:
+        print(f"left out, for want of a generator: {', '.join(left_out)}", file=sys.stderr)
+    if not made:
+        print("error: nothing is left to build", file=sys.stderr)
+        raise SystemExit(2)
+    print(folders.name)
+
+
+@app.command(name="list")
+def list_(
+    study_name: Named = DEFAULT_STUDY, markdown: Annotated[bool, typer.Option(help="For a README.")] = False
+) -> None:
+    """Show every entry: what differs, the thesis's macro F1, ours, and its state."""
+    from zoo import table
+
+    with told():
+        folders = Folders(study_name)
+        rows = table.rows(folders, catalogue())
+        if markdown:
+            print(table.markdown(row for row in rows if row.test))
+        else:
+            Console().print(table.for_terminal(rows, f"study {folders.name}"))
+
+
+@app.command()
+def archive(entry: str, study_name: Named = DEFAULT_STUDY) -> None:
+    """Pack one trained entry into `model_store/<study>/<entry>.mar`."""
+    from zoo import card
+    from zoo.archive import pack
+
+    folders = Folders(study_name)
+    with told():
+        try:
+            described = card.entry(folders, entry)
+        except FileNotFoundError as error:
+            raise StudyError(f"{entry} is not trained in study {study_name!r}: no {error.filename}") from None
+        folders.archives.mkdir(parents=True, exist_ok=True)
+        pack(described, folders.run(entry) / "weights.safetensors", folders.archives / f"{entry}.mar")
+
+
+@app.command()
+def serve(
+    study_name: Named = DEFAULT_STUDY,
+    port: Annotated[int, typer.Option(min=1024, max=65533, help="Of inference; the next two are used, too.")] = 8080,
+) -> None:
+    """Start TorchServe with every archive of a study; return when all versions answer."""
+    from zoo import server
+
+    folders = Folders(study_name)
+    with told():
+        server.start(folders.archives, folders.runs / "serve", port)
+
+
+@app.command()
+def stop(study_name: Named = DEFAULT_STUDY) -> None:
+    """Stop the study's TorchServe."""
+    from zoo import server
+
+    with told():
+        server.stop(Folders(study_name).runs / "serve")
+
+
+@app.command()
+def status(study_name: Named = DEFAULT_STUDY) -> None:
+    """Show what the study's TorchServe serves."""
+    from zoo import server
+
+    with told():
+        Console().print(server.status(Folders(study_name).runs / "serve"))
+
+
+@app.command()
+def logs(study_name: Named = DEFAULT_STUDY) -> None:
+    """Show the end of the study's TorchServe logs."""
+    from zoo import server
+
+    with told():
+        server.logs(Folders(study_name).runs / "serve")
+
+
+if __name__ == "__main__":
+    app()

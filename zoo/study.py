@@ -1,0 +1,162 @@
+"""A study: what every entry of one zoo is trained on. Its name keeps its runs and archives apart from others'."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+SCALES: dict[str, int] = {"demo": 64, "small": 64, "paper": 224}
+"""The classifier's pixels at each scale."""
+
+DEFAULT_ARCHITECTURE = "tf_efficientnet_b0"
+"""The thesis's backbone (timm's name)."""
+
+EXAMPLES = {
+    "data": "phantom, or a folder with HAM10000",
+    "weights": "imagenet, procedural, or a .safetensors file",
+    "arch": "a timm network, say mobilenetv2_100",
+}
+
+
+class StudyError(ValueError):
+    """Settings that cannot be, or that contradict those a study was made with."""
+
+
+class Study(BaseModel):
+    """The settings of a study, each of them settled."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: Annotated[str, Field(min_length=1)] = "phantom"
+    """`phantom`, or the absolute path of HAM10000 as downloaded."""
+    scale: Literal["demo", "small", "paper"] = "demo"
+    split: Literal["lesion", "thesis"] = "lesion"
+    weights: Annotated[str, Field(min_length=1)] = "procedural"
+    """Where transfer starts: `imagenet`, `procedural`, or the absolute path of a safetensors file."""
+    arch: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] = DEFAULT_ARCHITECTURE
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 123
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """Threads of one training: another number rounds differently, and so gives other weights."""
+
+    @property
+    def pixels(self) -> int:
+        """The classifier's image size."""
+        return SCALES[self.scale]
+
+    @property
+    def data_name(self) -> str:
+        """A short name of the data, for people."""
+        return "phantom" if self.data == "phantom" else _plain(Path(self.data).stem)
+
+    @property
+    def name(self) -> str:
+        """The study's own name: data and scale, then whatever differs from the default."""
+        usual = _usual(self.data)
+        parts = [self.data_name, self.scale]
+        if self.arch != DEFAULT_ARCHITECTURE:
+            parts.append(self.arch)
+        if self.weights != usual.weights:
+            parts.append(_plain(Path(self.weights).stem.removeprefix(f"{self.arch}_")))
+        if self.split != usual.split:
+            parts.append(self.split)
+        numbers = {key: getattr(self, key) for key in ("seed", "threads")}
+        parts += [f"{key}{value}" for key, value in numbers.items() if value != getattr(usual, key)]
+        return "-".join(parts)
+
+
+def _usual(data: str) -> Study:
+    """The defaults, which depend on the data: a demo for the phantom, the thesis's figures for the real thing."""
+    return Study() if data == "phantom" else Study(data=data, scale="paper", weights="imagenet")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9_.]+", "_", name.lower()).strip("_.") or "data"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a study keeps its files, below the root of the checkout."""
+
+    name: str
+    root: Path = Path()
+
+    @property
+    def runs(self) -> Path:
+        """Everything that training writes."""
+        return self.root / "runs" / self.name
+
+    @property
+    def archives(self) -> Path:
+        """The study's part of the model store."""
+        return self.root / "model_store" / self.name
+
+    def run(self, entry: str) -> Path:
+        """One entry's run."""
+        return self.runs / entry
+
+    def source(self, study: Study) -> Path:
+        """The data as downloaded, or as drawn."""
+        return self.root / "data" / "phantom" if study.data == "phantom" else Path(study.data)
+
+    def store(self, study: Study) -> Path:
+        """The decoded cache, which studies of the same data and size share."""
+        where = "" if study.data == "phantom" else f"-{hashlib.sha256(study.data.encode()).hexdigest()[:8]}"
+        return self.root / "data" / "cache" / f"{study.data_name}{where}-{study.pixels}"
+
+    def read(self) -> Study:
+        """The study's settings. Raises `StudyError` where there is no such study."""
+        try:
+            return Study.model_validate_json((self.runs / "study.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            known = sorted(file.parent.name for file in (self.root / "runs").glob("*/study.json"))
+            there = f"there are: {', '.join(known)}" if known else "there is none yet: `make zoo` makes one"
+            raise StudyError(f"no study {self.name!r}; {there}") from None
+        except ValidationError as error:
+            raise StudyError(f"{self.runs / 'study.json'} is damaged ({error.errors()[0]['msg']})") from None
+
+
+def settle(given: Mapping[str, str], name: str | None = None, root: Path = Path()) -> tuple[Folders, Study]:
+    """The study that the `given` settings (and the `name`, if any) ask for, its settings written into its folder.
+
+    Paths are made absolute, `~` is expanded. Raises `StudyError` for settings that cannot be, or that contradict
+    those with which a study of that name was made.
+    """
+    settings = {key: _absolute(key, value) for key, value in given.items()}
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", name):
+        raise StudyError(f"STUDY={name}: a name has letters, digits and - _ . only")
+    try:
+        usual = _usual(settings.get("data", "phantom"))
+        study = Study.model_validate(usual.model_dump() | settings)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = str(problem["loc"][0])
+        allowed = f" ({EXAMPLES[key]})" if key in EXAMPLES else ""
+        raise StudyError(f"{key.upper()}={settings.get(key, '')}: {problem['msg']}{allowed}") from None
+    _exists(study)
+    folders = Folders(name or study.name, root)
+    file = folders.runs / "study.json"
+    if file.is_file():
+        made_with = folders.read()
+        if name is not None:
+            study = made_with.model_copy(update={key: getattr(study, key) for key in settings})
+        if differing := [key for key in Study.model_fields if getattr(study, key) != getattr(made_with, key)]:
+            was = ", ".join(f"{key.upper()}={getattr(made_with, key)}" for key in differing)
+            raise StudyError(f"the study {folders.name!r} was made with {was}; name another one with STUDY=")
+    return folders, study
+
+
+def _absolute(key: str, value: str) -> str:
+    if (key == "data" and value != "phantom") or (key == "weights" and value not in ("imagenet", "procedural")):
+        return str(Path(value).expanduser().resolve())
+    return value
+
+
+def _exists(study: Study) -> None:
+    if study.data != "phantom" and not Path(study.data).exists():
+        raise StudyError(f"DATA={study.data}: no such folder; it is phantom, or a folder with HAM10000 as downloaded")
+    if study.weights not in ("imagenet", "procedural") and not Path(study.weights).is_file():
+        raise StudyError(f"WEIGHTS={study.weights}: no such file; it is {EXAMPLES['weights']}")
