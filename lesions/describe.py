@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib as mpl
 import numpy as np
@@ -27,9 +28,13 @@ def describe(source: Path, folder: Path) -> None:
     training split). Raises `DataError`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    cache = folder / f"cache-{PIXELS}"
-    store.prepare(source, cache, PIXELS)
-    data = store.load(cache)
+    with TemporaryDirectory(dir=folder) as temporary:
+        cache = Path(temporary) / "cache"
+        store.prepare(source, cache, PIXELS)
+        _report(source, store.load(cache), folder)
+
+
+def _report(source: Path, data: store.Store, folder: Path) -> None:
     counts = np.bincount(data.index.labels, minlength=len(CLASSES))
     lesions = [
         len({data.index.lesions[row] for row in np.flatnonzero(data.index.labels == k)}) for k in range(len(CLASSES))

@@ -88,8 +88,9 @@ def square(image: Image.Image, pixels: int) -> NDArray[np.uint8]:
     """
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    cropped = image.resize((pixels, pixels), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
-    return np.asarray(cropped, dtype=np.uint8)
+    # Cropped first: a resize with a box reads beyond the box's edge.
+    cropped = image.crop((left, top, left + side, top + side))
+    return np.asarray(cropped.resize((pixels, pixels), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
 def normalise(images: "torch.Tensor", mean: Sequence[float], deviation: Sequence[float]) -> "torch.Tensor":

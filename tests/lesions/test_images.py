@@ -1,0 +1,208 @@
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from lesions.images import MAX_PIXELS, UnreadableImage, decode, normalise, square
+
+WIDTH, HEIGHT = 60, 40
+
+
+@pytest.fixture
+def pixels() -> NDArray[np.uint8]:
+    """A picture that differs from each of its mirror images and rotations."""
+    return np.random.default_rng(7).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+def file_of(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
+    content = io.BytesIO()
+    image.save(content, form, **options)
+    return content.getvalue()
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says it is `width` x `height`, and holds next to nothing."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = chunk(b"IDAT", zlib.compress(b"\0" * 99))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
+
+
+def read(content: bytes) -> NDArray[np.uint8]:
+    image = decode(content)
+    assert image.mode == "RGB"
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "WEBP"])
+def test_a_lossless_picture_comes_back_as_it_was(pixels: NDArray[np.uint8], form: str) -> None:
+    options = {"lossless": True} if form == "WEBP" else {}
+    assert (read(file_of(Image.fromarray(pixels), form, **options)) == pixels).all()
+
+
+def test_a_jpeg_of_a_phone_is_its_first_frame(pixels: NDArray[np.uint8]) -> None:
+    # Phones put depth and gain maps behind the picture; Pillow calls such a JPEG an MPO.
+    first = Image.fromarray(pixels)
+    content = file_of(first, "MPO", save_all=True, append_images=[Image.new("RGB", first.size, "blue")])
+    assert (read(content) == np.asarray(Image.open(io.BytesIO(file_of(first, "JPEG"))))).all()
+
+
+def test_cmyk_is_ink_and_not_light(pixels: NDArray[np.uint8]) -> None:
+    ink = np.dstack([255 - pixels, np.zeros((HEIGHT, WIDTH), np.uint8)])
+    ink[0, 0] = (0, 0, 0, 255)
+    wanted = pixels.copy()
+    wanted[0, 0] = 0
+    assert (read(file_of(Image.fromarray(ink, "CMYK"), "TIFF")) == wanted).all()
+
+
+def test_a_cmyk_jpeg_is_read_near_enough() -> None:
+    content = file_of(Image.new("CMYK", (32, 32), (0, 255, 255, 0)), "JPEG", quality=95)
+    assert np.abs(read(content).astype(int) - [255, 0, 0]).max() <= 3
+
+
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_16_bit_grey_is_scaled_and_not_clipped(pixels: NDArray[np.uint8], form: str) -> None:
+    grey = pixels[..., 0]
+    content = file_of(Image.fromarray(grey.astype(np.uint16) * 257), form)
+    assert (read(content) == grey[..., None]).all()
+
+
+def test_transparent_is_white(pixels: NDArray[np.uint8]) -> None:
+    alpha = np.full((HEIGHT, WIDTH, 1), 255, np.uint8)
+    alpha[:10] = 0
+    wanted = pixels.copy()
+    wanted[:10] = 255
+    assert (read(file_of(Image.fromarray(np.dstack([pixels, alpha])))) == wanted).all()
+
+
+def test_half_transparent_is_half_white() -> None:
+    assert abs(int(read(file_of(Image.new("RGBA", (20, 20), (0, 0, 0, 128))))[0, 0, 0]) - 127) <= 1
+
+
+def test_grey_with_alpha_is_white_where_transparent() -> None:
+    assert (read(file_of(Image.new("LA", (20, 20), (30, 0)))) == 255).all()
+
+
+@pytest.mark.parametrize("form", ["PNG", "GIF", "TIFF"])
+def test_a_palette_is_looked_up(form: str) -> None:
+    image = Image.new("P", (20, 20), 1)
+    image.putpalette([0, 0, 0, 200, 100, 50])
+    assert (read(file_of(image, form)) == [200, 100, 50]).all()
+
+
+def test_a_transparent_palette_entry_is_white() -> None:
+    image = Image.new("P", (20, 20), 1)
+    image.putpalette([0, 0, 0, 200, 100, 50])
+    assert (read(file_of(image, transparency=1)) == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turned"),
+    [
+        (1, lambda x: x),
+        (2, lambda x: x[:, ::-1]),
+        (3, lambda x: x[::-1, ::-1]),
+        (4, lambda x: x[::-1]),
+        (5, lambda x: x.transpose(1, 0, 2)),
+        (6, lambda x: np.rot90(x, -1)),
+        (7, lambda x: x[::-1, ::-1].transpose(1, 0, 2)),
+        (8, np.rot90),
+    ],
+)
+def test_exif_orientation_is_applied(pixels: NDArray[np.uint8], orientation: int, turned: Any) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = file_of(Image.fromarray(pixels), "JPEG", exif=exif)
+    stored = np.asarray(Image.open(io.BytesIO(content)))
+    assert (read(content) == turned(stored)).all()
+
+
+def test_a_still_gif_is_read_and_an_animation_refused(pixels: NDArray[np.uint8]) -> None:
+    frames = [Image.fromarray(pixels), Image.fromarray(pixels[::-1].copy())]
+    assert read(file_of(frames[0], "GIF")).shape == (HEIGHT, WIDTH, 3)
+    with pytest.raises(UnreadableImage, match="2 frames or pages; send one still picture"):
+        decode(file_of(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP"])
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
+def test_a_picture_cut_short_is_said_to_be(pixels: NDArray[np.uint8], form: str, kept: float) -> None:
+    content = file_of(Image.fromarray(pixels), form)
+    with pytest.raises(UnreadableImage, match=r"damaged or cut short|not an image") as caught:
+        decode(content[: int(len(content) * kept)])
+    assert not caught.value.too_large
+
+
+@pytest.mark.parametrize("side", [20_000, 8_000, 60_000])
+def test_a_huge_picture_is_refused_by_its_header(side: int) -> None:
+    with pytest.raises(UnreadableImage, match=r"50,000,000") as caught:
+        decode(png_header(side, side))
+    assert caught.value.too_large
+    assert side * side > MAX_PIXELS
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "the body is empty"),
+        (b"hello", "not an image of a supported format"),
+        (file_of(Image.new("RGB", (1, 1))), "1 x 1 pixels; each side must have at least 16"),
+        (file_of(Image.new("RGB", (400, 15))), "400 x 15 pixels"),
+        (file_of(Image.new("F", (20, 20)), "TIFF"), "floating-point"),
+        (file_of(Image.new("I", (20, 20)), "TIFF"), "32-bit"),
+        (file_of(Image.new("LAB", (20, 20)), "TIFF"), "send RGB"),
+        (file_of(Image.new("RGB", (20, 20)), "PPM"), "not an image of a supported format"),
+    ],
+)
+def test_what_is_no_picture_is_refused_with_the_reason(content: bytes, said: str) -> None:
+    with pytest.raises(UnreadableImage, match=said) as caught:
+        decode(content)
+    assert not caught.value.too_large
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_damage_never_raises_anything_else(data: st.DataObject) -> None:
+    form = data.draw(st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP"]))
+    content = bytearray(file_of(Image.effect_noise((24, 20), 90).convert("RGB"), form))
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        assert decode(bytes(content)).mode == "RGB"
+    except UnreadableImage as error:
+        assert str(error)
+
+
+def test_square_is_the_centre() -> None:
+    # Thesis section 2.2: a 600 x 450 picture loses 75 px left and right.
+    pixels = np.random.default_rng(0).integers(0, 256, (450, 600, 3), dtype=np.uint8)
+    wanted = Image.fromarray(pixels[:, 75:525].copy()).resize((64, 64), Image.Resampling.BILINEAR)
+    found = square(Image.fromarray(pixels), 64)
+    assert (found == np.asarray(wanted)).all()
+    assert (square(Image.fromarray(pixels), 450) == pixels[:, 75:525]).all()
+    assert found.dtype == np.uint8
+
+
+def test_square_of_an_upright_picture_is_its_middle(pixels: NDArray[np.uint8]) -> None:
+    upright = pixels.transpose(1, 0, 2).copy()
+    assert (square(Image.fromarray(upright), HEIGHT) == upright[10:50]).all()
+
+
+def test_normalise() -> None:
+    images = torch.tensor([0, 51, 255], dtype=torch.uint8).expand(2, 4, 5, 3)
+    found = normalise(images, [0.5, 0.2, 0.0], [0.5, 0.1, 2.0])
+    assert found.shape == (2, 3, 4, 5)
+    assert found.dtype == torch.float32
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(found[0, :, 0, 0], torch.tensor([-1.0, 0.0, 0.5]))

@@ -1,0 +1,86 @@
+"""The decoded cache: right pixels, fresh or made anew, and never half there."""
+
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lesions import store
+from lesions.ham10000 import DataError, Ham10000
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def copy(tiny: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny, tmp_path / "ham10000"))
+
+
+def test_pixels_and_labels_belong_together(tiny: Path, tmp_path: Path) -> None:
+    store.prepare(tiny, tmp_path / "cache", 32)
+    loaded = store.load(tmp_path / "cache")
+    data = Ham10000(tiny)
+    assert loaded.index.images == data.index.images
+    assert loaded.images.shape == (len(data.index), 32, 32, 3)
+    assert not loaded.images.flags.writeable
+    for row in (0, 123, 349):
+        with Image.open(data._files[data.index.images[row]]) as image:  # 60 x 45: the centre is 45 x 45
+            by_hand = image.crop((7, 0, 52, 45)).resize((32, 32), Image.Resampling.BILINEAR)
+        assert np.abs(np.asarray(by_hand).astype(int) - loaded.images[row]).max() == 0
+
+
+def test_it_is_made_once(copy: Path, tmp_path: Path) -> None:
+    store.prepare(copy, tmp_path / "cache", 16)
+    before = (tmp_path / "cache" / "images.npy").stat().st_mtime_ns
+    store.prepare(copy, tmp_path / "cache", 16)
+    assert (tmp_path / "cache" / "images.npy").stat().st_mtime_ns == before
+
+
+def test_a_replaced_image_is_noticed(copy: Path, tmp_path: Path) -> None:
+    store.prepare(copy, tmp_path / "cache", 16)
+    before = store.digest(tmp_path / "cache")
+    Image.new("RGB", (60, 45)).save(next(copy.glob("*/*.jpg")))
+    store.prepare(copy, tmp_path / "cache", 16)
+    assert store.digest(tmp_path / "cache") != before
+
+
+def test_a_deleted_image_is_noticed_and_the_old_cache_is_kept(copy: Path, tmp_path: Path) -> None:
+    store.prepare(copy, tmp_path / "cache", 16)
+    next(copy.glob("*/*.jpg")).unlink()
+    with pytest.raises(DataError, match="names 1 images that are not in"):
+        store.prepare(copy, tmp_path / "cache", 16)
+    assert store.load(tmp_path / "cache").images.shape[0] == 350
+
+
+def test_an_image_that_cannot_be_decoded_is_named_and_nothing_is_left(copy: Path, tmp_path: Path) -> None:
+    bad = sorted(copy.glob("*/*.jpg"))[100]
+    bad.write_bytes(bad.read_bytes()[:200])
+    with pytest.raises(DataError, match=bad.name):
+        store.prepare(copy, tmp_path / "cache", 16)
+    assert [file.name for file in tmp_path.iterdir()] == ["ham10000"]
+
+
+def test_too_little_disk_is_said_before_anything_is_written(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**6, 10**6, 10**5))
+    with pytest.raises(DataError, match="the decoded images need 1 MiB; 0 MiB are free"):
+        store.prepare(copy, tmp_path / "cache", 16)
+    assert [file.name for file in tmp_path.iterdir()] == ["ham10000"]
+
+
+def test_a_leftover_of_a_killed_run_is_no_cache(copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache.part").mkdir()
+    (tmp_path / "cache.part" / "images.npy").write_bytes(b"half")
+    store.prepare(copy, tmp_path / "cache", 16)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["cache", "ham10000"]
+
+
+def test_channel_statistics_are_numpys() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (700, 8, 8, 3), dtype=np.uint8)
+    mean, deviation = store.channel_statistics(images)
+    assert mean == pytest.approx((images / 255).mean((0, 1, 2)), abs=1e-6)
+    assert deviation == pytest.approx((images / 255).std((0, 1, 2)), abs=1e-6)

@@ -1,0 +1,86 @@
+"""Studies: names, defaults, and settings that cannot be or that contradict each other."""
+
+from pathlib import Path
+
+import pytest
+
+from zoo.study import Folders, Study, StudyError, settle
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "HAM10000"
+    folder.mkdir()
+    (tmp_path / "mobilenetv2_100_imagenet.safetensors").touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({}, "phantom-demo"),
+        ({"scale": "small"}, "phantom-small"),
+        ({"data": "DATA"}, "ham10000-paper"),
+        ({"data": "DATA", "scale": "small", "arch": "tf_efficientnet_lite0"}, "ham10000-small-tf_efficientnet_lite0"),
+        ({"data": "DATA", "weights": "procedural"}, "ham10000-paper-procedural"),
+        ({"arch": "mobilenetv2_100", "weights": "FILE"}, "phantom-demo-mobilenetv2_100-imagenet"),
+        ({"split": "thesis", "seed": "7", "threads": "2"}, "phantom-demo-thesis-seed7-threads2"),
+    ],
+)
+def test_the_name_says_what_differs_from_the_default(
+    tmp_path: Path, data: Path, given: dict[str, str], name: str
+) -> None:
+    places = {"DATA": str(data), "FILE": str(tmp_path / "mobilenetv2_100_imagenet.safetensors")}
+    folders, _ = settle({key: places.get(value, value) for key, value in given.items()}, root=tmp_path)
+    assert folders.name == name
+    assert folders.runs == tmp_path / "runs" / name
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"scale": "huge"}, "SCALE=huge: Input should be 'demo', 'small' or 'paper'"),
+        ({"seed": "x"}, "SEED=x: "),
+        ({"seed": "-1"}, "SEED=-1: "),
+        ({"threads": "0"}, "THREADS=0: "),
+        ({"arch": "a b"}, "ARCH=a b: "),
+        ({"data": "/nowhere/at/all"}, "DATA=/nowhere/at/all: no such folder"),
+        ({"weights": "/nowhere.safetensors"}, "WEIGHTS=/nowhere.safetensors: no such file; it is imagenet, procedural"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(tmp_path: Path, given: dict[str, str], message: str) -> None:
+    with pytest.raises(StudyError) as caught:
+        settle(given, root=tmp_path)
+    assert message in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_must_be_a_plain_one(tmp_path: Path) -> None:
+    for name in ("../elsewhere", "a/b", "", "a b", "-x"):
+        with pytest.raises(StudyError, match="letters, digits"):
+            settle({}, name, tmp_path)
+
+
+def test_settings_are_kept_and_checked(tmp_path: Path) -> None:
+    folders, study = settle({"seed": "7"}, "mine", tmp_path)
+    folders.runs.mkdir(parents=True)
+    (folders.runs / "study.json").write_text(study.model_dump_json())
+    assert settle({}, "mine", tmp_path)[1] == study, "a name alone means the settings it was made with"
+    assert settle({"seed": "7"}, "mine", tmp_path)[1] == study
+    with pytest.raises(StudyError, match="was made with SEED=7; name another one with STUDY="):
+        settle({"seed": "8"}, "mine", tmp_path)
+
+
+def test_an_unknown_study_names_those_that_are_there(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match="there is none yet"):
+        Folders("mine", tmp_path).read()
+    other = Folders("other", tmp_path)
+    other.runs.mkdir(parents=True)
+    (other.runs / "study.json").write_text(Study().model_dump_json())
+    with pytest.raises(StudyError, match="there are: other"):
+        Folders("mine", tmp_path).read()
+
+
+def test_folders_of_one_name_do_not_share_a_cache(tmp_path: Path) -> None:
+    one, other = (Study(data=f"/{place}/ham10000", scale="small", weights="imagenet") for place in "ab")
+    assert Folders("x").store(one) != Folders("x").store(other)
