@@ -3,9 +3,11 @@
 import os
 from pathlib import Path
 
+import httpx
 import pytorch_lightning as pl
 import timm
 import torch
+from huggingface_hub import constants
 from safetensors.torch import save
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -50,6 +52,11 @@ def make(folders: Folders, study: Study) -> None:
 
 def _imagenet(architecture: str) -> dict[str, torch.Tensor]:
     tagged = f"{architecture}.{THESIS_TAG}" if architecture == DEFAULT_ARCHITECTURE else architecture
+    try:
+        httpx.head(constants.ENDPOINT, timeout=10)
+    except httpx.HTTPError:
+        # What was fetched before still serves; without this, the hub's client would go on trying for a minute.
+        constants.HF_HUB_OFFLINE = True
     try:
         built = timm.create_model(tagged, pretrained=True, num_classes=0)
     except Exception as error:  # the hub's client raises many types, all of which mean the same to the user

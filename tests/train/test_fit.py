@@ -1,0 +1,190 @@
+"""Training: reproducible to the byte, also through kill -9; the best epoch is kept; and what cannot be is said."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lesions.labels import CLASSES
+from train.best import recipe_of
+from zoo import network, prepare
+from zoo.entry import Classifier
+from zoo.scores import Predictions, score
+from zoo.study import Folders, settle
+
+ROOT = Path(__file__).parents[2]
+ENTRIES = {
+    "plain": Classifier(about="x"),
+    "staged": Classifier(
+        about="x", sampling="balanced", epochs=25, draws=[(9000, 2), (5000, 2)], loss="weighted_cross_entropy"
+    ),
+    "pretrained": Classifier(about="x", weights="pretrained", normalise="weights"),
+    "frozen": Classifier(about="x", weights="pretrained", trainable_tensors=2),
+    "child": Classifier(about="x", parent="plain", epochs=5),
+}
+
+
+@pytest.fixture
+def folders(tiny: Path, tmp_path: Path) -> Folders:
+    """A study with its recipes, on a network that timm made for tests."""
+    built = network.build("test_efficientnet")
+    save_file({name: tensor.contiguous() for name, tensor in built.state_dict().items()}, tmp_path / "w.safetensors")
+    given = {
+        "data": str(tiny),
+        "scale": "demo",
+        "arch": "test_efficientnet",
+        "weights": str(tmp_path / "w.safetensors"),
+    }
+    made, study = settle(given, "mine", tmp_path)
+    prepare.recipes(made, study, prepare.data(made, study), ENTRIES, [])
+    return made
+
+
+def start(folders: Folders, *entries: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "train", *entries, "--study", folders.name],
+        cwd=folders.root,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def train(folders: Folders, *entries: str) -> str:
+    process = start(folders, *entries)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    return said
+
+
+def weights(folders: Folders, entry: str) -> bytes:
+    return (folders.run(entry) / "weights.safetensors").read_bytes()
+
+
+def test_killed_and_run_again_it_ends_in_the_same_bytes(folders: Folders) -> None:
+    train(folders, "staged")
+    uninterrupted = weights(folders, "staged")
+    for file in folders.run("staged").glob("[!ra]*.*"):
+        file.unlink()
+    for epoch in (1, 3):
+        process = start(folders, "staged")
+        assert process.stderr is not None
+        with process:
+            for line in process.stderr:
+                if f"epoch  {epoch}/" in line:
+                    process.send_signal(signal.SIGKILL)
+                    break
+    assert not (folders.run("staged") / "weights.safetensors").exists()
+    assert "staged: goes on from epoch" in train(folders, "staged")
+    assert weights(folders, "staged") == uninterrupted
+    assert not list(folders.root.rglob("*.part")), "nothing half-written is left"
+
+
+def test_everything_a_run_leaves(folders: Folders) -> None:
+    train(folders, "source", "plain", "pretrained", "frozen", "child")
+    run = folders.run("plain")
+    report = json.loads((run / "scores.json").read_text())
+
+    # The epoch that validates best was chosen, the earliest of equals.
+    by_epoch = [epoch["valid_macro_f1"] for epoch in report["history"]]
+    assert report["best_epoch"] == int(np.argmax(by_epoch)) + 1
+    assert report["valid"]["macro_f1"] == pytest.approx(max(by_epoch), abs=1e-6)
+    assert report["last_epoch"]["valid"]["macro_f1"] == pytest.approx(by_epoch[-1], abs=1e-6)
+
+    # The predictions are of every validation and test image, and give the scores.
+    with (run / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    with (folders.runs / "split.csv").open() as file:
+        split = {row["image"]: row for row in csv.DictReader(file)}
+    assert {row["image"] for row in rows} == {image for image, row in split.items() if row["part"] != "train"}
+    test = [row for row in rows if row["part"] == "test"]
+    again = score(
+        Predictions(
+            np.array([CLASSES.index(row["label"]) for row in test]),
+            np.array([[float(row[name]) for name in CLASSES] for row in test]),
+            [split[row["image"]]["lesion"] for row in test],
+        )
+    )
+    assert again.model_dump(mode="json") == report["test"]
+
+    # Frozen tensors stay what they were; only the classifier's two moved.
+    begun, ended = (load_file(folders.run(name) / "weights.safetensors") for name in ("source", "frozen"))
+    built = network.build("test_efficientnet")
+    parameters = [name for name, _ in built.named_parameters()]
+    assert parameters[-2:] == ["classifier.weight", "classifier.bias"]
+    assert all(torch.equal(begun[name], ended[name]) for name in parameters[:-2])
+    assert any(not torch.equal(begun[name], ended[name]) for name in begun if "running_mean" in name), (
+        "batch norm moves"
+    )
+
+    # "normalise = weights" uses the statistics that timm names, the others those of the training split.
+    own = json.loads((folders.run("pretrained") / "scores.json").read_text())["mean"]
+    assert own == list(network.pretrained_statistics(built)[0])
+    assert report["mean"] == json.loads((folders.runs / "data.json").read_text())["mean"]
+
+    # A child goes on from its parent: one epoch in, it is nearer to it than random weights are.
+    training = json.loads((run / "training.json").read_text())
+    assert training["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert training["seconds"] > 0
+    assert (run / "logs" / "csv" / "version_0" / "metrics.csv").is_file()
+    assert list((run / "logs" / "tensorboard").rglob("events.out.tfevents.*"))
+
+
+def test_a_changed_recipe_does_not_go_on_from_the_old_checkpoint(folders: Folders) -> None:
+    train(folders, "plain")
+    run = folders.run("plain")
+    first = weights(folders, "plain")
+    old = recipe_of(run / "last.ckpt")
+    study = folders.read()
+    described = prepare.data(folders, study)
+    prepare.recipes(folders, study, described, {"plain": Classifier(about="x", learning_rate=0.001)}, [])
+    assert "goes on" not in train(folders, "plain")
+    assert weights(folders, "plain") != first
+    assert recipe_of(run / "last.ckpt") != old
+
+
+def test_weights_of_another_network_are_refused_and_nothing_is_left(folders: Folders, tmp_path: Path) -> None:
+    other = network.build("test_resnet")
+    save_file({name: tensor.contiguous() for name, tensor in other.state_dict().items()}, tmp_path / "w.safetensors")
+    process = start(folders, "source")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "the weights of another network" in said
+    assert "Traceback" not in said
+    assert [file.name for file in folders.run("source").iterdir()] == ["recipe.json"]
+
+
+def test_without_a_network_imagenet_says_what_to_do(tiny: Path, tmp_path: Path) -> None:
+    given = {"data": str(tiny), "scale": "demo", "arch": "mobilenetv2_100", "weights": "imagenet"}
+    folders, study = settle(given, "hub", tmp_path)
+    prepare.recipes(folders, study, prepare.data(folders, study), ENTRIES, [])
+    process = subprocess.run(
+        [sys.executable, "-m", "train", "source", "--study", "hub"],
+        cwd=tmp_path,
+        # A hub that refuses every connection, whatever network the machine has.
+        env=os.environ
+        | {"PYTHONPATH": str(ROOT), "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hf")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert process.returncode == 2
+    assert "WEIGHTS=imagenet: timm's hub did not give the weights of mobilenetv2_100" in process.stderr
+    assert "WEIGHTS=procedural" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert [file.name for file in folders.run("source").iterdir()] == ["recipe.json"]
+
+
+def test_an_entry_without_a_recipe_is_named(folders: Folders) -> None:
+    process = start(folders, "nobody")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "nobody has no recipe in study 'mine'" in said
