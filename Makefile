@@ -33,7 +33,7 @@ help: ## list targets and settings
 	@echo "Other settings:"
 	@echo "  ENTRIES=\"baseline transfer\"  for zoo: only these and their parents"
 	@echo "  JOBS=2      trainings side by side"
-	@echo "  PORT=8080   for serve: the first of three ports"
+	@echo "  PORT=8080   for serve: the first of five ports"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer]  for predict"
 	@echo "  PYTHON3=python3  the interpreter that .venv is made with (3.11 or later)"
 

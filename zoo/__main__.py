@@ -24,11 +24,12 @@ DEFAULT_STUDY = Study().name
 @contextmanager
 def told() -> Iterator[None]:
     """A user's mistake ends with its message and exit code 2."""
+    from zoo.archive import ArchiveError
     from zoo.launch import ServerError
 
     try:
         yield
-    except (StudyError, EntryError, DataError, ServerError) as error:
+    except (StudyError, EntryError, DataError, ArchiveError, ServerError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 
@@ -108,14 +109,15 @@ def archive(entry: str, study_name: Named = DEFAULT_STUDY) -> None:
 @app.command()
 def serve(
     study_name: Named = DEFAULT_STUDY,
-    port: Annotated[int, typer.Option(min=1024, max=65533, help="Of inference; the next two are used, too.")] = 8080,
+    port: Annotated[int, typer.Option(min=1024, max=65531, help="Of inference; the next four are used, too.")] = 8080,
 ) -> None:
     """Start TorchServe with every archive of a study; return when all versions answer."""
     from zoo import server
 
     folders = Folders(study_name)
     with told():
-        server.start(folders.archives, folders.runs / "serve", port)
+        unpacked = folders.source(folders.read()).glob("*/*.jpg")  # so that the curl line works as it stands
+        server.start(folders.archives, folders.runs / "serve", port, sample=next(unpacked, None))
 
 
 @app.command()

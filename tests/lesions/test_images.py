@@ -175,7 +175,8 @@ def test_what_is_no_picture_is_refused_with_the_reason(content: bytes, said: str
 @given(st.data())
 def test_damage_never_raises_anything_else(data: st.DataObject) -> None:
     form = data.draw(st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP"]))
-    content = bytearray(file_of(Image.effect_noise((24, 20), 90).convert("RGB"), form))
+    noise = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+    content = bytearray(file_of(Image.fromarray(noise), form))
     for _ in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     try:
@@ -189,7 +190,7 @@ def test_square_is_the_centre() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (450, 600, 3), dtype=np.uint8)
     wanted = Image.fromarray(pixels[:, 75:525].copy()).resize((64, 64), Image.Resampling.BILINEAR)
     found = square(Image.fromarray(pixels), 64)
-    assert (found == np.asarray(wanted)).all()
+    assert (found[:, 1:-1] == np.asarray(wanted)[:, 1:-1]).all()  # at its sides the filter looks at what lies beyond
     assert (square(Image.fromarray(pixels), 450) == pixels[:, 75:525]).all()
     assert found.dtype == np.uint8
 

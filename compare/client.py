@@ -1,0 +1,150 @@
+"""A REST client of the served zoo."""
+
+import random
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypedDict
+from urllib.parse import quote
+
+import httpx
+
+from zoo.server import token
+
+MODEL = "lesion_classifier"
+
+AGAIN = frozenset({500, 502, 503, 504, 507})
+"""Statuses that may pass: a full queue, or a worker that died and is started again."""
+
+STALE = "InvalidKeyException"
+"""What TorchServe calls a token that is wrong or has expired; it comes as 400."""
+
+LONGEST_PAUSE = 5.0
+
+
+class ZooError(RuntimeError):
+    """A question without an answer; `str()` says why, `code` is the HTTP status if there was one."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Answer(TypedDict):
+    """What a version says of one picture; `probabilities` by class name, 0 to 1."""
+
+    label: str
+    probabilities: dict[str, float]
+    entry: str
+    study: str
+    notice: str
+
+
+class Zoo:
+    """A connection to one server, kept open between calls; safe to share between threads."""
+
+    def __init__(
+        self,
+        port: int,
+        key_file: Path,
+        *,
+        seconds: float = 30,
+        tries: int = 6,
+        pause: float = 0.2,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        """Answers come from `port`, management is on the next one, and tokens are in `key_file`.
+
+        A call waits `seconds` at most for an answer, and is made up to `tries` times, with pauses that double from
+        `pause` seconds. `transport` stands in for the network in tests.
+        """
+        self.url = f"http://127.0.0.1:{port}"
+        self.management = f"http://127.0.0.1:{port + 1}"
+        self._key_file, self._tries, self._pause = key_file, tries, pause
+        self._http = httpx.Client(timeout=seconds, trust_env=False, transport=transport)  # loopback: through no proxy
+        self._tokens: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def versions(self, model: str = MODEL) -> list[str]:
+        """The names of the served versions of `model`, sorted. Raises `ZooError`."""
+        rows = self._call("GET", f"{self.management}/models/{model}/all", "management").json()
+        return sorted(row["modelVersion"] for row in rows)
+
+    def classify(self, image: bytes | Path, version: str) -> Answer:
+        """What `version` says of a picture, given as the bytes of its file or as that file. Raises `ZooError`."""
+        try:
+            content = image.read_bytes() if isinstance(image, Path) else image
+        except OSError as error:
+            raise ZooError(f"{error.filename}: {error.strerror}") from None
+        headers = {"Content-Type": "application/octet-stream"}
+        answer = self._call(
+            "POST", f"{self.url}/predictions/{MODEL}/{quote(version, safe='')}", "inference", content, headers
+        )
+        found: Answer = answer.json()
+        return found
+
+    def _call(
+        self, method: str, url: str, kind: str, content: bytes = b"", headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        """Ask until there is an answer other than "try again", `tries` times at most."""
+        trouble, code, stale = "", None, ""
+        for attempt in range(self._tries):
+            if attempt:
+                time.sleep(min(LONGEST_PAUSE, self._pause * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25))
+            try:
+                key = self._token(kind, stale)
+                bearer = {"Authorization": f"Bearer {key}"}
+                answer = self._http.request(method, url, content=content, headers=(headers or {}) | bearer)
+            except httpx.ConnectError:
+                raise ZooError(f"no server at {self.url}; start it: make serve") from None
+            except (
+                httpx.TransportError
+            ) as error:  # timeouts too: a worker killed while idle leaves a request unanswered
+                trouble, code = f"no answer from {url} ({type(error).__name__})", None
+                continue
+            if answer.is_success:
+                return answer
+            trouble, code = _message(answer, len(content)), answer.status_code
+            if _body(answer).get("type") == STALE and not stale:
+                stale = key
+            elif code not in AGAIN:
+                break
+        raise ZooError(trouble, code)
+
+    def _token(self, kind: str, stale: str) -> str:
+        """The token in hand; if it is the `stale` one, that of the key file; if that is no other, a new one."""
+        try:
+            if self._tokens.get(kind, stale) == stale:
+                self._tokens[kind] = token(self._key_file, self.management, kind, False, self._http)
+            if self._tokens[kind] == stale:
+                self._tokens[kind] = token(self._key_file, self.management, kind, True, self._http)
+        except (OSError, ValueError, KeyError) as error:
+            raise ZooError(f"no token in {self._key_file} ({error}); start the server: make serve") from None
+        except httpx.HTTPStatusError as error:
+            raise ZooError(f"{self._key_file} is another server's: {_message(error.response, 0)}") from None
+        return self._tokens[kind]
+
+
+def _body(answer: httpx.Response) -> dict[str, Any]:
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _message(answer: httpx.Response, sent: int) -> str:
+    """What a refusal says; TorchServe itself refuses a request that is too long without a word."""
+    said = _body(answer).get("message")
+    if said:
+        return str(said)
+    if answer.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
+        return f"{sent:,} bytes are more than the server takes (max_request_size in config.properties)"
+    return f"HTTP status {answer.status_code} {answer.reason_phrase}".strip()

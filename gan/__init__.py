@@ -1,0 +1,1 @@
+"""A generator, trained, measured and its synthetic images: `python -m gan NAME`."""

@@ -1,0 +1,211 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+import compare.__main__ as command
+from compare.client import Zoo, ZooError
+from lesions.labels import CLASSES, NOTICE
+
+ANSWER = {
+    "label": "mel",
+    "probabilities": dict.fromkeys(CLASSES, 0.1) | {"mel": 0.4},
+    "entry": "gan_2",
+    "study": "tests",
+    "notice": NOTICE,
+}
+STALE = {"code": 400, "type": "InvalidKeyException", "message": "Token Authorization failed."}
+
+
+class Server:
+    """Answers in TorchServe's place, from a script; and renews tokens as it does."""
+
+    def __init__(self, folder: Path, *script: httpx.Response | Exception) -> None:
+        self.key_file = folder / "key_file.json"
+        self.script = list(script)
+        self.asked: list[httpx.Request] = []
+        self.renewed = 0
+        self.write("first", "2999-01-01T00:00:00.123456789Z")
+
+    def write(self, key: str, expires: str) -> None:
+        own = {"key": key, "expiration time": expires}
+        self.key_file.write_text(json.dumps({"inference": own, "management": own, "API": {"key": "api"}}))
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/token":
+            assert request.headers["Authorization"] == "Bearer api"
+            assert request.url.port == 8081
+            self.renewed += 1
+            self.write(f"renewed {self.renewed}", "2999-01-01T00:00:00Z")
+            return httpx.Response(200)
+        self.asked.append(request)
+        answer = self.script.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def zoo(self, tries: int = 4) -> Zoo:
+        return Zoo(8080, self.key_file, tries=tries, pause=0.001, transport=httpx.MockTransport(self))
+
+
+def ok() -> httpx.Response:
+    return httpx.Response(200, json=ANSWER)
+
+
+def test_classify(tmp_path: Path) -> None:
+    server = Server(tmp_path, ok(), ok())
+    (tmp_path / "mole.jpg").write_bytes(b"picture")
+    with server.zoo() as zoo:
+        assert zoo.classify(b"picture", "gan_2") == ANSWER
+        assert zoo.classify(tmp_path / "mole.jpg", "gan 2/x") == ANSWER
+    assert [request.url.raw_path for request in server.asked] == [
+        b"/predictions/lesion_classifier/gan_2",
+        b"/predictions/lesion_classifier/gan%202%2Fx",
+    ]
+    assert {request.content for request in server.asked} == {b"picture"}
+    assert {request.headers["Authorization"] for request in server.asked} == {"Bearer first"}
+    # Without one, TorchServe would take the body for a form.
+    assert {request.headers["Content-Type"] for request in server.asked} == {"application/octet-stream"}
+
+
+def test_versions(tmp_path: Path) -> None:
+    server = Server(tmp_path, httpx.Response(200, json=[{"modelVersion": "transfer"}, {"modelVersion": "baseline"}]))
+    with server.zoo() as zoo:
+        assert zoo.versions() == ["baseline", "transfer"]
+    assert str(server.asked[0].url) == "http://127.0.0.1:8081/models/lesion_classifier/all"
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        lambda: httpx.Response(503, json={"code": 503, "message": "queue full"}),
+        lambda: httpx.Response(500, json={"code": 500, "message": "Worker died."}),
+        lambda: httpx.ReadTimeout("slow"),
+        lambda: httpx.RemoteProtocolError("closed"),
+    ],
+)
+def test_what_may_pass_is_tried_again(tmp_path: Path, trouble: Callable[[], httpx.Response | Exception]) -> None:
+    server = Server(tmp_path, trouble(), trouble(), ok())
+    with server.zoo() as zoo:
+        assert zoo.classify(b"x", "gan_2")["label"] == "mel"
+    assert len(server.asked) == 3
+
+
+def test_but_not_for_ever(tmp_path: Path) -> None:
+    server = Server(tmp_path, *(httpx.Response(503, json={"message": "queue full"}) for _ in range(4)))
+    with server.zoo() as zoo, pytest.raises(ZooError, match="queue full") as caught:
+        zoo.classify(b"x", "gan_2")
+    assert caught.value.code == 503
+    server = Server(tmp_path, *(httpx.ReadTimeout("slow") for _ in range(4)))
+    with server.zoo() as zoo, pytest.raises(ZooError, match=r"no answer from .* \(ReadTimeout\)") as caught:
+        zoo.classify(b"x", "gan_2")
+    assert caught.value.code is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (httpx.Response(400, json={"code": 400, "message": "the body is empty"}), "the body is empty"),
+        (httpx.Response(404, json={"code": 404, "message": "Model version: x does not exist"}), "does not exist"),
+        (httpx.Response(413), "1 bytes are more than the server takes"),
+        (httpx.Response(418, text="teapot"), "HTTP status 418"),
+        (httpx.Response(400, json=["odd"]), "HTTP status 400"),
+    ],
+)
+def test_a_refusal_is_final(tmp_path: Path, answer: httpx.Response, said: str) -> None:
+    server = Server(tmp_path, answer)
+    with server.zoo() as zoo, pytest.raises(ZooError, match=said) as caught:
+        zoo.classify(b"x", "gan_2")
+    assert caught.value.code == answer.status_code
+
+
+def test_an_expired_token_is_renewed(tmp_path: Path) -> None:
+    server = Server(tmp_path, ok())
+    server.write("first", "2001-01-01T00:00:00Z")
+    with server.zoo() as zoo:
+        zoo.classify(b"x", "gan_2")
+    assert server.renewed == 1
+    assert server.asked[0].headers["Authorization"] == "Bearer renewed 1"
+
+
+def test_a_token_that_expires_between_calls_is_renewed(tmp_path: Path) -> None:
+    server = Server(tmp_path, ok(), httpx.Response(400, json=STALE), ok())
+    with server.zoo() as zoo:
+        zoo.classify(b"x", "gan_2")
+        zoo.classify(b"x", "gan_2")
+    assert [request.headers["Authorization"][7:] for request in server.asked] == ["first", "first", "renewed 1"]
+
+
+def test_the_token_of_a_server_started_again_is_read_again(tmp_path: Path) -> None:
+    server = Server(tmp_path, ok(), httpx.Response(400, json=STALE), ok())
+    with server.zoo() as zoo:
+        zoo.classify(b"x", "gan_2")
+        server.write("second", "2999-01-01T00:00:00Z")
+        zoo.classify(b"x", "gan_2")
+    assert server.renewed == 0
+    assert server.asked[-1].headers["Authorization"] == "Bearer second"
+
+
+def test_a_token_that_stays_wrong_is_an_error(tmp_path: Path) -> None:
+    server = Server(tmp_path, *(httpx.Response(400, json=STALE) for _ in range(4)))
+    with server.zoo() as zoo, pytest.raises(ZooError, match="Token Authorization failed"):
+        zoo.classify(b"x", "gan_2")
+    assert len(server.asked) == 2
+
+
+def test_no_server(tmp_path: Path) -> None:
+    server = Server(tmp_path, httpx.ConnectError("refused"))
+    with server.zoo() as zoo, pytest.raises(ZooError, match=r"no server at .*8080; start it: make serve"):
+        zoo.classify(b"x", "gan_2")
+    server.key_file.unlink()
+    with server.zoo() as zoo, pytest.raises(ZooError, match=r"no token in .*key_file\.json"):
+        zoo.versions()
+
+
+def test_a_missing_picture_is_named(tmp_path: Path) -> None:
+    with Server(tmp_path).zoo() as zoo, pytest.raises(ZooError, match=r"none\.jpg: No such file"):
+        zoo.classify(tmp_path / "none.jpg", "gan_2")
+
+
+@pytest.fixture
+def predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`python -m compare predict` against versions baseline and gan_2, which give `answers` in turn."""
+    (tmp_path / "mole.jpg").write_bytes(b"picture")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(arguments: list[str], *answers: httpx.Response | Exception) -> Any:
+        rows = httpx.Response(200, json=[{"modelVersion": "baseline"}, {"modelVersion": "gan_2"}])
+        server = Server(tmp_path, rows, *answers)
+        monkeypatch.setattr(command, "Zoo", lambda port, key_file: server.zoo())
+        return CliRunner().invoke(command.app, ["predict", *arguments])
+
+    return run
+
+
+def test_predict_shows_every_version_and_the_notice(predict: Callable[..., Any]) -> None:
+    done = predict(["mole.jpg", "--port", "8080"], ok(), httpx.Response(200, json=ANSWER | {"entry": "baseline"}))
+    assert done.exit_code == 0
+    assert "baseline" in done.output
+    assert "gan_2" in done.output
+    assert "0.400" in done.output
+    assert "melanoma" in done.output
+    assert done.output.strip().endswith(NOTICE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["mole.jpg"], "error: no server of the study phantom-demo is running; start it: make serve\n"),
+        (["none.jpg", "--port", "8080"], "error: none.jpg: No such file or directory\n"),
+        (["mole.jpg", "--port", "8080", "--entry", "x"], "error: no entry 'x' is served; there are: baseline, gan_2\n"),
+        (["mole.jpg", "--port", "8080"], "error: the image is damaged\n"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line(predict: Callable[..., Any], arguments: list[str], said: str) -> None:
+    done = predict(arguments, httpx.Response(400, json={"code": 400, "message": "the image is damaged"}))
+    assert (done.exit_code, done.output) == (2, said)
