@@ -115,8 +115,8 @@ download: .venv/installed ## fetch the real HAM10000 (2.8 GB) into data/ham10000
 
 # ---- the project
 
-test: .venv/installed ## pass the tests
-	@.venv/bin/pytest
+test: .venv/installed ## pass the tests; HAM10000=folder adds those on the real data
+	@HAM10000='$(HAM10000)' .venv/bin/pytest
 
 check: .venv/installed ## style, types and the direction of imports
 	.venv/bin/ruff check

@@ -1,0 +1,55 @@
+"""HAM10000 itself, where it is at hand: `make test HAM10000=folder`."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lesions import split
+from lesions.ham10000 import Ham10000
+from lesions.images import decode, square
+
+FOLDER = os.environ.get("HAM10000", "")
+
+pytestmark = [pytest.mark.real, pytest.mark.skipif(not FOLDER, reason="set HAM10000=folder")]
+
+
+@pytest.fixture(scope="module")
+def data() -> Ham10000:
+    return Ham10000(Path(FOLDER).expanduser())
+
+
+def test_it_is_whole(data: Ham10000) -> None:
+    assert np.bincount(data.index.labels).tolist() == [327, 514, 1099, 115, 1113, 6705, 142]
+    assert len(set(data.index.lesions)) == 7470
+
+
+def test_the_thesis_split(data: Ham10000) -> None:
+    parts = split.split(data.index, "thesis")
+    counts = [np.bincount(data.index.labels[parts == part]).tolist() for part in range(3)]
+    assert counts == [
+        [233, 353, 767, 79, 758, 4711, 110],
+        [49, 81, 157, 18, 179, 998, 20],
+        [45, 80, 175, 18, 176, 996, 12],
+    ]
+    training = {lesion for lesion, part in zip(data.index.lesions, parts, strict=True) if part == 0}
+    leaking = sum(part == 2 and lesion in training for lesion, part in zip(data.index.lesions, parts, strict=True))
+    assert leaking == 545, "test images whose lesion is also in training"
+
+
+def test_the_lesion_split(data: Ham10000) -> None:
+    parts = split.split(data.index, "lesion")
+    where: dict[str, set[int]] = {}
+    for lesion, part in zip(data.index.lesions, parts.tolist(), strict=True):
+        where.setdefault(lesion, set()).add(part)
+    assert all(len(several) == 1 for several in where.values())
+    counts = np.array([np.bincount(data.index.labels[parts == part], minlength=7) for part in range(3)])
+    assert np.abs(counts / counts.sum(0) - np.array(split.SHARES)[:, None]).max() < 0.01
+
+
+def test_images_are_read(data: Ham10000) -> None:
+    for image in data.index.images[::1000]:
+        picture = decode(data.read(image))
+        assert picture.width * 3 == picture.height * 4
+        assert square(picture, 64).shape == (64, 64, 3)
