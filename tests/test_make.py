@@ -135,6 +135,14 @@ def test_weights_of_another_network_stop_it_before_anything_is_trained(checkout:
     assert not checkout.built()
 
 
+def test_too_little_disk_is_said_before_anything_is_installed(checkout: Checkout) -> None:
+    (checkout.folder / ".venv").unlink()
+    refused = checkout.make("zoo", FREE_GB="1000000")
+    assert refused.returncode == 2
+    assert "error: 1000000 GB of free disk are needed to install, and there are " in refused.stderr
+    assert not (checkout.folder / ".venv").exists()
+
+
 def test_help_names_every_target_and_setting(checkout: Checkout) -> None:
     said = checkout.make("help").stdout
     for word in ("zoo", "test", "serve", "stop", "status", "logs", "predict", "DATA", "SCALE", "WEIGHTS", "ENTRIES"):

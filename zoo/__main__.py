@@ -87,7 +87,8 @@ def list_(
         if markdown:
             print(table.markdown(row for row in rows if row.test))
         else:
-            Console().print(table.for_terminal(rows, f"study {folders.name}"))
+            console = Console(width=None if sys.stdout.isatty() else 100)
+            console.print(table.for_terminal(rows, f"study {folders.name}", console.width))
 
 
 @app.command()

@@ -97,13 +97,56 @@ class Classifier(BaseModel):
 
 
 class Generator(BaseModel):
-    """One conditional GAN that draws synthetic lesions (thesis section 4.10)."""
+    """One conditional GAN that draws synthetic lesions (thesis section 4.10). The defaults are the thesis's SAGAN."""
 
     model_config = CLOSED
 
     kind: Literal["generator"]
     about: Annotated[str, Field(min_length=1)]
     thesis: Thesis | None = None
+    width: Annotated[int, Field(ge=4, le=256)] = 64
+    """Channels of the outermost stage, at scale `paper`; smaller scales are narrower."""
+    steps: Positive = 22_000
+    """Updates of each network, at scale `paper`; smaller scales train for fewer."""
+    batch: Annotated[int, Field(ge=2, le=4096)] = 20
+    """Real images a step, and as many fake ones."""
+    learning_rate_generator: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    learning_rate_discriminator: Annotated[float, Field(gt=0, le=1)] = 4e-4
+    """Adam's, as are `betas` and `epsilon`."""
+    betas: Annotated[
+        tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]], Field(strict=False)
+    ] = (0.0, 0.999)
+    epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-6
+    sampling: Literal["natural", "balanced"] = "natural"
+    """Of real images: each once a pass over the data; or each class equally often, as fake ones are."""
+    turns: Literal["none", "mirror", "quarter_turns"] = "mirror"
+    """Of real images: as they are; flipped left to right or not; or in one of the eight positions of a square."""
+    diffaugment: bool = False
+    """Change real and fake images alike before they are judged (Zhao et al. 2020): colour, translation, cutout."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Serve a moving average of the generator's weights, with this decay; none: the weights themselves."""
+    lecam: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """The strength of LeCam's regularisation of the discriminator (Tseng et al. 2021); 0: none."""
+    lecam_from: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """The step (from 0, at scale `paper`) from which LeCam regularises; till then its averages settle."""
+    pool: Annotated[int, Field(ge=7, le=1_000_000)] = 33_000
+    """Synthetic images drawn after training, the classes sharing them equally, at scales `small` and `paper`."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        problems = (
+            (self.lecam > 0 and self.lecam_from is None, "'lecam' needs 'lecam_from', the step it begins at"),
+            (self.lecam == 0 and self.lecam_from is not None, "'lecam_from' needs a 'lecam' above 0"),
+            (
+                self.lecam_from is not None and self.lecam_from >= self.steps,
+                "'lecam_from' lies behind the last of 'steps'",
+            ),
+            (self.width % 4 != 0, "'width' is a multiple of 4, since smaller scales have a half and a quarter of it"),
+        )
+        for present, problem in problems:
+            if present:
+                raise ValueError(problem)
+        return self
 
 
 Entry = Classifier | Generator

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from zoo import recipe
@@ -26,7 +27,10 @@ class Row(NamedTuple):
     state: str
 
 
-HEADINGS = Row("entry", "what differs from the baseline", "thesis F1", "valid F1", "test F1 (95 % interval)", "state")
+HEADINGS = Row("entry", "what differs from the baseline", "thesis", "valid", "test, 95 % interval", "state")
+
+ROOM_FOR_WORDS = 140
+"""Columns of a terminal from which on the table says what differs, too."""
 
 
 def rows(folders: Folders, catalogue: Mapping[str, Entry]) -> list[Row]:
@@ -48,38 +52,63 @@ def _row(folders: Folders, name: str, entry: Entry) -> Row:
         differs(entry),
         thesis,
         f"{valid['macro_f1']:.3f}" if valid else "",
-        "{0:.3f} ({1[0]:.3f} to {1[1]:.3f})".format(test["macro_f1"], test["macro_f1_interval"]) if test else "",
+        "{0:.3f} ({1[0]:.2f} to {1[1]:.2f})".format(test["macro_f1"], test["macro_f1_interval"]) if test else "",
         state(folders, name, entry),
     )
 
 
 def differs(entry: Entry) -> str:
-    """What an entry says beyond the defaults, and beyond what it is about."""
+    """What an entry says beyond the defaults, and beyond what it is about, in few words."""
     said = entry.model_dump(exclude_defaults=True, exclude={"kind", "about", "thesis"})
-    words = (f"{key} {value}".replace("_", " ").replace("(", "[").replace(")", "]") for key, value in said.items())
-    return ", ".join(words) or ("the thesis's generator" if not isinstance(entry, Classifier) else "nothing")
+    return ", ".join(_few_words(key, value) for key, value in said.items()) or "nothing"
+
+
+def _few_words(key: str, value: Any) -> str:
+    stages = "/".join(f"{images:,}" for images, _ in value) if isinstance(value, list) else ""
+    match key:
+        case "weights" | "loss" | "sampling":
+            return str(value).replace("_", " ")
+        case "parent":
+            return f"goes on from {value}"
+        case "generator":
+            return f"images of {value}"
+        case "fill_up":
+            return f"classes filled up to {stages}"
+        case "draws":
+            return f"{stages or format(value, ',')} draws"
+        case "epochs":
+            return f"{value} epochs"
+        case "trainable_tensors":
+            return f"only the last {value} tensors train"
+        case "normalise":
+            return f"normalised by the {value}'s statistics"
+    return f"{key.replace('_', ' ')} {value}".removesuffix(" True")
 
 
 def state(folders: Folders, name: str, entry: Entry) -> str:
-    """How far the entry is: `waits for its generator`, `to train`, `interrupted`, `trained` or `archived`."""
+    """How far the entry is: `waits for images`, `to train`, `interrupted`, `trained` or `archived`."""
     run = folders.run(name)
     if not isinstance(entry, Classifier):
         return "not built yet"
     if not (run / "recipe.json").is_file():
-        return "waits for its generator" if entry.generator or entry.parent else "to train"
+        return "waits for images" if entry.generator or entry.parent else "to train"
     wanted = recipe.read(run / "recipe.json").sha256
     if _scores(run).get("recipe_sha256") != wanted:
         return "interrupted" if (run / "last.ckpt").is_file() else "to train"
     return "archived" if (folders.archives / f"{name}.mar").is_file() else "trained"
 
 
-def for_terminal(rows_: Iterable[Row], title: str) -> Table:
-    """The table for a terminal."""
-    table = Table(title=title, title_justify="left")
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right" if heading.endswith(" F1") else "left")
+def for_terminal(rows_: Iterable[Row], title: str, width: int) -> Table:
+    """The table for a terminal of `width` columns; the scores are macro F1."""
+    table = Table(
+        title=f"{title}: macro F1", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    shown = [heading for heading in HEADINGS if width >= ROOM_FOR_WORDS or heading != HEADINGS.differs]
+    for heading in shown:
+        figures = heading in (HEADINGS.thesis, HEADINGS.valid)
+        table.add_column(heading, justify="right" if figures else "left", no_wrap=heading != HEADINGS.differs)
     for row in rows_:
-        table.add_row(*row)
+        table.add_row(*(cell for cell, heading in zip(row, HEADINGS, strict=True) if heading in shown))
     return table
 
 
