@@ -13,7 +13,7 @@ RUNS := runs/$(STUDY)
 ARCHIVES := model_store/$(STUDY)
 FREE_GB := 8
 
-.PHONY: zoo source archives test check format list serve stop status logs predict describe download lock clean help
+.PHONY: zoo source archives test check format list serve stop status logs predict synthesize describe download lock clean help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -35,6 +35,7 @@ help: ## list targets and settings
 	@echo "  JOBS=2      trainings side by side"
 	@echo "  PORT=8080   for serve: the first of five ports"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer]  for predict"
+	@echo "  CLASS=mel|all COUNT=16 SEED=7 [GENERATOR=sagan] [OUT=folder or grid.png]  for synthesize"
 	@echo "  PYTHON3=python3  the interpreter that .venv is made with (3.11 or later)"
 
 # ---- set-up
@@ -69,19 +70,33 @@ ifdef STUDY
 -include $(RUNS)/entries.mk
 endif
 
+ENTRIES_MADE := $(CLASSIFIERS) $(GENERATORS)
+
 source: $(FIRST)
-archives: $(CLASSIFIERS:%=$(ARCHIVES)/%.mar)
+	@:
 
-ifdef CLASSIFIERS
-ARCHIVED := handlers/lesion_classifier.py lesions/__init__.py lesions/labels.py lesions/images.py \
-	zoo/__init__.py zoo/network.py zoo/archive.py zoo/card.py
+archives: $(ENTRIES_MADE:%=$(ARCHIVES)/%.mar)
+	@:
 
-$(CLASSIFIERS:%=$(ARCHIVES)/%.mar): $(ARCHIVES)/%.mar: $(RUNS)/%/weights.safetensors $(RUNS)/%/about.json $(ARCHIVED)
+ifneq ($(strip $(ENTRIES_MADE)),)
+ARCHIVED := handlers/lesion_classifier.py handlers/lesion_generator.py \
+	$(addprefix lesions/,__init__.py labels.py images.py) zoo/__init__.py zoo/network.py zoo/archive.py zoo/card.py \
+	$(addprefix gan/,__init__.py networks.py drawing.py snapshot.py wish.py)
+
+$(ENTRIES_MADE:%=$(ARCHIVES)/%.mar): $(ARCHIVES)/%.mar: $(RUNS)/%/weights.safetensors $(RUNS)/%/about.json $(ARCHIVED)
 	@$(PYTHON) -m zoo archive $* --study $(STUDY)
 
 # A recipe is rewritten only when its content changes; weights are written last, so newer weights mean a whole run.
 $(CLASSIFIERS:%=$(RUNS)/%/weights.safetensors) $(RUNS)/source/weights.safetensors: $(RUNS)/%/weights.safetensors: $(RUNS)/%/recipe.json
 	@$(PYTHON) -m train $* --study $(STUDY)
+endif
+
+ifneq ($(strip $(GENERATORS)),)
+$(GENERATORS:%=$(RUNS)/%/weights.safetensors): $(RUNS)/%/weights.safetensors: $(RUNS)/%/recipe.json
+	@$(PYTHON) -m gan $* --study $(STUDY)
+
+$(GENERATORS:%=$(RUNS)/%/pool/manifest.json): $(RUNS)/%/pool/manifest.json: $(RUNS)/%/weights.safetensors
+	@$(PYTHON) -m gan pool $* --study $(STUDY)
 endif
 
 list: .venv/installed ## show every entry, its score and its state
@@ -104,6 +119,11 @@ logs: .venv/installed ## the end of TorchServe's logs
 predict: .venv/installed ## one image, every served version side by side: IMAGE=mole.jpg [ENTRY=transfer]
 	@test -n "$(IMAGE)" || { echo "error: which image? make predict IMAGE=mole.jpg" >&2; exit 2; }
 	@study=$(NAME) || exit 2; $(PYTHON) -m compare predict '$(IMAGE)' $(if $(ENTRY),--entry '$(ENTRY)') --study $$study
+
+synthesize: STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH THREADS STUDY # here, SEED is the images'
+synthesize: .venv/installed ## new lesions from a generator: CLASS=mel COUNT=16 SEED=7 [GENERATOR=sagan] [OUT=...]
+	@study=$(NAME) || exit 2; $(PYTHON) -m compare synthesize --study $$study $(if $(CLASS),--class '$(CLASS)') \
+		$(if $(COUNT),--count '$(COUNT)') $(if $(SEED),--seed '$(SEED)') $(if $(GENERATOR),--generator '$(GENERATOR)') $(if $(OUT),--out '$(OUT)')
 
 # ---- the data
 

@@ -1,5 +1,7 @@
 """A REST client of the served zoo."""
 
+import base64
+import json
 import random
 import time
 from pathlib import Path
@@ -12,6 +14,12 @@ import httpx
 from zoo.server import token
 
 MODEL = "lesion_classifier"
+GENERATOR = "lesion_generator"
+
+PART = 64
+"""Synthetic images asked for at once: 64 of 128 px take a processor some seconds."""
+
+JSON = {"Content-Type": "application/json"}
 
 AGAIN = frozenset({500, 502, 503, 504, 507})
 """Statuses that may pass: a full queue, or a worker that died and is started again."""
@@ -89,6 +97,26 @@ class Zoo:
         )
         found: Answer = answer.json()
         return found
+
+    def synthesise(self, label: str, count: int, seed: int, version: str, first: int = 0) -> list[bytes]:
+        """`count` synthetic images of class `label` by the generator `version`: PNG, 8-bit RGB, each as bytes.
+
+        Image k depends on (`seed`, `first` + k) alone. Many are asked for in parts. Raises `ZooError`.
+        """
+        url = f"{self.url}/predictions/{GENERATOR}/{quote(version, safe='')}"
+        images: list[bytes] = []
+        while len(images) < count or not images:
+            part = min(PART, count - len(images))
+            wish = {"class": label, "count": part, "seed": seed, "first": first + len(images)}
+            answer = self._call("POST", url, "inference", json.dumps(wish).encode(), JSON).json()
+            images += [base64.b64decode(image) for image in answer["images"]]
+        return images
+
+    def grid(self, label: str, count: int, seed: int, version: str) -> bytes:
+        """One PNG of `count` synthetic images of class `label`; of `all`: a row a class. Raises `ZooError`."""
+        url = f"{self.url}/predictions/{GENERATOR}/{quote(version, safe='')}"
+        wish = {"class": label, "count": count, "seed": seed, "format": "grid"}
+        return base64.b64decode(self._call("POST", url, "inference", json.dumps(wish).encode(), JSON).json()["image"])
 
     def _call(
         self, method: str, url: str, kind: str, content: bytes = b"", headers: dict[str, str] | None = None

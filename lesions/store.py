@@ -5,12 +5,12 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,18 @@ class Store:
     """Sha256 (hex) of the index and all pixels."""
 
 
+class Readable(Protocol):
+    """Images that can be read by name: `Ham10000`, or `ClassFolders`."""
+
+    index: Index
+
+    def read(self, image: str) -> bytes:
+        """The bytes of an image."""
+
+    def where(self, image: str) -> str:
+        """Where it is, for a message."""
+
+
 def prepare(source: Path, folder: Path, pixels: int) -> None:
     """Decode `source` (HAM10000 as downloaded) at `pixels` x `pixels` into `folder`, unless it is there and fresh.
 
@@ -39,9 +51,18 @@ def prepare(source: Path, folder: Path, pixels: int) -> None:
     data that cannot be read, and for too little free disk before anything is written.
     """
     stamp = {"pixels": pixels, "sources": _fingerprint(source)}
-    if (folder / "store.json").is_file() and json.loads((folder / "store.json").read_text())["stamp"] == stamp:
-        return
-    data = Ham10000(source)
+    if not is_fresh(folder, stamp):
+        decode_all(Ham10000(source), source.name, folder, pixels, stamp)
+
+
+def is_fresh(folder: Path, stamp: Mapping[str, Any]) -> bool:
+    """Whether `folder` holds a store that was made with this `stamp`."""
+    file = folder / "store.json"
+    return file.is_file() and bool(json.loads(file.read_text())["stamp"] == stamp)
+
+
+def decode_all(data: Readable, name: str, folder: Path, pixels: int, stamp: Mapping[str, Any]) -> None:
+    """Decode every image of `data`, called `name`, into a store in `folder`. Raises `DataError` as `prepare` does."""
     shape = (len(data.index), pixels, pixels, 3)
     need, free = int(np.prod(shape)) + 2**20, shutil.disk_usage(_existing(folder)).free
     if need > free:
@@ -54,7 +75,7 @@ def prepare(source: Path, folder: Path, pixels: int) -> None:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             squares = pool.map(lambda image: _square(data, image, pixels), data.index.images)
             for position, image in enumerate(
-                tqdm(squares, f"decoding {source.name}", len(data.index), unit="image", disable=None)
+                tqdm(squares, f"decoding {name}", len(data.index), unit="image", disable=None)
             ):
                 images[position] = image
                 digest.update(image.tobytes())
@@ -121,7 +142,7 @@ def _fingerprint(source: Path) -> list[list[Any]]:
     return [[str(file.relative_to(source)), stat.st_size, stat.st_mtime_ns] for file, stat in stats]
 
 
-def _square(data: Ham10000, image: str, pixels: int) -> NDArray[np.uint8]:
+def _square(data: Readable, image: str, pixels: int) -> NDArray[np.uint8]:
     try:
         return square(decode(data.read(image)), pixels)
     except UnreadableImage as error:

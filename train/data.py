@@ -1,6 +1,7 @@
 """The decoded cache as Lightning's data module: one loader an epoch, in the order that `sampling` drew."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from lesions.store import Store
-from train.sampling import draw
+from train.sampling import draw, fill_up
 from zoo.recipe import Recipe
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -18,10 +19,11 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class Images(Dataset[Batch]):
-    """Some positions of a store. A whole batch is read at once: one gather out of the memory map."""
+    """Some positions of several stores in a row. A whole batch is read at once: one gather out of each memory map."""
 
-    def __init__(self, store: Store, positions: NDArray[np.int64]) -> None:
-        self.store, self.positions = store, positions
+    def __init__(self, stores: Sequence[Store], positions: NDArray[np.int64]) -> None:
+        self.stores, self.positions = stores, positions
+        self.begins = np.cumsum([0, *(len(store.index) for store in stores)])
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -29,26 +31,49 @@ class Images(Dataset[Batch]):
     def __getitems__(self, items: Sequence[int]) -> Batch:
         """The batch of these `items`; torch's fetcher calls this instead of collating single images."""
         rows = self.positions[np.asarray(items)]
-        return torch.from_numpy(self.store.images[rows]), torch.from_numpy(self.store.index.labels[rows])
+        images = np.empty((len(rows), *self.stores[0].images.shape[1:]), dtype=np.uint8)
+        labels = np.empty(len(rows), dtype=np.int64)
+        for store, begin, end in zip(self.stores, self.begins, self.begins[1:], strict=False):
+            here = (rows >= begin) & (rows < end)
+            images[here] = store.images[rows[here] - begin]
+            labels[here] = store.index.labels[rows[here] - begin]
+        return torch.from_numpy(images), torch.from_numpy(labels)
 
 
 class Splits(pl.LightningDataModule):
-    """Training images as the recipe draws them in each epoch, and validation images in order, none left out."""
+    """Training images as the recipe draws them in each epoch, and validation images in order, none left out.
 
-    def __init__(self, recipe: Recipe, store: Store, parts: NDArray[np.int64]) -> None:
+    Positions count through `store` and then through `pool`, the synthetic images, where the recipe has any.
+    """
+
+    def __init__(self, recipe: Recipe, store: Store, parts: NDArray[np.int64], pool: Store | None = None) -> None:
         super().__init__()
-        self.recipe, self.store, self.parts = recipe, store, parts
+        self.recipe, self.store, self.parts, self.pool = recipe, store, parts, pool
+        self.stores = [store] if pool is None else [store, pool]
+        self.labels = np.concatenate([each.index.labels for each in self.stores])
 
     def positions(self, part: int) -> NDArray[np.int64]:
         """Positions in the store of a part of the split, int64 [n]."""
         return np.flatnonzero(self.parts == part)
 
+    def candidates(self, epoch: int) -> NDArray[np.int64]:
+        """Positions of the images that `epoch` may draw: real ones, and those that fill up classes, int64 [n]."""
+        real, begin = self.positions(0), len(self.store.index)
+        if self.pool is None:
+            return real
+        if not self.recipe.real:
+            return np.arange(begin, begin + len(self.pool.index))
+        if not (target := self.recipe.fill_up[epoch]):
+            return real
+        stage = sum(before != after for before, after in pairwise(self.recipe.fill_up[: epoch + 1]))
+        synthetic = fill_up(self.labels[real], self.pool.index.labels, target, self.recipe.seed, stage)
+        return np.concatenate([real, begin + synthetic])
+
     def drawn(self, epoch: int) -> NDArray[np.int64]:
-        """Positions in the store of the images that `epoch` trains on, in order, int64 [draws]."""
-        training = self.positions(0)
-        recipe = self.recipe
-        order = draw(self.store.index.labels[training], recipe.sampling, recipe.draws[epoch], recipe.seed, epoch)
-        return training[order]
+        """Positions of the images that `epoch` trains on, in order, int64 [draws]."""
+        candidates, recipe = self.candidates(epoch), self.recipe
+        order = draw(self.labels[candidates], recipe.sampling, recipe.draws[epoch], recipe.seed, epoch)
+        return candidates[order]
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """The loader of the epoch that begins; the trainer asks anew for each."""
@@ -60,7 +85,7 @@ class Splits(pl.LightningDataModule):
         return self._loader(self.positions(1))
 
     def _loader(self, positions: NDArray[np.int64]) -> DataLoader[Batch]:
-        return DataLoader(Images(self.store, positions), batch_size=self.recipe.batch, collate_fn=_as_it_is)
+        return DataLoader(Images(self.stores, positions), batch_size=self.recipe.batch, collate_fn=_as_it_is)
 
 
 def _as_it_is(batch: Any) -> Any:

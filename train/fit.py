@@ -16,13 +16,12 @@ from safetensors.torch import save
 
 from lesions import split, store
 from lesions.labels import CLASSES
-from train import provenance
 from train.best import Best, recipe_of
 from train.data import Splits
 from train.loss import class_weights
 from train.module import Classification, freeze
 from train.progress import Progress
-from zoo import network, recipe, scores
+from zoo import network, provenance, recipe, scores
 from zoo.study import Folders
 
 
@@ -44,7 +43,8 @@ def fit(folders: Folders, name: str) -> None:
     study = folders.read()
     described = recipe.Data.model_validate_json((folders.runs / "data.json").read_text())
     loaded = store.load(folders.store(study))
-    splits = Splits(resolved, loaded, split.read(folders.runs / "split.csv", loaded.index.images))
+    pool = None if resolved.generator is None else store.load(folders.pool(resolved.generator, study))
+    splits = Splits(resolved, loaded, split.read(folders.runs / "split.csv", loaded.index.images), pool)
 
     built = network.build(resolved.architecture)
     mean, deviation = described.mean, described.deviation
@@ -62,7 +62,7 @@ def fit(folders: Folders, name: str) -> None:
         classes=len(CLASSES),
         mean=mean,
         deviation=deviation,
-        weights=class_weights(loaded.index.labels[splits.drawn(0)]) if weighted else None,
+        weights=class_weights(splits.labels[splits.drawn(0)]) if weighted else None,
         learning_rate=resolved.learning_rate,
         seed=resolved.seed,
     )

@@ -7,10 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import WeightedRandomSampler
 
+FILL_UP = 1
+"""Keeps the seeds of filling up apart from those of drawing."""
 
-def seed_of(seed: int, epoch: int) -> int:
-    """One 63-bit seed out of a study's seed and an epoch, independent of its neighbours."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)[0] >> 1)
+
+def seed_of(*numbers: int) -> int:
+    """One 63-bit seed out of a study's seed and an epoch (and more), independent of its neighbours."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
 def draw(
@@ -28,3 +31,20 @@ def draw(
         return torch.randperm(draws, generator=generator).numpy()
     weights = (1 / np.bincount(labels)[labels]).tolist()
     return np.fromiter(WeightedRandomSampler(weights, draws, generator=generator), dtype=np.int64, count=draws)
+
+
+def fill_up(
+    real: NDArray[np.int64], synthetic: NDArray[np.int64], target: int, seed: int, stage: int
+) -> NDArray[np.int64]:
+    """Positions in `synthetic` of the images that fill up classes to `target` in a stage, sorted, int64 [m].
+
+    `real` and `synthetic` are classes, int64. They are drawn without replacement; a class that has `target` images or
+    more gets none (thesis section 4.11). `stage` numbers the stages, each of which draws anew.
+    """
+    generator = np.random.default_rng(seed_of(seed, stage, FILL_UP))
+    have = np.bincount(real, minlength=int(synthetic.max()) + 1)
+    chosen = [
+        generator.permutation(np.flatnonzero(synthetic == label))[: max(0, target - have[label])]
+        for label in range(len(have))
+    ]
+    return np.sort(np.concatenate(chosen))

@@ -26,10 +26,11 @@ def told() -> Iterator[None]:
     """A user's mistake ends with its message and exit code 2."""
     from zoo.archive import ArchiveError
     from zoo.launch import ServerError
+    from zoo.recipe import RecipeError
 
     try:
         yield
-    except (StudyError, EntryError, DataError, ArchiveError, ServerError) as error:
+    except (StudyError, EntryError, DataError, RecipeError, ArchiveError, ServerError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 
@@ -65,12 +66,7 @@ def resolve(
         wanted = entries.split()
         prepare.check(entries_by_name, wanted)
         described = prepare.data(folders, settled)
-        made, left_out = prepare.recipes(folders, settled, described, entries_by_name, wanted)
-    if left_out:
-        print(f"left out, for want of a generator: {', '.join(left_out)}", file=sys.stderr)
-    if not made:
-        print("error: nothing is left to build", file=sys.stderr)
-        raise SystemExit(2)
+        prepare.recipes(folders, settled, described, entries_by_name, wanted)
     print(folders.name)
 
 

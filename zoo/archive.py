@@ -1,4 +1,4 @@
-"""Packs a trained classifier into a self-contained .mar, the same bytes for the same input."""
+"""Packs a trained classifier or generator into a self-contained .mar, the same bytes for the same input."""
 
 import hashlib
 import json
@@ -10,32 +10,52 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
-MODEL = "lesion_classifier"
-"""The model's name on the server; an entry is one version of it."""
 
-MODULES = (
-    "lesions/__init__.py",
-    "lesions/labels.py",
-    "lesions/images.py",
-    "zoo/__init__.py",
-    "zoo/network.py",
-)
-"""The modules that go into an archive (†): with them the handler runs where there is no repository."""
+class Model(NamedTuple):
+    """What the archives of one kind of entry have in common."""
 
-HANDLER = "handlers/lesion_classifier.py"
+    name: str
+    """On the server; an entry is one version of it."""
+    modules: tuple[str, ...]
+    """What goes into an archive (†): with them the handler runs where there is no repository."""
+    batch: int
+    """Requests that are answered together."""
 
-CONFIG = """\
-# One worker a version; up to 8 requests are answered together, and the first of them waits 10 ms at most.
+    @property
+    def handler(self) -> str:
+        """The handler's file."""
+        return f"handlers/{self.name}.py"
+
+    @property
+    def settings(self) -> str:
+        """TorchServe's settings of one version: milliseconds for the delay, seconds for the timeouts."""
+        return f"""\
+# One worker a version; a request waits 10 ms at most for others to be answered with.
 minWorkers: 1
 maxWorkers: 1
-batchSize: 8
+batchSize: {self.batch}
 maxBatchDelay: 10
 responseTimeout: 60
 startupTimeout: 180
 deviceType: cpu
 """
-"""TorchServe's settings of one version: milliseconds for the delay, seconds for the timeouts."""
+
+
+LABELS = ("lesions/__init__.py", "lesions/labels.py")
+
+MODELS = {
+    "classifier": Model(
+        "lesion_classifier", (*LABELS, "lesions/images.py", "zoo/__init__.py", "zoo/network.py"), batch=8
+    ),
+    "generator": Model(
+        "lesion_generator",
+        (*LABELS, *(f"gan/{name}.py" for name in ("__init__", "networks", "drawing", "snapshot", "wish"))),
+        1,
+    ),
+}
+"""By the entry's kind."""
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every member: the first that a zip can hold."""
@@ -55,10 +75,11 @@ def pack(entry: Mapping[str, object], weights: Path, target: Path) -> None:
     Raises `ArchiveError` where the weights are not those that `entry` speaks of, or torch-model-archiver fails.
     """
     _check(entry, weights)
+    model = MODELS[str(entry["kind"])]
     with tempfile.TemporaryDirectory(prefix="lesion-zoo-") as name:
         stage = Path(name)
-        _stage(entry, weights, stage)
-        packed = _archive(str(entry["entry"]), stage)
+        _stage(model, entry, weights, stage)
+        packed = _archive(model, str(entry["entry"]), stage)
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = target.with_name(f".{target.name}.{os.getpid()}.partial")  # TorchServe leaves hidden files alone
         try:
@@ -81,31 +102,31 @@ def _check(entry: Mapping[str, object], weights: Path) -> None:
         )
 
 
-def _stage(entry: Mapping[str, object], weights: Path, stage: Path) -> None:
+def _stage(model: Model, entry: Mapping[str, object], weights: Path, stage: Path) -> None:
     """Lay out in `stage` what torch-model-archiver reads: `extra/`, the handler and the configuration."""
     extra = stage / "extra"  # the archiver copies a folder's content, not the folder
-    for module in MODULES:
+    for module in model.modules:
         (extra / module).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / module, extra / module)
     shutil.copyfile(weights, extra / "weights.safetensors")  # a new date, too: the archiver takes none before 1980
     text = json.dumps(entry, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     (extra / "entry.json").write_text(text + "\n", encoding="utf-8")
-    shutil.copyfile(ROOT / HANDLER, stage / Path(HANDLER).name)
-    (stage / "model-config.yaml").write_text(CONFIG, encoding="utf-8")
+    shutil.copyfile(ROOT / model.handler, stage / Path(model.handler).name)
+    (stage / "model-config.yaml").write_text(model.settings, encoding="utf-8")
     (stage / "tmp").mkdir()
 
 
-def _archive(version: str, stage: Path) -> Path:
+def _archive(model: Model, version: str, stage: Path) -> Path:
     """Run torch-model-archiver in `stage`, on relative paths: it reads a comma or a bracket in a path as its own."""
     command = [sys.executable, "-m", "model_archiver.model_packaging"]
-    command += ["--model-name", MODEL, "--version", version, "--handler", Path(HANDLER).name]
+    command += ["--model-name", model.name, "--version", version, "--handler", Path(model.handler).name]
     command += ["--extra-files", "extra", "--config-file", "model-config.yaml"]
     command += ["--archive-format", "zip-store", "--export-path", "."]
     environment = os.environ | {"TMPDIR": str(stage / "tmp")}  # it deletes $TMPDIR/<model name> first
     done = subprocess.run(command, cwd=stage, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise ArchiveError(f"torch-model-archiver failed on {version!r}:\n{done.stderr.strip()[-2000:]}")
-    return stage / f"{MODEL}.mar"
+    return stage / f"{model.name}.mar"
 
 
 def _rewrite(packed: Path, target: Path) -> None:

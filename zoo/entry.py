@@ -104,7 +104,7 @@ class Generator(BaseModel):
     kind: Literal["generator"]
     about: Annotated[str, Field(min_length=1)]
     thesis: Thesis | None = None
-    width: Annotated[int, Field(ge=4, le=256)] = 64
+    width: Annotated[int, Field(ge=8, le=256)] = 64
     """Channels of the outermost stage, at scale `paper`; smaller scales are narrower."""
     steps: Positive = 22_000
     """Updates of each network, at scale `paper`; smaller scales train for fewer."""
@@ -141,7 +141,7 @@ class Generator(BaseModel):
                 self.lecam_from is not None and self.lecam_from >= self.steps,
                 "'lecam_from' lies behind the last of 'steps'",
             ),
-            (self.width % 4 != 0, "'width' is a multiple of 4, since smaller scales have a half and a quarter of it"),
+            (self.width % 8 != 0, "'width' is a multiple of 8: scale `demo` takes an eighth of it"),
         )
         for present, problem in problems:
             if present:

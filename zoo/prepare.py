@@ -8,13 +8,14 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from lesions import split, store
 from lesions.labels import CLASSES
-from zoo import recipe
-from zoo.entry import Classifier, Entry, EntryError
+from zoo import generator_recipe, recipe
+from zoo.entry import Classifier, Entry, EntryError, Generator
 from zoo.study import Folders, Study
 
 
@@ -56,38 +57,56 @@ def data(folders: Folders, study: Study) -> recipe.Data:
     return described
 
 
+class Made(NamedTuple):
+    """The recipes of a study, by name: parents before their children."""
+
+    classifiers: dict[str, recipe.Recipe]
+    generators: dict[str, generator_recipe.GeneratorRecipe]
+
+
 def recipes(
     folders: Folders, study: Study, described: recipe.Data, catalogue: Mapping[str, Entry], wanted: Collection[str]
-) -> tuple[dict[str, recipe.Recipe], list[str]]:
-    """Write the recipe of every entry that is `wanted` (all, if empty) and of its parents.
+) -> Made:
+    """Write the recipe of every entry that is `wanted` (all, if empty), and of its parent and generator.
 
-    Returns the recipes by name, parents first, and the names of those left out because they need a generator.
+    Raises `RecipeError` for an entry that cannot be at this scale.
     """
-    names = set(wanted or catalogue)
-    for name in reversed(list(catalogue)):  # children before parents
-        entry = catalogue[name]
-        if name in names and isinstance(entry, Classifier) and entry.parent is not None:
-            names.add(entry.parent)
+    names = _with_what_they_need(catalogue, wanted)
     start = _start(study)
-    made: dict[str, recipe.Recipe] = {}
-    left_out: list[str] = []
+    made = Made({}, {})
     for name, entry in catalogue.items():
         if name not in names:
             continue
-        if not isinstance(entry, Classifier) or entry.generator is not None or entry.parent in left_out:
-            left_out.append(name)
-            continue
-        parent = None if entry.parent is None else made[entry.parent]
-        made[name] = recipe.resolve(name, entry, study, described, start, parent)
+        if isinstance(entry, Generator):
+            made.generators[name] = drawn = generator_recipe.resolve(name, entry, study, described, start)
+            text = drawn.text
+        else:
+            parent = None if entry.parent is None else made.classifiers[entry.parent]
+            pool = None
+            if entry.generator is not None:
+                drawn = made.generators[entry.generator]
+                pool = recipe.Pool(drawn.sha256, list(drawn.pool.values()))
+            made.classifiers[name] = recipe.resolve(name, entry, study, described, start, parent, pool)
+            text = made.classifiers[name].text
         run = folders.run(name)
-        _write(run / "recipe.json", made[name].text)
+        _write(run / "recipe.json", text)
         about = {"about": entry.about, "thesis": entry.thesis and entry.thesis.model_dump()}
         _write(run / "about.json", json.dumps(about, indent=1) + "\n")
     source = {key: getattr(study, key) for key in ("arch", "seed", "threads", "scale")} | {"start": start}
     _write(folders.run("source") / "recipe.json", json.dumps(source, indent=1) + "\n")
     _write(folders.runs / "entries.mk", _rules(folders, study, made))
     _write(folders.runs / "study.json", study.model_dump_json(indent=1) + "\n")
-    return made, left_out
+    return made
+
+
+def _with_what_they_need(catalogue: Mapping[str, Entry], wanted: Collection[str]) -> set[str]:
+    """The `wanted` entries (all, if empty), with their parents and generators."""
+    names = set(wanted or catalogue)
+    for name in reversed(list(catalogue)):  # children before parents
+        entry = catalogue[name]
+        if name in names and isinstance(entry, Classifier):
+            names |= {needed for needed in (entry.parent, entry.generator) if needed is not None}
+    return names
 
 
 def _start(study: Study) -> str:
@@ -98,17 +117,21 @@ def _start(study: Study) -> str:
     return f"{file.name} sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}"
 
 
-def _rules(folders: Folders, study: Study, made: Mapping[str, recipe.Recipe]) -> str:
-    """What make has to know: the entries, and whose weights each starts from."""
-    longest_first = sorted(made, key=lambda name: -sum(made[name].draws))
-    lines = [f"CLASSIFIERS := {' '.join(longest_first)}"]
-    needs_source = any(entry.start != "random" and entry.parent_sha256 is None for entry in made.values())
-    if needs_source and study.weights != "procedural":  # a hub or a file may fail: better before hours of training
-        lines.append(f"FIRST := {folders.run('source')}/weights.safetensors")
-    for name, resolved in made.items():
-        if resolved.start != "random":
-            first = resolved.start.removeprefix("parent ") if resolved.parent_sha256 else "source"
-            lines.append(f"{folders.run(name)}/weights.safetensors: {folders.run(first)}/weights.safetensors")
+def _rules(folders: Folders, study: Study, made: Made) -> str:
+    """What make has to know: the entries, and what each is made from beside its recipe."""
+    longest_first = sorted(made.classifiers, key=lambda name: -sum(made.classifiers[name].draws))
+    lines = [f"CLASSIFIERS := {' '.join(longest_first)}", f"GENERATORS := {' '.join(made.generators)}"]
+    source = f"{folders.run('source')}/weights.safetensors"
+    # A generator is measured by the pretrained backbone's features.
+    needs = {name: [source] for name in made.generators}
+    for name, resolved in made.classifiers.items():
+        begins = [f"{folders.run(resolved.start.removeprefix('parent '))}/weights.safetensors"]
+        needs[name] = begins if resolved.parent_sha256 else [source] if resolved.start != "random" else []
+        if resolved.generator is not None:
+            needs[name].append(f"{folders.run(resolved.generator)}/pool/manifest.json")
+    if any(source in files for files in needs.values()) and study.weights != "procedural":
+        lines.append(f"FIRST := {source}")  # a hub or a file may fail: better before hours of training
+    lines += [f"{folders.run(name)}/weights.safetensors: {' '.join(files)}" for name, files in needs.items() if files]
     return "\n".join(lines) + "\n"
 
 

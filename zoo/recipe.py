@@ -1,8 +1,9 @@
 """A recipe: an entry with every default settled, at a study's scale. Training depends on this and nothing else."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -53,6 +54,14 @@ class Recipe(BaseModel):
     """Images drawn in each epoch; its length is the number of epochs."""
     trainable_tensors: int | None
     normalise: Literal["data", "weights"]
+    generator: str | None = None
+    """Whose synthetic images are added."""
+    generator_sha256: str | None = None
+    """The digest of the generator's recipe."""
+    fill_up: list[int] = []
+    """For each epoch, how many images a class is filled up to; 0 for none."""
+    real: bool = True
+    """False: synthetic images alone."""
 
     @property
     def epochs(self) -> int:
@@ -61,8 +70,8 @@ class Recipe(BaseModel):
 
     @property
     def text(self) -> str:
-        """The file's content."""
-        return self.model_dump_json(indent=1) + "\n"
+        """The file's content. What an entry does without is left out: new possibilities change no old recipe."""
+        return self.model_dump_json(indent=1, exclude_defaults=True) + "\n"
 
     @property
     def sha256(self) -> str:
@@ -70,11 +79,28 @@ class Recipe(BaseModel):
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-def resolve(name: str, entry: Classifier, study: Study, data: Data, start: str, parent: Recipe | None) -> Recipe:
-    """The recipe of `entry` in `study`; `start` names the pretrained weights."""
+class RecipeError(ValueError):
+    """An entry that cannot be at this scale; `str()` says why."""
+
+
+class Pool(NamedTuple):
+    """What a recipe has to know of the synthetic images that a generator will draw."""
+
+    recipe_sha256: str
+    counts: Sequence[int]
+    """Images of each class."""
+
+
+def resolve(
+    name: str, entry: Classifier, study: Study, data: Data, start: str, parent: Recipe | None, pool: Pool | None = None
+) -> Recipe:
+    """The recipe of `entry` in `study`; `start` names the pretrained weights, `pool` is its generator's.
+
+    Raises `RecipeError` where classes are filled up with more images than the pool has.
+    """
     demo = study.scale == "demo"
-    training_images = sum(data.counts["train"])
     begins = {"random": "random", "pretrained": start}[entry.weights]
+    fill_up, draws = _schedules(entry, data.counts["train"], pool, demo)
     return Recipe(
         entry=name,
         architecture=study.arch,
@@ -89,9 +115,13 @@ def resolve(name: str, entry: Classifier, study: Study, data: Data, start: str, 
         learning_rate=entry.learning_rate,
         loss=entry.loss,
         sampling=entry.sampling,
-        draws=_draws(entry, training_images, demo),
+        draws=draws,
         trainable_tensors=entry.trainable_tensors,
         normalise=entry.normalise,
+        generator=entry.generator,
+        generator_sha256=None if pool is None else pool.recipe_sha256,
+        fill_up=fill_up if entry.fill_up else [],
+        real=entry.real,
     )
 
 
@@ -100,24 +130,53 @@ def read(file: Path) -> Recipe:
     return Recipe.model_validate_json(file.read_text(encoding="utf-8"))
 
 
-def _draws(entry: Classifier, training_images: int, demo: bool) -> list[int]:
-    """Images drawn in each epoch."""
-    if entry.draws is None:
-        stages: list[tuple[int, int]] = []
-    elif isinstance(entry.draws, int):
-        stages = [(entry.draws, entry.epochs)]
-    else:
-        stages = entry.draws
-    rest = entry.epochs - sum(epochs for _, epochs in stages)
+def _schedules(entry: Classifier, real: Sequence[int], pool: Pool | None, demo: bool) -> tuple[list[int], list[int]]:
+    """For each epoch: what classes are filled up to (0: nothing), and how many images are drawn."""
+    stages = {
+        "draws": [(entry.draws, entry.epochs)] if isinstance(entry.draws, int) else (entry.draws or []),
+        "fill_up": entry.fill_up,
+    }
     epochs = entry.epochs
     if demo:
         # Every stage is kept, one epoch at least; what comes after the stages counts as one.
-        stages = [(_in_proportion(draws, training_images), _fewer(n)) for draws, n in stages]
-        epochs = max(DEMO_LEAST_EPOCHS, round(epochs * DEMO_EPOCHS), sum(n for _, n in stages) + (rest > 0))
-        if stages and rest == 0:
-            stages[-1] = (stages[-1][0], epochs - sum(n for _, n in stages[:-1]))
-    drawn = [draws for draws, n in stages for _ in range(n)]
-    return drawn + [training_images] * (epochs - len(drawn))
+        after = {key: entry.epochs > sum(n for _, n in several) for key, several in stages.items()}
+        stages = {
+            key: [(_in_proportion(images, sum(real)), _fewer(n)) for images, n in several]
+            for key, several in stages.items()
+        }
+        least = [sum(n for _, n in several) + after[key] for key, several in stages.items()]
+        epochs = max(DEMO_LEAST_EPOCHS, round(epochs * DEMO_EPOCHS), *least)
+        stages = {key: _stretched(several, epochs, after[key]) for key, several in stages.items()}
+    fill_up = _by_epoch(stages["fill_up"], epochs)
+    draws = _by_epoch(stages["draws"], epochs)
+    return fill_up, [drawn or _images(entry, real, target, pool) for drawn, target in zip(draws, fill_up, strict=True)]
+
+
+def _images(entry: Classifier, real: Sequence[int], target: int, pool: Pool | None) -> int:
+    """How many images there are to train on in an epoch whose classes are filled up to `target`."""
+    if not entry.real:
+        assert pool is not None
+        return sum(pool.counts)
+    if target:
+        assert pool is not None
+        if max(target - have - more for have, more in zip(real, pool.counts, strict=True)) > 0:
+            raise RecipeError(
+                f"classes filled up to {target} images: the pool of {entry.generator} is too small for it"
+            )
+    return sum(max(have, target) for have in real)
+
+
+def _by_epoch(stages: Sequence[tuple[int, int]], epochs: int) -> list[int]:
+    """What each epoch's stage says, 0 behind the last."""
+    said = [images for images, n in stages for _ in range(n)]
+    return said + [0] * (epochs - len(said))
+
+
+def _stretched(stages: list[tuple[int, int]], epochs: int, something_after: bool) -> list[tuple[int, int]]:
+    """The stages, the last as long as it takes if they are to fill all epochs."""
+    if not stages or something_after:
+        return stages
+    return [*stages[:-1], (stages[-1][0], epochs - sum(n for _, n in stages[:-1]))]
 
 
 def _in_proportion(images: int, training_images: int) -> int:

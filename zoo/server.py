@@ -17,6 +17,7 @@ from PIL import Image
 from rich.table import Table
 from tqdm import tqdm
 
+from zoo.archive import MODELS
 from zoo.launch import ServerError, halt, launch, state, tail
 
 DEATHS = 2
@@ -59,7 +60,8 @@ def start(archives: Path, folder: Path, port: int, seconds: float = 180, sample:
     except KeyboardInterrupt:  # the server has a session of its own and would live on
         halt(folder)
         raise
-    model, name = next(iter(expected.values()))
+    # min: a classifier before a generator
+    model, name = min(expected.values())
     _print_call(folder, f"http://127.0.0.1:{port}/predictions/{model}/{name}", sample)
 
 
@@ -169,13 +171,18 @@ def _wait(pending: list[tuple[str, str]], failures: dict[str, str], folder: Path
 
 
 def _trouble(client: httpx.Client, folder: Path, port: int, model: str, name: str) -> str | None:
-    """Why a version cannot be served; "" once it has answered a picture; None as long as neither is known."""
+    """Why a version cannot be served; "" once it has answered a request; None as long as neither is known."""
     try:
         if _ready(_manage(client, folder, port, f"models/{model}/{name}")[0]):
             key = token(folder / "key_file.json", f"http://127.0.0.1:{port + 1}", "inference", False, client)
-            headers = {"Authorization": f"Bearer {key}", "Content-Type": "image/png"}
+            generates = model == MODELS["generator"].name
+            question = b'{"class": "nv"}' if generates else _picture()
+            headers = {
+                "Authorization": f"Bearer {key}",
+                "Content-Type": "application/json" if generates else "image/png",
+            }
             url = f"http://127.0.0.1:{port}/predictions/{model}/{name}"
-            if client.post(url, content=_picture(), headers=headers).is_success:
+            if client.post(url, content=question, headers=headers).is_success:
                 return ""
     except httpx.HTTPStatusError as error:  # it answers when all archives are unpacked, so what it lacks now, it lacks
         if error.response.status_code == httpx.codes.NOT_FOUND:

@@ -107,6 +107,10 @@ class Folders:
         where = "" if study.data == "phantom" else f"-{hashlib.sha256(study.data.encode()).hexdigest()[:8]}"
         return self.root / "data" / "cache" / f"{study.data_name}{where}-{study.pixels}"
 
+    def pool(self, generator: str, study: Study) -> Path:
+        """The decoded cache of a generator's synthetic images, at the classifier's size."""
+        return self.run(generator) / f"pool-{study.pixels}"
+
     def read(self) -> Study:
         """The study's settings. Raises `StudyError` where there is no such study."""
         try:

@@ -181,7 +181,7 @@ def predict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
     def run(arguments: list[str], *answers: httpx.Response | Exception) -> Any:
         rows = httpx.Response(200, json=[{"modelVersion": "baseline"}, {"modelVersion": "gan_2"}])
         server = Server(tmp_path, rows, *answers)
-        monkeypatch.setattr(command, "Zoo", lambda port, key_file: server.zoo())
+        monkeypatch.setattr(command, "Zoo", lambda port, key_file, seconds: server.zoo())
         return CliRunner().invoke(command.app, ["predict", *arguments])
 
     return run

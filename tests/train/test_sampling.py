@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from train.loss import class_weights
-from train.sampling import draw, seed_of
+from train.sampling import draw, fill_up, seed_of
 
 COUNTS = (233, 353, 767, 79, 758, 4711, 110)
 LABELS = np.repeat(np.arange(7), COUNTS)
@@ -62,3 +62,19 @@ def test_with_balanced_draws_the_weights_are_nearly_one() -> None:
 def test_a_class_that_is_not_drawn_has_no_weight() -> None:
     with pytest.raises(ValueError, match="no image of df"):
         class_weights(LABELS[LABELS != 3])
+
+
+SYNTHETIC = np.repeat(np.arange(7), 4714)
+
+
+def test_classes_are_filled_up_without_replacement_and_full_ones_stay() -> None:
+    chosen = fill_up(LABELS, SYNTHETIC, 2000, 123, 0)
+    added = np.bincount(SYNTHETIC[chosen], minlength=7)
+    assert added.tolist() == [max(0, 2000 - count) for count in COUNTS]
+    assert len(np.unique(chosen)) == len(chosen)
+
+
+def test_each_stage_draws_anew_and_always_the_same() -> None:
+    one, again, other = (fill_up(LABELS, SYNTHETIC, 1000, 123, stage).tolist() for stage in (0, 0, 1))
+    assert one == again
+    assert one != other

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from lesions.images import decode, square
 from lesions.labels import CLASSES, DATA_LICENCE, NOTICE
-from zoo.archive import MODULES, ArchiveError, pack
+from zoo.archive import MODELS, ArchiveError, pack
 from zoo.network import build, probabilities
 
 Made = tuple[dict[str, Any], Path]
@@ -86,7 +86,7 @@ def test_an_archive_holds_these_files_and_no_others(made: Made, tmp_path: Path) 
         entry = json.loads(archive.read("entry.json"))
         members = archive.infolist()
     own = ["MAR-INF/MANIFEST.json", "entry.json", "lesion_classifier.py", "model-config.yaml", "weights.safetensors"]
-    assert names == sorted([*MODULES, *own])
+    assert names == sorted([*MODELS["classifier"].modules, *own])
     assert manifest["model"]["modelName"] == "lesion_classifier"
     assert manifest["model"]["modelVersion"] == "transfer_frozen_1"
     assert manifest["model"]["handler"] == "lesion_classifier.py"

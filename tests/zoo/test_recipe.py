@@ -69,3 +69,44 @@ def test_a_child_depends_on_its_parents_recipe() -> None:
 def test_what_an_entry_is_about_does_not_change_its_recipe() -> None:
     one, other = (recipe.resolve("a", Classifier(about=about), REAL, DATA, "", None) for about in ("x", "y"))
     assert one.text == other.text
+
+
+POOL = recipe.Pool("3" * 64, [4714] * 7)
+
+
+def filled(name: str, study: Study, data: recipe.Data = DATA, pool: recipe.Pool = POOL) -> recipe.Recipe:
+    entry = catalogue()[name]
+    assert isinstance(entry, Classifier)
+    return recipe.resolve(name, entry, study, data, "imagenet", None, pool)
+
+
+def test_the_theses_fill_up_schedules() -> None:
+    one, two = filled("gan_1", REAL), filled("gan_2", REAL)
+    assert one.fill_up == [2000, 2000, 1000, 1000, 750, 750, 500, 500, 250, 250, 0, 0]
+    assert two.fill_up == [4700] * 2 + [4000] * 2 + [3000] * 2 + [2000] * 2 + [1000] * 2 + [500] * 2 + [0] * 3
+    assert one.draws[0] == 6 * 2000 + 4711, "nv has more than 2000 and stays as it is"
+    assert two.draws[0] == 6 * 4700 + 4711
+    assert one.draws[-1] == two.draws[-1] == 7011
+
+
+def test_demo_keeps_the_stages_of_a_fill_up() -> None:
+    demo = DATA.model_copy(update={"counts": {"train": [100] * 7, "valid": [1] * 7, "test": [1] * 7}})
+    assert filled("gan_1", Study(), demo).fill_up == [200, 100, 75, 50, 25, 0]
+    assert filled("gan_1", Study(), demo).draws == [1400, 700, 700, 700, 700, 700]
+    assert len(filled("gan_2", Study(), demo).fill_up) == 7
+
+
+def test_a_pool_that_is_too_small_is_an_error() -> None:
+    with pytest.raises(recipe.RecipeError, match="the pool of sagan is too small"):
+        filled("gan_2", REAL, pool=recipe.Pool("3" * 64, [4000] * 7))
+
+
+def test_the_generators_recipe_decides_too() -> None:
+    other = recipe.Pool("4" * 64, POOL.counts)
+    assert filled("gan_1", REAL).sha256 != filled("gan_1", REAL, pool=other).sha256
+
+
+def test_an_entry_without_synthetic_images_says_nothing_of_them() -> None:
+    entry = catalogue()["baseline"]
+    assert isinstance(entry, Classifier)
+    assert "generator" not in recipe.resolve("baseline", entry, REAL, DATA, "imagenet", None).text

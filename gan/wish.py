@@ -1,0 +1,77 @@
+"""What a request to a generator may ask for. Copied into archives.
+
+Apart from the handler, because TorchServe takes the one class of the handler's file for the handler.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lesions.labels import CLASSES
+
+MOST = 256
+"""Images of one request: what fits a response of 10 MB, and 30 seconds, at 128 px. `first` asks for the next ones."""
+
+ALL = "all"
+
+FORMATS = ("png", "grid")
+
+ALLOWED = (
+    f'send JSON: {{"class": one of {", ".join(CLASSES)} or {ALL}, "count": 1 to {MOST} (of all classes together), '
+    f'"seed": an integer, "first": an integer from 0, "format": {" or ".join(FORMATS)}}}; only "class" has no default'
+)
+
+
+class BadRequest(ValueError):
+    """A request that cannot be answered; `str()` says why, and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What one request asks for."""
+
+    classes: tuple[int, ...]
+    count: int
+    """Images of each class."""
+    seed: int
+    first: int
+    """The number of the first image in its seed: 16 from 16 on are those that follow 16 from 0 on."""
+    format: str
+
+
+def parse(request: Mapping[str, Any]) -> Wish:
+    """What a request's body asks for. Raises `BadRequest`."""
+    body = request.get("body", request.get("data", b""))
+    if isinstance(body, bytes | bytearray | str):
+        if not body.strip():
+            raise BadRequest(f"the body is empty; {ALLOWED}")
+        try:
+            body = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise BadRequest(f"the body is not JSON ({error}); {ALLOWED}") from None
+    if not isinstance(body, dict):
+        raise BadRequest(f"the body is no JSON object; {ALLOWED}")
+    if unknown := sorted(set(body) - {"class", "count", "seed", "first", "format"}):
+        raise BadRequest(f"unknown key {unknown[0]!r}; {ALLOWED}")
+    name = body.get("class")
+    if name != ALL and name not in CLASSES:
+        raise BadRequest(f"class is {json.dumps(name)}; {ALLOWED}")
+    classes = tuple(range(len(CLASSES))) if name == ALL else (CLASSES.index(name),)
+    count = _integer(body, "count", 1)
+    if not 1 <= count * len(classes) <= MOST:
+        raise BadRequest(f"count is {count}; {ALLOWED}")
+    first = _integer(body, "first", 0)
+    if first < 0:
+        raise BadRequest(f"first is {first}; {ALLOWED}")
+    wanted = body.get("format", "png")
+    if wanted not in FORMATS:
+        raise BadRequest(f"format is {json.dumps(wanted)}; {ALLOWED}")
+    return Wish(classes, count, _integer(body, "seed", 0), first, wanted)
+
+
+def _integer(body: Mapping[str, Any], key: str, default: int) -> int:
+    value = body.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
+        raise BadRequest(f"{key} is {json.dumps(value)[:40]}; {ALLOWED}")
+    return value

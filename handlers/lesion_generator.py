@@ -1,0 +1,111 @@
+"""TorchServe's handler of a generator: a class, a count and a seed in, synthetic lesions out. Copied into archives.
+
+TorchServe takes the one class of this file for the handler, so the steps beside it are functions.
+"""
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from ts.torch_handler.base_handler import BaseHandler
+
+from gan.drawing import draw
+from gan.snapshot import restored
+from gan.wish import ALL, BadRequest, Wish, parse
+from lesions.labels import CLASSES
+
+COLUMNS = 8
+"""Of a grid of one class; a grid of all has a row a class."""
+
+
+class LesionGenerator(BaseHandler):  # type: ignore[misc]
+    """One version of the model `lesion_generator`."""
+
+    def initialize(self, context: Any) -> None:
+        """Build the generator of the archive's `entry.json` and read its weights.
+
+        Raises `RuntimeError` where the weights are not those that `entry.json` names, or do not fit.
+        """
+        torch.set_num_threads(1)  # one worker a version; else each takes every core
+        folder = Path(context.system_properties["model_dir"])
+        self.entry = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
+        weights = folder / "weights.safetensors"
+        with weights.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != self.entry["weights_sha256"]:
+            raise RuntimeError(
+                f"weights.safetensors has sha256 {digest}, entry.json says {self.entry['weights_sha256']}"
+            )
+        self.model = restored(load_file(weights), self.entry["pixels"], self.entry["width"])
+        self.context = context
+        self.manifest = context.manifest
+        self.initialized = True
+
+    def handle(self, data: list[dict[str, Any]], context: Any) -> list[dict[str, Any]]:
+        """Answer each request of a batch on its own.
+
+        An answer has class, count, seed, first, format, pixels, entry, study and notice, and `images` (a list of base64
+        PNG, 8-bit RGB) or, for a grid, `image` (one). A refusal has code 400, type and message.
+        """
+        answers: list[dict[str, Any]] = []
+        for index, request in enumerate(data):
+            headers = {name.lower(): value for name, value in context.get_all_request_header(index).items()}
+            context.set_response_content_type(index, "application/json")
+            if headers.get("describe") == "True":
+                answers.append(self.entry)
+                continue
+            try:
+                answers.append(self._answer(parse(request)))
+            except BadRequest as error:
+                context.set_response_status(400, "Bad Request", index)
+                answers.append({"code": 400, "type": "BadRequest", "message": str(error)})
+        return answers
+
+    def _answer(self, wish: Wish) -> dict[str, Any]:
+        rows = [self._draw(label, wish) for label in wish.classes]
+        single = len(wish.classes) == 1
+        answer: dict[str, Any] = {
+            "class": CLASSES[wish.classes[0]] if single else ALL,
+            "count": wish.count,
+            "seed": wish.seed,
+            "first": wish.first,
+            "format": wish.format,
+            "pixels": self.entry["pixels"],
+            "entry": self.entry["entry"],
+            "study": self.entry["study"],
+            "notice": self.entry["notice"],
+        }
+        if wish.format == "grid":
+            answer["image"] = _png(_grid(torch.split(rows[0], COLUMNS) if single else rows))
+        else:
+            answer["images"] = [_png(image) for row in rows for image in row]
+            answer["classes"] = [CLASSES[label] for label in wish.classes for _ in range(wish.count)]
+        return answer
+
+    def _draw(self, label: int, wish: Wish) -> torch.Tensor:
+        """The images of one class: uint8 [count, pixels, pixels, 3]."""
+        return torch.cat(list(draw(self.model, torch.full((wish.count,), label), wish.seed, wish.first)))
+
+
+def _grid(rows: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Rows of images, uint8 [n, side, side, 3] each (the last may be shorter), as one picture; gaps are white."""
+    side = rows[0].shape[1]
+    picture = torch.full((len(rows) * side, len(rows[0]) * side, 3), 255, dtype=torch.uint8)
+    for place, row in enumerate(rows):
+        wide = row.permute(1, 0, 2, 3).reshape(side, -1, 3)
+        picture[place * side : (place + 1) * side, : wide.shape[1]] = wide
+    return picture
+
+
+def _png(image: torch.Tensor) -> str:
+    """Uint8 [height, width, 3] as base64 PNG."""
+    content = io.BytesIO()
+    Image.fromarray(image.numpy()).save(content, "PNG")
+    return base64.b64encode(content.getvalue()).decode()
