@@ -24,10 +24,14 @@ class Row(NamedTuple):
     """Our macro F1."""
     test: str
     """Our macro F1 and its 95 % interval by bootstrap over lesions."""
+    last: str
+    """Our macro F1 of the last epoch instead of the one that validates best."""
     state: str
 
 
-HEADINGS = Row("entry", "what differs from the baseline", "thesis", "valid", "test, 95 % interval", "state")
+HEADINGS = Row(
+    "entry", "what differs from the baseline", "thesis", "valid", "test, 95 % interval", "last epoch, test", "state"
+)
 
 ROOM_FOR_WORDS = 140
 """Columns of a terminal from which on the table says what differs, too."""
@@ -53,6 +57,7 @@ def _row(folders: Folders, name: str, entry: Entry) -> Row:
         thesis,
         f"{valid['macro_f1']:.3f}" if valid else "",
         "{0:.3f} ({1[0]:.2f} to {1[1]:.2f})".format(test["macro_f1"], test["macro_f1_interval"]) if test else "",
+        f"{scored['last_epoch']['test']['macro_f1']:.3f}" if test else "",
         state(folders, name, entry),
     )
 
@@ -103,7 +108,8 @@ def for_terminal(rows_: Iterable[Row], title: str, width: int) -> Table:
     table = Table(
         title=f"{title}: macro F1", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )
-    shown = [heading for heading in HEADINGS if width >= ROOM_FOR_WORDS or heading != HEADINGS.differs]
+    left_out = {HEADINGS.last} if width >= ROOM_FOR_WORDS else {HEADINGS.last, HEADINGS.differs}
+    shown = [heading for heading in HEADINGS if heading not in left_out]
     for heading in shown:
         figures = heading in (HEADINGS.thesis, HEADINGS.valid)
         table.add_column(heading, justify="right" if figures else "left", no_wrap=heading != HEADINGS.differs)
@@ -113,8 +119,8 @@ def for_terminal(rows_: Iterable[Row], title: str, width: int) -> Table:
 
 
 def markdown(rows_: Iterable[Row]) -> str:
-    """The table for a README."""
-    lines = [HEADINGS, Row(*("---",) * len(HEADINGS)), *rows_]
+    """The table for a README, without the state."""
+    lines = [row[:-1] for row in (HEADINGS, Row(*("---",) * len(HEADINGS)), *rows_)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

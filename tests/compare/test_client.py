@@ -192,7 +192,7 @@ def test_predict_shows_every_version_and_the_notice(predict: Callable[..., Any])
     assert done.exit_code == 0
     assert "baseline" in done.output
     assert "gan_2" in done.output
-    assert "0.400" in done.output
+    assert "0.40" in done.output
     assert "melanoma" in done.output
     assert done.output.strip().endswith(NOTICE)
 
