@@ -3,6 +3,12 @@
 # Settings of a study: make zoo DATA=~/ham10000 SCALE=small. Unset ones get the default that `make help` names.
 STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH SEED THREADS STUDY
 SETTINGS = $(foreach setting,$(STUDY_SETTINGS),$(if $(filter command,$(firstword $(origin $(setting)))),$(setting)='$($(setting))'))
+# A variable of the environment may mean something else, so it is no setting; whoever meant it is told.
+ifeq ($(MAKELEVEL),0)
+$(foreach setting,$(STUDY_SETTINGS),$(if $(filter environment,$(firstword $(origin $(setting)))),\
+	$(warning $(setting) in the environment is no setting: write it behind make, as in: make zoo $(setting)=...)))
+endif
+
 JOBS ?= 2
 PORT ?= 8080
 PYTHON3 ?= python3
@@ -19,7 +25,7 @@ FREE_GB := 8
 
 help: ## list targets and settings
 	@echo "Targets:"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' Makefile | column -t -s '|'
+	@awk -F '## ' '/^[a-z]+:.*## / {split($$1, target, ":"); printf "  %-12s%s\n", target[1], $$2}' Makefile
 	@echo
 	@echo "Settings of a study (make zoo DATA=... SCALE=...):"
 	@echo "  DATA     phantom (default), or a folder with HAM10000 as downloaded"
@@ -79,12 +85,10 @@ archives: $(ENTRIES_MADE:%=$(ARCHIVES)/%.mar)
 	@:
 
 ifneq ($(strip $(ENTRIES_MADE)),)
-ARCHIVED := handlers/lesion_classifier.py handlers/lesion_generator.py \
-	$(addprefix lesions/,__init__.py labels.py images.py) zoo/__init__.py zoo/network.py zoo/archive.py zoo/card.py \
-	$(addprefix gan/,__init__.py networks.py drawing.py snapshot.py wish.py)
-
-$(ENTRIES_MADE:%=$(ARCHIVES)/%.mar): $(ARCHIVES)/%.mar: $(RUNS)/%/weights.safetensors $(RUNS)/%/about.json $(ARCHIVED)
+$(ENTRIES_MADE:%=$(ARCHIVES)/%.mar): $(ARCHIVES)/%.mar: $(RUNS)/%/weights.safetensors $(RUNS)/%/about.json zoo/archive.py zoo/card.py
 	@$(PYTHON) -m zoo archive $* --study $(STUDY)
+$(CLASSIFIERS:%=$(ARCHIVES)/%.mar): $(MODULES_OF_classifier)
+$(GENERATORS:%=$(ARCHIVES)/%.mar): $(MODULES_OF_generator)
 
 # A recipe is rewritten only when its content changes; weights are written last, so newer weights mean a whole run.
 $(CLASSIFIERS:%=$(RUNS)/%/weights.safetensors) $(RUNS)/source/weights.safetensors: $(RUNS)/%/weights.safetensors: $(RUNS)/%/recipe.json
@@ -148,5 +152,6 @@ format: .venv/installed ## put the code into its style
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
-clean: ## remove what was built, but neither .venv nor downloaded data
+clean: ## stop what is served, and remove what was built, but neither .venv nor downloaded data
+	@for serve in runs/*/serve; do test ! -d $$serve || $(PYTHON) -m zoo stop --study $$(basename $$(dirname $$serve)); done
 	rm -rf runs reports data/phantom data/cache model_store/*/

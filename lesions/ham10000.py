@@ -6,6 +6,7 @@ Tschandl P., Rosendahl C., Kittler H.: "The HAM10000 dataset", Sci Data 5, 18016
 import csv
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -68,7 +69,7 @@ class Ham10000:
         archive, member = self._members[image]
         try:
             return archive.read(member)
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
             raise DataError(f"{archive.filename}: {member} cannot be read ({error}); download the file again") from None
 
     def where(self, image: str) -> str:

@@ -6,7 +6,6 @@ another class. No image shows a patient, and no figure measured on the phantom s
 """
 
 import csv
-import shutil
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from lesions.labels import CLASSES
 from lesions.phantom_layers import Colour, Traits, patch
 from lesions.phantom_views import view
+from lesions.whole import folder_aside
 
 COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
 """The columns of HAM10000_metadata.csv."""
@@ -115,14 +115,8 @@ def draw(folder: Path, seed: int = 123, workers: int | None = None) -> None:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} is already there: delete it to draw the phantom again")
-    aside = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
+    with folder_aside(folder) as aside:
         _fill(aside, seed, workers)
-        aside.replace(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _fill(folder: Path, seed: int, workers: int | None) -> None:

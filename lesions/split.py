@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lesions.ham10000 import DataError, Index
 from lesions.labels import CLASSES
+from lesions.whole import write_if_changed
 
 PARTS = ("train", "valid", "test")
 """The parts of a split, in the order of their numbers."""
@@ -79,11 +80,13 @@ def write(file: Path, index: Index, parts: NDArray[np.int64]) -> str:
         for image, lesion, label, part in zip(index.images, index.lesions, index.labels, parts, strict=True)
     ]
     content = "".join(f"{','.join(line)}\n" for line in lines)
-    if not file.is_file() or file.read_text(encoding="utf-8") != content:
-        aside = file.with_suffix(".part")
-        aside.write_text(content, encoding="utf-8")
-        aside.replace(file)
+    write_if_changed(file, content)
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def digest(file: Path) -> str | None:
+    """The sha256 (hex) of a file that `write` wrote; none if it is not there."""
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
 
 
 def read(file: Path, images: tuple[str, ...]) -> NDArray[np.int64]:

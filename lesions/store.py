@@ -5,9 +5,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,9 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from lesions import images
 from lesions.ham10000 import METADATA, DataError, Ham10000, Index
 from lesions.images import UnreadableImage, decode, square
 from lesions.labels import CLASSES
+from lesions.whole import alone, folder_aside
+
+CODE = hashlib.sha256(Path(images.__file__).read_bytes()).hexdigest()
+"""What pixels a picture becomes is decided here: a cache of other code is not fresh, since servers use this one."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +54,10 @@ def prepare(source: Path, folder: Path, pixels: int) -> None:
     Fresh means: made from files of the same names, sizes and times as `source` has now. Raises `DataError` for
     data that cannot be read, and for too little free disk before anything is written.
     """
-    stamp = {"pixels": pixels, "sources": _fingerprint(source)}
-    if not is_fresh(folder, stamp):
-        decode_all(Ham10000(source), source.name, folder, pixels, stamp)
+    with alone(folder):
+        stamp = {"pixels": pixels, "code": CODE, "sources": _fingerprint(source)}
+        if not is_fresh(folder, stamp):
+            decode_all(Ham10000(source), source.name, folder, pixels, stamp)
 
 
 def is_fresh(folder: Path, stamp: Mapping[str, Any]) -> bool:
@@ -67,17 +72,17 @@ def decode_all(data: Readable, name: str, folder: Path, pixels: int, stamp: Mapp
     need, free = int(np.prod(shape)) + 2**20, shutil.disk_usage(_existing(folder)).free
     if need > free:
         raise DataError(f"{folder}: the decoded images need {need / 2**20:,.0f} MiB; {free / 2**20:,.0f} MiB are free")
-    with written_aside(folder) as aside:
+    with folder_aside(folder) as aside:
         digest = hashlib.sha256(
             json.dumps([data.index.images, data.index.labels.tolist(), data.index.lesions]).encode()
         )
-        images = _allocate(aside / "images.npy", shape)
+        pixel_map = _allocate(aside / "images.npy", shape)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             squares = pool.map(lambda image: _square(data, image, pixels), data.index.images)
             for position, image in enumerate(
                 tqdm(squares, f"decoding {name}", len(data.index), unit="image", disable=None)
             ):
-                images[position] = image
+                pixel_map[position] = image
                 digest.update(image.tobytes())
         with (aside / "index.csv").open("w", newline="", encoding="utf-8") as file:
             names = [CLASSES[label] for label in data.index.labels]
@@ -88,10 +93,10 @@ def decode_all(data: Readable, name: str, folder: Path, pixels: int, stamp: Mapp
 def load(folder: Path) -> Store:
     """The store that `prepare` wrote into `folder`."""
     with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
-        images, names, lesions = zip(*csv.reader(file), strict=True)
+        image_names, names, lesions = zip(*csv.reader(file), strict=True)
     labels = np.array([CLASSES.index(name) for name in names], dtype=np.int64)
     pixels = np.load(folder / "images.npy", mmap_mode="r")
-    return Store(Index(images, labels, lesions), pixels, digest(folder))
+    return Store(Index(image_names, labels, lesions), pixels, digest(folder))
 
 
 def digest(folder: Path) -> str:
@@ -115,24 +120,6 @@ def channel_statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[flo
     return np.round(mean, 6).tolist(), np.round(np.sqrt(squares / count - mean**2), 6).tolist()
 
 
-@contextmanager
-def written_aside(folder: Path) -> Iterator[Path]:
-    """A new folder to write into, which becomes `folder` (replacing one of that name) if nothing goes wrong."""
-    aside, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
-    for leftover in (aside, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
-        yield aside
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    if folder.exists():
-        folder.rename(old)
-    aside.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _fingerprint(source: Path) -> list[list[Any]]:
     """Name, size and time of every file that `Ham10000` may read: a replaced or deleted image is noticed."""
     if not source.exists():
@@ -151,13 +138,13 @@ def _square(data: Readable, image: str, pixels: int) -> NDArray[np.uint8]:
 
 def _allocate(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """A memory map with its disk blocks reserved, so that a full disk is an error here and no bus error later."""
-    images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
+    reserved = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
     try:
         with file.open("r+b") as opened:
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
     except OSError as error:
         raise DataError(f"{file}: {error.strerror}") from None
-    return images
+    return reserved
 
 
 def _existing(folder: Path) -> Path:

@@ -113,10 +113,13 @@ def test_wrong_settings_are_told_in_one_line_and_leave_nothing(checkout: Checkou
         assert message in refused.stderr
         assert "Traceback" not in refused.stderr
     (checkout.folder / "zoo" / "entries" / "mine.toml").unlink()
+    lost = checkout.folder / "lost"
+    lost.mkdir()
+    (lost / "HAM10000_metadata.csv").write_text("lesion_id,image_id,dx\nl,i,nv\n")
     for settings, message in (
         ({"ENTRIES": "nobody"}, "no entry nobody; there are: balanced_sampling, baseline"),
         ({"DATA": str(cut)}, "HAM10000_images_part_1.zip: not a whole zip file (cut short?)"),
-        ({"ENTRIES": "gan_1"}, "nothing is left to build"),
+        ({"DATA": str(lost)}, "names 1 images that are not in"),
     ):
         refused = checkout.make("zoo", **settings)
         assert refused.returncode == 2

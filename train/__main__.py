@@ -27,7 +27,7 @@ def main(
                 fit.fit(folders, name)
             else:
                 raise StudyError(f"{name} has no recipe in study {study!r}; `make zoo ENTRIES={name}` writes it")
-    except (StudyError, DataError, WrongWeights, source.NoWeights) as error:
+    except (StudyError, DataError, WrongWeights, source.NoWeights, fit.Changed) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 

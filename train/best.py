@@ -11,12 +11,12 @@ import torch
 class Best(pl.Callback):
     """The weights of the epoch with the highest validation macro F1 (the earliest of equals), and every epoch's scores.
 
-    Its state travels in Lightning's checkpoint together with the recipe's digest; `save` writes that checkpoint after
-    each epoch, aside and then renamed.
+    Its state travels in Lightning's checkpoint together with the training's `origin`: whatever must be the same for a
+    training to go on from it. The checkpoint is written after each epoch, aside and then renamed.
     """
 
-    def __init__(self, recipe_sha256: str, checkpoint: Path) -> None:
-        self.recipe_sha256, self.checkpoint = recipe_sha256, checkpoint
+    def __init__(self, origin: dict[str, str], checkpoint: Path) -> None:
+        self.origin, self.checkpoint = origin, checkpoint
         self.epoch = -1
         self.history: list[dict[str, float]] = []
         self.weights: dict[str, torch.Tensor] = {}
@@ -36,7 +36,7 @@ class Best(pl.Callback):
     def state_dict(self) -> dict[str, Any]:
         """What the checkpoint keeps: tensors, numbers and strings, so that it can be read with weights_only."""
         return {
-            "recipe_sha256": self.recipe_sha256,
+            "origin": self.origin,
             "epoch": self.epoch,
             "history": self.history,
             "weights": self.weights,
@@ -47,10 +47,10 @@ class Best(pl.Callback):
         self.epoch, self.history, self.weights = state["epoch"], state["history"], state["weights"]
 
 
-def recipe_of(checkpoint: Path) -> str | None:
-    """The digest of the recipe that `checkpoint` was trained by; none if there is no such file or it is damaged."""
+def origin_of(checkpoint: Path) -> dict[str, str]:
+    """The origin of the training that wrote `checkpoint`; empty if there is no such file or it is damaged."""
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        return str(state["callbacks"]["Best"]["recipe_sha256"])
+        return dict(state["callbacks"]["Best"]["origin"])
     except (OSError, RuntimeError, KeyError, ValueError, EOFError):
-        return None
+        return {}

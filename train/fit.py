@@ -1,10 +1,12 @@
 """Train one entry by its recipe, choose its best epoch, and score it: `runs/<study>/<entry>/`."""
 
+import hashlib
 import json
 import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -16,7 +18,8 @@ from safetensors.torch import save
 
 from lesions import split, store
 from lesions.labels import CLASSES
-from train.best import Best, recipe_of
+from lesions.whole import alone, write
+from train.best import Best, origin_of
 from train.data import Splits
 from train.loss import class_weights
 from train.module import Classification, freeze
@@ -24,36 +27,80 @@ from train.progress import Progress
 from zoo import network, provenance, recipe, scores
 from zoo.study import Folders
 
+Precision = Literal["16-mixed", "32-true"]
+
+
+class Changed(RuntimeError):
+    """What a training goes by has changed; `str()` says what, and what to do."""
+
 
 def fit(folders: Folders, name: str) -> None:
     """Train the entry `name` by its `recipe.json`, or go on with it, and write weights, predictions and scores.
 
-    `weights.safetensors` is written last: where it is newer than the recipe, all of the run is whole.
+    `weights.safetensors` is written last, and says in its metadata what it was made of. Raises `Changed` where data or
+    split are not those of the recipe, or the recipe was rewritten meanwhile.
     """
     run = folders.run(name)
-    resolved = recipe.read(run / "recipe.json")
-    weights = run / "weights.safetensors"
-    if recipe_in(weights) == resolved.sha256:
-        print(f"{name}: trained by this recipe already")
-        os.utime(weights)
-        return
+    with alone(run):
+        resolved = recipe.read(run / "recipe.json")
+        start = _start(folders, resolved)
+        origin = {"recipe_sha256": resolved.sha256, "start_sha256": "" if start is None else _sha256(start)}
+        if made_of(run / "weights.safetensors") == origin and scored_by(run) == resolved.sha256:
+            print(f"{name}: trained by this recipe already")
+            os.utime(run / "weights.safetensors")
+            return
+        _train(folders, run, resolved, start, origin)
+
+
+def made_of(weights: Path) -> dict[str, str]:
+    """The digests of the recipe and the start that the file `weights` was made of; empty if it is not there."""
+    if not weights.is_file():
+        return {}
+    with safe_open(weights, "pt") as opened:
+        metadata = opened.metadata() or {}
+    return dict(json.loads(metadata.get("origin", "{}")))
+
+
+def scored_by(run: Path) -> str | None:
+    """The digest of the recipe that the scores in `run` are of; none if there are none."""
+    file = run / "scores.json"
+    return str(json.loads(file.read_text(encoding="utf-8"))["recipe_sha256"]) if file.is_file() else None
+
+
+def _start(folders: Folders, resolved: recipe.Recipe) -> Path | None:
+    """The weights that training starts from; none for random ones."""
+    if resolved.parent_sha256 is not None:
+        return folders.run(resolved.start.removeprefix("parent ")) / "weights.safetensors"
+    return None if resolved.start == "random" else folders.run("source") / "weights.safetensors"
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _data(folders: Folders, resolved: recipe.Recipe) -> Splits:
+    """The data that the recipe names. Raises `Changed` if they are no longer those."""
+    study = folders.read()
+    loaded = store.load(folders.store(study))
+    if loaded.digest != resolved.store_sha256 or split.digest(folders.split) != resolved.split_sha256:
+        raise Changed(f"{resolved.entry}: images or split are no longer those of its recipe; run `make zoo` again")
+    pool = None if resolved.generator is None else store.load(folders.pool(resolved.generator, study))
+    return Splits(resolved, loaded, split.read(folders.split, loaded.index.images), pool)
+
+
+def _train(folders: Folders, run: Path, resolved: recipe.Recipe, start: Path | None, origin: dict[str, str]) -> None:
     pl.seed_everything(resolved.seed, verbose=False)
     torch.set_num_threads(resolved.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    study = folders.read()
-    described = recipe.Data.model_validate_json((folders.runs / "data.json").read_text())
-    loaded = store.load(folders.store(study))
-    pool = None if resolved.generator is None else store.load(folders.pool(resolved.generator, study))
-    splits = Splits(resolved, loaded, split.read(folders.runs / "split.csv", loaded.index.images), pool)
-
+    splits = _data(folders, resolved)
+    described = recipe.Data.model_validate_json(folders.described.read_text())
     built = network.build(resolved.architecture)
     mean, deviation = described.mean, described.deviation
-    if resolved.parent_sha256 is not None:
-        network.load(built, folders.run(resolved.start.removeprefix("parent ")) / "weights.safetensors")
-    elif resolved.start != "random":
-        network.load(built, folders.run("source") / "weights.safetensors", without_classifier=True)
-    if resolved.normalise == "weights":
-        mean, deviation = network.pretrained_statistics(built)
+    if start is not None:
+        network.load(built, start, without_classifier=resolved.parent_sha256 is None)
+        if resolved.normalise == "weights":
+            mean, deviation = network.pretrained_statistics(built, start)
     if resolved.trainable_tensors is not None:
         freeze(built, resolved.trainable_tensors)
     weighted = resolved.loss == "weighted_cross_entropy"
@@ -67,35 +114,29 @@ def fit(folders: Folders, name: str) -> None:
         seed=resolved.seed,
     )
     checkpoint = run / "last.ckpt"
-    resumed = recipe_of(checkpoint) == resolved.sha256
+    precision: Precision = "16-mixed" if torch.cuda.is_available() else "32-true"  # on a GPU as in the thesis
+    best = Best(origin | {"precision": precision}, checkpoint)
+    resumed = origin_of(checkpoint) == best.origin
+    if not (resumed and (run / "training.json").is_file()):
+        provenance.begin(run / "training.json")
     if not resumed:
         checkpoint.unlink(missing_ok=True)
-        provenance.begin(run / "training.json")
-    best = Best(resolved.sha256, checkpoint)
-    trainer = _trainer(resolved.epochs, run, [best, Progress(name, resolved.draws)])
+    trainer = _trainer(resolved.epochs, precision, run, [best, Progress(resolved.entry, resolved.draws)])
     with provenance.timed(run / "training.json"):
         trainer.fit(module, datamodule=splits, ckpt_path=checkpoint if resumed else None, weights_only=True)
-    _finish(run, resolved, module, splits, best)
+    if recipe.read(run / "recipe.json") != resolved:
+        raise Changed(f"{resolved.entry}: its recipe was changed while it trained; run `make zoo` again")
+    _finish(run, resolved, module, splits, best, origin)
 
 
-def recipe_in(weights: Path) -> str | None:
-    """The digest of the recipe by which the file `weights` was trained; none if it is not there."""
-    if not weights.is_file():
-        return None
-    with safe_open(weights, "pt") as opened:
-        metadata: dict[str, str] = opened.metadata() or {}
-    return metadata.get("recipe_sha256")
-
-
-def _trainer(epochs: int, run: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
+def _trainer(epochs: int, precision: Precision, run: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")  # the cache is memory-mapped: none is faster
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")  # between Lightning and torch
     attempt = len(list((run / "logs" / "csv").glob("version_*")))
-    on_gpu = torch.cuda.is_available()
     return pl.Trainer(
-        accelerator="gpu" if on_gpu else "cpu",
+        accelerator="auto",
         devices=1,
-        precision="16-mixed" if on_gpu else "32-true",  # as in the thesis
+        precision=precision,
         max_epochs=epochs,
         logger=[TensorBoardLogger(run / "logs", "tensorboard", attempt), CSVLogger(run / "logs", "csv", attempt)],
         callbacks=callbacks,
@@ -108,7 +149,9 @@ def _trainer(epochs: int, run: Path, callbacks: list[pl.Callback]) -> pl.Trainer
     )
 
 
-def _finish(run: Path, resolved: recipe.Recipe, module: Classification, splits: Splits, best: Best) -> None:
+def _finish(
+    run: Path, resolved: recipe.Recipe, module: Classification, splits: Splits, best: Best, origin: dict[str, str]
+) -> None:
     """Predict and score with the best epoch's weights and, for comparison, with the last one's, as a server would."""
     built = module.network.cpu()
     last = _predict(built, module.mean, module.deviation, splits)
@@ -132,9 +175,10 @@ def _finish(run: Path, resolved: recipe.Recipe, module: Classification, splits: 
         "history": best.history,
     }
     tensors = {key: tensor.contiguous() for key, tensor in best.weights.items()}
-    _replace(run / "predictions.csv", _table(chosen, splits).encode())
-    _replace(run / "scores.json", (json.dumps(report, indent=1) + "\n").encode())
-    _replace(run / "weights.safetensors", save(tensors, {"recipe_sha256": resolved.sha256}))
+    write(run / "predictions.csv", _table(chosen, splits))
+    write(run / "scores.json", json.dumps(report, indent=1) + "\n")
+    # One key, since safetensors writes several in random order.
+    write(run / "weights.safetensors", save(tensors, {"origin": json.dumps(origin)}))
 
 
 def _predict(
@@ -157,9 +201,3 @@ def _table(probabilities: NDArray[np.float32], splits: Splits) -> str:
         told = ",".join(f"{value:.7f}" for value in probabilities[row])
         lines.append(f"{index.images[row]},{split.PARTS[splits.parts[row]]},{CLASSES[index.labels[row]]},{told}")
     return "\n".join(lines) + "\n"
-
-
-def _replace(file: Path, content: bytes) -> None:
-    aside = file.with_name(file.name + ".part")
-    aside.write_bytes(content)
-    aside.replace(file)

@@ -1,6 +1,6 @@
 """The weights that transfer starts from: ImageNet's, a file's, or those of a source task made here."""
 
-import os
+import json
 from pathlib import Path
 
 import httpx
@@ -12,15 +12,19 @@ from safetensors.torch import save
 from torch.utils.data import DataLoader, TensorDataset
 
 from lesions import shapes
+from lesions.whole import write
 from train.module import Classification
 from train.progress import Progress
 from zoo import network
+from zoo.recipe import SOURCE_BATCH, SOURCE_IMAGES, SOURCE_PIXELS
 from zoo.study import DEFAULT_ARCHITECTURE, Folders, Study
 
 THESIS_TAG = "aa_in1k"
 """timm's tag of the weights that the bare name tf_efficientnet_b0 meant in 2021 (ImageNet, AutoAugment)."""
 
-PROCEDURAL_IMAGES, PROCEDURAL_BATCH, PROCEDURAL_PIXELS = 6000, 20, 64
+
+SOURCE_STATISTICS = ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
+"""Mean and deviation by which the source task's images are normalised: their colours are uniform."""
 
 
 class NoWeights(RuntimeError):
@@ -30,24 +34,23 @@ class NoWeights(RuntimeError):
 def make(folders: Folders, study: Study) -> None:
     """Write the study's pretrained weights, without a classifier, to `runs/<study>/source/weights.safetensors`.
 
+    Its metadata say what channel statistics they were trained with.
     Raises `NoWeights` where a hub cannot be reached, and `WrongWeights` for a file of another network.
     """
     target = folders.run("source") / "weights.safetensors"
     torch.set_num_threads(study.threads)
+    built = network.build(study.arch)
+    statistics = network.pretrained_statistics(built)
     if study.weights == "imagenet":
         tensors = _imagenet(study.arch)
     elif study.weights == "procedural":
-        tensors = _procedural(study)
+        tensors, statistics = _procedural(study), SOURCE_STATISTICS
     else:
-        built = network.build(study.arch)
         network.load(built, Path(study.weights), without_classifier=True)
         tensors = built.state_dict()
-        tensors = {
-            name: tensor for name, tensor in tensors.items() if not name.startswith(network.classifier_name(built))
-        }
-    aside = target.with_suffix(".part")
-    aside.write_bytes(save({name: tensor.contiguous() for name, tensor in tensors.items()}))
-    os.replace(aside, target)
+    head = network.classifier_name(built)
+    kept = {name: tensor.cpu().contiguous() for name, tensor in tensors.items() if not name.startswith(head)}
+    write(target, save(kept, {"statistics": json.dumps(statistics)}))
 
 
 def _imagenet(architecture: str) -> dict[str, torch.Tensor]:
@@ -73,25 +76,23 @@ def _procedural(study: Study) -> dict[str, torch.Tensor]:
     """Train the backbone to recognise formula-drawn shapes and textures, each image seen once."""
     pl.seed_everything(study.seed, verbose=False)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    count = PROCEDURAL_IMAGES + 480
-    images, labels = (torch.from_numpy(array) for array in shapes.draw(count, PROCEDURAL_PIXELS, study.seed))
-    training = TensorDataset(images[:PROCEDURAL_IMAGES], labels[:PROCEDURAL_IMAGES])
-    held_out = TensorDataset(images[PROCEDURAL_IMAGES:], labels[PROCEDURAL_IMAGES:])
+    count = SOURCE_IMAGES + 480
+    images, labels = (torch.from_numpy(array) for array in shapes.draw(count, SOURCE_PIXELS, study.seed))
+    training = TensorDataset(images[:SOURCE_IMAGES], labels[:SOURCE_IMAGES])
+    held_out = TensorDataset(images[SOURCE_IMAGES:], labels[SOURCE_IMAGES:])
     built = network.build(study.arch, len(shapes.SHAPES))
-    module = Classification(
-        built, len(shapes.SHAPES), mean=(0.5,) * 3, deviation=(0.5,) * 3, learning_rate=1e-3, seed=study.seed
-    )
+    module = Classification(built, len(shapes.SHAPES), *SOURCE_STATISTICS, learning_rate=1e-3, seed=study.seed)
     trainer = pl.Trainer(
         accelerator="auto",
         devices=1,
         max_epochs=1,
+        gradient_clip_val=1.0,
         logger=False,
-        callbacks=[Progress("source", [PROCEDURAL_IMAGES])],
+        callbacks=[Progress("source", [SOURCE_IMAGES])],
         num_sanity_val_steps=0,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(module, DataLoader(training, PROCEDURAL_BATCH), DataLoader(held_out, 80))
-    head = network.classifier_name(built)
-    return {name: tensor.cpu() for name, tensor in built.state_dict().items() if not name.startswith(head)}
+    trainer.fit(module, DataLoader(training, SOURCE_BATCH), DataLoader(held_out, 80))
+    return dict(built.state_dict())

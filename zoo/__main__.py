@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from lesions.ham10000 import DataError
+from lesions.ham10000 import DataError, Ham10000
+from lesions.whole import write
 from zoo.entry import EntryError, catalogue
 from zoo.study import Folders, Study, StudyError, settle
 
@@ -66,7 +68,8 @@ def resolve(
         wanted = entries.split()
         prepare.check(entries_by_name, wanted)
         described = prepare.data(folders, settled)
-        prepare.recipes(folders, settled, described, entries_by_name, wanted)
+        made = prepare.recipes(settled, described, entries_by_name, wanted)
+        prepare.write(folders, settled, entries_by_name, made)
     print(folders.name)
 
 
@@ -79,6 +82,8 @@ def list_(
 
     with told():
         folders = Folders(study_name)
+        if study_name != DEFAULT_STUDY:
+            folders.read()  # a mistyped name is no empty study
         rows = table.rows(folders, catalogue())
         if markdown:
             print(table.markdown(row for row in rows if row.test))
@@ -113,8 +118,18 @@ def serve(
 
     folders = Folders(study_name)
     with told():
-        unpacked = folders.source(folders.read()).glob("*/*.jpg")  # so that the curl line works as it stands
-        server.start(folders.archives, folders.runs / "serve", port, sample=next(unpacked, None))
+        folder = folders.runs / "serve"
+        server.start(folders.archives, folder, port, sample=_sample(folders, folder / "sample.jpg"))
+
+
+def _sample(folders: Folders, file: Path) -> Path | None:
+    """One picture of the study's data, written to `file`, so that the printed curl line works as it stands."""
+    try:
+        data = Ham10000(folders.source(folders.read()))
+    except DataError:  # the data may be gone; the models are not
+        return None
+    write(file, data.read(data.index.images[0]))
+    return file
 
 
 @app.command()

@@ -7,15 +7,23 @@ from typing import Any
 
 from lesions.labels import CLASSES, DATA_LICENCE, NOTICE
 from zoo import generator_recipe, recipe
-from zoo.study import Folders
+from zoo.study import Folders, StudyError
 
 
 def entry(folders: Folders, name: str) -> dict[str, Any]:
-    """The `entry.json` of a trained entry. Raises `FileNotFoundError` where it is not trained."""
+    """The `entry.json` of a trained entry.
+
+    Raises `FileNotFoundError` where it is not trained, and `StudyError` where its recipe is no longer the one that
+    weights and scores are of.
+    """
     run, study = folders.run(name), folders.read()
     about, report, training = (
         json.loads((run / f"{file}.json").read_text(encoding="utf-8")) for file in ("about", "scores", "training")
     )
+    wanted = hashlib.sha256((run / "recipe.json").read_bytes()).hexdigest()
+    weights = run / "weights.safetensors"
+    if not wanted == report["recipe_sha256"] == _recipe_of(weights):
+        raise StudyError(f"{name}: recipe, weights and scores do not belong together; run `make zoo` again")
     phantom = study.data == "phantom"
     said = {
         "entry": name,
@@ -26,13 +34,21 @@ def entry(folders: Folders, name: str) -> dict[str, Any]:
         "data": "phantom: procedural pictures, no patients' data" if phantom else study.data_name,
         "data_licence": None if phantom else DATA_LICENCE,
         "classes": list(CLASSES),
-        "weights_sha256": hashlib.sha256((run / "weights.safetensors").read_bytes()).hexdigest(),
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "versions": training["versions"],
         "hardware": training["hardware"],
         "commit": training["commit"],
     }
     generates = "steps" in json.loads((run / "recipe.json").read_text(encoding="utf-8"))
     return said | (_generator(run, report) if generates else _classifier(run, report))
+
+
+def _recipe_of(weights: Path) -> str | None:
+    """The digest of the recipe that a file of weights says it was made by (read without torch: a length, then JSON)."""
+    with weights.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    origin: dict[str, str] = json.loads(header.get("__metadata__", {}).get("origin", "{}"))
+    return origin.get("recipe_sha256")
 
 
 def _classifier(run: Path, report: dict[str, Any]) -> dict[str, Any]:

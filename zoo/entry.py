@@ -26,6 +26,9 @@ class Thesis(BaseModel):
     accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
+RESERVED = ("source", "serve", "pool")
+"""Names that the zoo uses itself, in `runs/<study>/` or as a command."""
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Stage = Annotated[tuple[Positive, Positive], Field(strict=False)]  # TOML has arrays, not tuples
@@ -191,6 +194,10 @@ def catalogue(folder: Path = ENTRIES) -> dict[str, Entry]:
             TypeAdapter(Name).validate_python(file.stem)
         except ValidationError:
             raise EntryError(f"{file}: a name has small letters, digits and _ only, and begins with a letter") from None
+        if file.stem in RESERVED:
+            raise EntryError(
+                f"{file}: {file.stem!r} is what a folder beside the entries' runs is called; name it otherwise"
+            )
         entries[file.stem] = read(file)
     ordered: dict[str, Entry] = {}
     for name in entries:

@@ -1,11 +1,12 @@
 """The classifier network: built by timm, loaded from safetensors, and asked for probabilities. Copied into archives."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import timm
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from lesions.images import normalise
@@ -63,8 +64,18 @@ def classifier_name(network: torch.nn.Module) -> str:
     return f"{network.default_cfg['classifier']}."  # type: ignore[index]
 
 
-def pretrained_statistics(network: torch.nn.Module) -> tuple[list[float], list[float]]:
-    """Mean and deviation of each channel, scale 0 to 1, that timm's weights of this network were trained with."""
+Statistics = tuple[list[float], list[float]]
+"""Mean and deviation of each channel, on the scale 0 to 1."""
+
+
+def pretrained_statistics(network: torch.nn.Module, weights: Path | None = None) -> Statistics:
+    """The channel statistics that pretrained `weights` were trained with: what the file says, else what timm says."""
+    if weights is not None:
+        with safe_open(weights, "pt") as opened:
+            said = (opened.metadata() or {}).get("statistics")
+        if said is not None:
+            mean, deviation = json.loads(said)
+            return mean, deviation
     configuration = network.default_cfg
     return list(configuration["mean"]), list(configuration["std"])  # type: ignore[index]
 

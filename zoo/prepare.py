@@ -6,17 +6,20 @@ second `make zoo` has to find out quickly that there is nothing to do.
 
 import hashlib
 import json
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from lesions import split, store
+from lesions import phantom, split, store
 from lesions.labels import CLASSES
+from lesions.whole import alone, write_if_changed
 from zoo import generator_recipe, recipe
+from zoo.archive import MODELS
 from zoo.entry import Classifier, Entry, EntryError, Generator
-from zoo.study import Folders, Study
+from zoo.study import Folders, Study, StudyError
 
 
 def check(catalogue: Mapping[str, Entry], wanted: Collection[str]) -> None:
@@ -28,15 +31,15 @@ def check(catalogue: Mapping[str, Entry], wanted: Collection[str]) -> None:
 def data(folders: Folders, study: Study) -> recipe.Data:
     """Draw or find the data, decode and split it. Raises `DataError` for data that cannot be used."""
     source, folder = folders.source(study), folders.store(study)
-    if study.data == "phantom" and not source.is_dir():
-        from lesions import phantom  # scipy takes half a second, which only the first run has to spend
-
-        phantom.draw(source)
+    if study.data == "phantom":
+        with alone(source):
+            if not source.is_dir():
+                phantom.draw(source)
     store.prepare(source, folder, study.pixels)
-    known = folders.runs / "data.json"
-    if known.is_file() and (folders.runs / "split.csv").is_file():
+    known = folders.described
+    if known.is_file():
         described = recipe.Data.model_validate_json(known.read_text())
-        if described.store_sha256 == store.digest(folder):
+        if described.store_sha256 == store.digest(folder) and described.split_sha256 == split.digest(folders.split):
             return described
     loaded = store.load(folder)
     parts = split.split(loaded.index, study.split)
@@ -48,12 +51,12 @@ def data(folders: Folders, study: Study) -> recipe.Data:
     }
     described = recipe.Data(
         store_sha256=loaded.digest,
-        split_sha256=split.write(folders.runs / "split.csv", loaded.index, parts),
+        split_sha256=split.write(folders.split, loaded.index, parts),
         counts=counts,
         mean=mean,
         deviation=deviation,
     )
-    _write(known, described.model_dump_json(indent=1) + "\n")
+    write_if_changed(known, described.model_dump_json(indent=1) + "\n")
     return described
 
 
@@ -64,12 +67,10 @@ class Made(NamedTuple):
     generators: dict[str, generator_recipe.GeneratorRecipe]
 
 
-def recipes(
-    folders: Folders, study: Study, described: recipe.Data, catalogue: Mapping[str, Entry], wanted: Collection[str]
-) -> Made:
-    """Write the recipe of every entry that is `wanted` (all, if empty), and of its parent and generator.
+def recipes(study: Study, described: recipe.Data, catalogue: Mapping[str, Entry], wanted: Collection[str] = ()) -> Made:
+    """The recipe of every entry that is `wanted` (all, if empty), and of its parent and generator.
 
-    Raises `RecipeError` for an entry that cannot be at this scale.
+    Raises `RecipeError` for an entry that cannot be at this scale, and `StudyError` where WEIGHTS is gone.
     """
     names = _with_what_they_need(catalogue, wanted)
     start = _start(study)
@@ -78,25 +79,35 @@ def recipes(
         if name not in names:
             continue
         if isinstance(entry, Generator):
-            made.generators[name] = drawn = generator_recipe.resolve(name, entry, study, described, start)
-            text = drawn.text
-        else:
-            parent = None if entry.parent is None else made.classifiers[entry.parent]
-            pool = None
-            if entry.generator is not None:
-                drawn = made.generators[entry.generator]
-                pool = recipe.Pool(drawn.sha256, list(drawn.pool.values()))
-            made.classifiers[name] = recipe.resolve(name, entry, study, described, start, parent, pool)
-            text = made.classifiers[name].text
-        run = folders.run(name)
-        _write(run / "recipe.json", text)
-        about = {"about": entry.about, "thesis": entry.thesis and entry.thesis.model_dump()}
-        _write(run / "about.json", json.dumps(about, indent=1) + "\n")
-    source = {key: getattr(study, key) for key in ("arch", "seed", "threads", "scale")} | {"start": start}
-    _write(folders.run("source") / "recipe.json", json.dumps(source, indent=1) + "\n")
-    _write(folders.runs / "entries.mk", _rules(folders, study, made))
-    _write(folders.runs / "study.json", study.model_dump_json(indent=1) + "\n")
+            made.generators[name] = generator_recipe.resolve(name, entry, study, described, start)
+            continue
+        parent = None if entry.parent is None else made.classifiers[entry.parent]
+        pool = None
+        if entry.generator is not None:
+            drawn = made.generators[entry.generator]
+            pool = recipe.Pool(drawn.sha256, list(drawn.pool.values()))
+        made.classifiers[name] = recipe.resolve(name, entry, study, described, start, parent, pool)
     return made
+
+
+def write(folders: Folders, study: Study, catalogue: Mapping[str, Entry], made: Made) -> None:
+    """Write what `make` goes by: recipes, what entries are about, the source's recipe, rules; the study's settings.
+
+    An archive whose entry is no longer in the catalogue is deleted: it would be served for ever.
+    """
+    for name, resolved in (made.classifiers | made.generators).items():
+        entry, run = catalogue[name], folders.run(name)
+        write_if_changed(run / "recipe.json", resolved.text)
+        about = {"about": entry.about, "thesis": entry.thesis and entry.thesis.model_dump()}
+        write_if_changed(run / "about.json", json.dumps(about, indent=1) + "\n")
+    source = {key: getattr(study, key) for key in ("arch", "seed", "threads")} | {"start": _start(study)}
+    write_if_changed(folders.run("source") / "recipe.json", json.dumps(source, indent=1) + "\n")
+    write_if_changed(folders.runs / "entries.mk", _rules(folders, study, made))
+    write_if_changed(folders.runs / "study.json", study.model_dump_json(indent=1) + "\n")
+    for archive in folders.archives.glob("*.mar"):
+        if archive.stem not in catalogue:
+            print(f"deleted {archive}: there is no such entry any more", file=sys.stderr)
+            archive.unlink()
 
 
 def _with_what_they_need(catalogue: Mapping[str, Entry], wanted: Collection[str]) -> set[str]:
@@ -111,16 +122,22 @@ def _with_what_they_need(catalogue: Mapping[str, Entry], wanted: Collection[str]
 
 def _start(study: Study) -> str:
     """What the pretrained weights are, in words that change when the weights do."""
-    if study.weights in ("imagenet", "procedural"):
-        return study.weights
+    if study.weights == "imagenet":
+        return "imagenet"
+    if study.weights == "procedural":
+        return f"procedural: {recipe.SOURCE_IMAGES} images of {recipe.SOURCE_PIXELS} px"
     file = Path(study.weights)
-    return f"{file.name} sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}"
+    try:
+        return f"{file.name} sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}"
+    except OSError as error:
+        raise StudyError(f"WEIGHTS={file}: {error.strerror}") from None
 
 
 def _rules(folders: Folders, study: Study, made: Made) -> str:
     """What make has to know: the entries, and what each is made from beside its recipe."""
     longest_first = sorted(made.classifiers, key=lambda name: -sum(made.classifiers[name].draws))
     lines = [f"CLASSIFIERS := {' '.join(longest_first)}", f"GENERATORS := {' '.join(made.generators)}"]
+    lines += [f"MODULES_OF_{kind} := {' '.join((model.handler, *model.modules))}" for kind, model in MODELS.items()]
     source = f"{folders.run('source')}/weights.safetensors"
     # A generator is measured by the pretrained backbone's features.
     needs = {name: [source] for name in made.generators}
@@ -133,13 +150,3 @@ def _rules(folders: Folders, study: Study, made: Made) -> str:
         lines.append(f"FIRST := {source}")  # a hub or a file may fail: better before hours of training
     lines += [f"{folders.run(name)}/weights.safetensors: {' '.join(files)}" for name, files in needs.items() if files]
     return "\n".join(lines) + "\n"
-
-
-def _write(file: Path, content: str) -> None:
-    """Write `content` aside and move it there, unless it is there."""
-    if file.is_file() and file.read_text(encoding="utf-8") == content:
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(file.name + ".part")
-    aside.write_text(content, encoding="utf-8")
-    aside.replace(file)

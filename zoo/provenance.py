@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from lesions.whole import write
+
 LIBRARIES = ("torch", "torchvision", "timm", "pytorch-lightning", "numpy", "pillow", "scikit-learn")
 
 
@@ -25,17 +27,19 @@ def begin(file: Path) -> None:
         "hardware": hardware,
         "seconds": 0.0,
     }
-    file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write(file, json.dumps(record, indent=1) + "\n")
 
 
 @contextmanager
 def timed(file: Path) -> Iterator[None]:
     """Add the seconds that the block takes to those in `file`."""
     start = time.monotonic()
-    yield
-    record = json.loads(file.read_text(encoding="utf-8"))
-    record["seconds"] = round(record["seconds"] + time.monotonic() - start, 1)
-    file.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    try:
+        yield
+    finally:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        record["seconds"] = round(record["seconds"] + time.monotonic() - start, 1)
+        write(file, json.dumps(record, indent=1) + "\n")
 
 
 def commit() -> str | None:

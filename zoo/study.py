@@ -90,6 +90,16 @@ class Folders:
         return self.root / "runs" / self.name
 
     @property
+    def described(self) -> Path:
+        """What the data turned out to be (`zoo.recipe.Data`)."""
+        return self.runs / "data.json"
+
+    @property
+    def split(self) -> Path:
+        """Which image is in which part."""
+        return self.runs / "split.csv"
+
+    @property
     def archives(self) -> Path:
         """The study's part of the model store."""
         return self.root / "model_store" / self.name
@@ -124,7 +134,7 @@ class Folders:
 
 
 def settle(given: Mapping[str, str], name: str | None = None, root: Path = Path()) -> tuple[Folders, Study]:
-    """The study that the `given` settings (and the `name`, if any) ask for, its settings written into its folder.
+    """The study that the `given` settings (and the `name`, if any) ask for.
 
     Paths are made absolute, `~` is expanded. Raises `StudyError` for settings that cannot be, or that contradict
     those with which a study of that name was made.

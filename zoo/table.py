@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from zoo import recipe
+from zoo import prepare, recipe
 from zoo.entry import Classifier, Entry
 from zoo.study import Folders
 
@@ -38,27 +38,41 @@ ROOM_FOR_WORDS = 140
 
 
 def rows(folders: Folders, catalogue: Mapping[str, Entry]) -> list[Row]:
-    """A row for each entry, in the thesis's order."""
+    """A row for each entry, in the thesis's order. Scores and states are of the recipes that hold now."""
 
     def place(item: tuple[str, Entry]) -> tuple[list[int], str]:
         section = item[1].thesis.section if item[1].thesis else "99"
         return [int(part) for part in section.split(".") if part.isdigit()], item[0]
 
-    return [_row(folders, name, entry) for name, entry in sorted(catalogue.items(), key=place)]
+    wanted: dict[str, str] = {}
+    if folders.described.is_file():
+        described = recipe.Data.model_validate_json(folders.described.read_text(encoding="utf-8"))
+        made = prepare.recipes(folders.read(), described, catalogue)
+        wanted = {name: resolved.sha256 for name, resolved in (made.classifiers | made.generators).items()}
+    return [_row(folders, name, entry, wanted.get(name)) for name, entry in sorted(catalogue.items(), key=place)]
 
 
-def _row(folders: Folders, name: str, entry: Entry) -> Row:
+def _row(folders: Folders, name: str, entry: Entry, wanted: str | None) -> Row:
     thesis = "" if entry.thesis is None or entry.thesis.macro_f1 is None else f"{entry.thesis.macro_f1:.2f}"
-    scored = _scores(folders.run(name))
-    valid, test = scored.get("valid"), scored.get("test")
+    run, archive = folders.run(name), folders.archives / f"{name}.mar"
+    report = _report(run)
+    if wanted is None or report.get("recipe_sha256") != wanted:
+        state = "interrupted" if (run / "last.ckpt").is_file() and not report else "to train"
+        return Row(name, differs(entry), thesis, "", "", "", state)
+    weights = run / "weights.safetensors"
+    whole = archive.is_file() and weights.is_file() and archive.stat().st_mtime >= weights.stat().st_mtime
+    state = "archived" if whole else "trained"
+    if not isinstance(entry, Classifier):
+        return Row(name, differs(entry), thesis, "", "", "", state)
+    valid, test, last = report["valid"], report["test"], report["last_epoch"]["test"]
     return Row(
         name,
         differs(entry),
         thesis,
-        f"{valid['macro_f1']:.3f}" if valid else "",
-        "{0:.3f} ({1[0]:.2f} to {1[1]:.2f})".format(test["macro_f1"], test["macro_f1_interval"]) if test else "",
-        f"{scored['last_epoch']['test']['macro_f1']:.3f}" if test else "",
-        state(folders, name, entry),
+        f"{valid['macro_f1']:.3f}",
+        "{0:.3f} ({1[0]:.2f} to {1[1]:.2f})".format(test["macro_f1"], test["macro_f1_interval"]),
+        f"{last['macro_f1']:.3f}",
+        state,
     )
 
 
@@ -90,19 +104,6 @@ def _few_words(key: str, value: Any) -> str:
     return f"{key.replace('_', ' ')} {value}".removesuffix(" True")
 
 
-def state(folders: Folders, name: str, entry: Entry) -> str:
-    """How far the entry is: `waits for images`, `to train`, `interrupted`, `trained` or `archived`."""
-    run = folders.run(name)
-    if not isinstance(entry, Classifier):
-        return "not built yet"
-    if not (run / "recipe.json").is_file():
-        return "waits for images" if entry.generator or entry.parent else "to train"
-    wanted = recipe.read(run / "recipe.json").sha256
-    if _scores(run).get("recipe_sha256") != wanted:
-        return "interrupted" if (run / "last.ckpt").is_file() else "to train"
-    return "archived" if (folders.archives / f"{name}.mar").is_file() else "trained"
-
-
 def for_terminal(rows_: Iterable[Row], title: str, width: int) -> Table:
     """The table for a terminal of `width` columns; the scores are macro F1."""
     table = Table(
@@ -124,6 +125,6 @@ def markdown(rows_: Iterable[Row]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _scores(run: Path) -> dict[str, Any]:
+def _report(run: Path) -> dict[str, Any]:
     file = run / "scores.json"
     return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}

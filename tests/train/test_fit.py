@@ -14,11 +14,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lesions.labels import CLASSES
-from train.best import recipe_of
-from zoo import network, prepare
+from train.best import origin_of
+from train.fit import made_of
+from zoo import card, network, prepare
 from zoo.entry import Classifier
 from zoo.scores import Predictions, score
-from zoo.study import Folders, settle
+from zoo.study import Folders, StudyError, settle
 
 ROOT = Path(__file__).parents[2]
 ENTRIES = {
@@ -44,7 +45,7 @@ def folders(tiny: Path, tmp_path: Path) -> Folders:
         "weights": str(tmp_path / "w.safetensors"),
     }
     made, study = settle(given, "mine", tmp_path)
-    prepare.recipes(made, study, prepare.data(made, study), ENTRIES, [])
+    prepare.write(made, study, ENTRIES, prepare.recipes(study, prepare.data(made, study), ENTRIES))
     return made
 
 
@@ -113,7 +114,9 @@ def test_everything_a_run_leaves(folders: Folders) -> None:
             [split[row["image"]]["lesion"] for row in test],
         )
     )
-    assert again.model_dump(mode="json") == report["test"]
+    assert again.confusion == report["test"]["confusion"]
+    assert again.macro_f1 == pytest.approx(report["test"]["macro_f1"])
+    assert list(again.macro_f1_interval) == pytest.approx(report["test"]["macro_f1_interval"])
 
     # Frozen tensors stay what they were; only the classifier's two moved.
     begun, ended = (load_file(folders.run(name) / "weights.safetensors") for name in ("source", "frozen"))
@@ -127,7 +130,7 @@ def test_everything_a_run_leaves(folders: Folders) -> None:
 
     # "normalise = weights" uses the statistics that timm names, the others those of the training split.
     own = json.loads((folders.run("pretrained") / "scores.json").read_text())["mean"]
-    assert own == list(network.pretrained_statistics(built)[0])
+    assert own == network.pretrained_statistics(built)[0]
     assert report["mean"] == json.loads((folders.runs / "data.json").read_text())["mean"]
 
     # A child goes on from its parent: one epoch in, it is nearer to it than random weights are.
@@ -142,13 +145,13 @@ def test_a_changed_recipe_does_not_go_on_from_the_old_checkpoint(folders: Folder
     train(folders, "plain")
     run = folders.run("plain")
     first = weights(folders, "plain")
-    old = recipe_of(run / "last.ckpt")
+    old = origin_of(run / "last.ckpt")
     study = folders.read()
-    described = prepare.data(folders, study)
-    prepare.recipes(folders, study, described, {"plain": Classifier(about="x", learning_rate=0.001)}, [])
+    faster = {"plain": Classifier(about="x", learning_rate=0.001)}
+    prepare.write(folders, study, faster, prepare.recipes(study, prepare.data(folders, study), faster))
     assert "goes on" not in train(folders, "plain")
     assert weights(folders, "plain") != first
-    assert recipe_of(run / "last.ckpt") != old
+    assert origin_of(run / "last.ckpt") != old
 
 
 def test_weights_of_another_network_are_refused_and_nothing_is_left(folders: Folders, tmp_path: Path) -> None:
@@ -162,10 +165,50 @@ def test_weights_of_another_network_are_refused_and_nothing_is_left(folders: Fol
     assert [file.name for file in folders.run("source").iterdir()] == ["recipe.json"]
 
 
+def test_killed_before_its_end_it_still_ends_in_the_same_bytes(folders: Folders) -> None:
+    train(folders, "plain")
+    run = folders.run("plain")
+    before = {name: (run / name).read_bytes() for name in ("weights.safetensors", "scores.json", "predictions.csv")}
+    for lost in (["weights.safetensors"], ["scores.json"], list(before)):
+        for name in lost:
+            (run / name).unlink()
+        train(folders, "plain")
+        assert {name: (run / name).read_bytes() for name in before} == before
+
+
+def test_another_start_is_another_training(folders: Folders) -> None:
+    train(folders, "source", "plain", "child")
+    first = weights(folders, "child")
+    parent = folders.run("plain") / "weights.safetensors"
+    tensors = {name: tensor + (tensor.is_floating_point()) * 0.01 for name, tensor in load_file(parent).items()}
+    save_file(tensors, parent, {"origin": json.dumps(made_of(parent))})
+    train(folders, "child")
+    assert weights(folders, "child") != first
+
+
+def test_data_that_are_not_the_recipes_are_refused(folders: Folders) -> None:
+    text = folders.split.read_text()
+    folders.split.write_text(text.replace(",train\n", ",test\n", 1))
+    process = start(folders, "plain")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "images or split are no longer those of its recipe; run `make zoo` again" in said
+
+
+def test_scores_and_weights_of_another_recipe_are_not_archived(folders: Folders) -> None:
+    train(folders, "plain")
+    assert card.entry(folders, "plain")["recipe"]["learning_rate"] == 3e-4
+    study = folders.read()
+    faster = {"plain": Classifier(about="x", learning_rate=0.001)}
+    prepare.write(folders, study, faster, prepare.recipes(study, prepare.data(folders, study), faster))
+    with pytest.raises(StudyError, match="recipe, weights and scores do not belong together"):
+        card.entry(folders, "plain")
+
+
 def test_without_a_network_imagenet_says_what_to_do(tiny: Path, tmp_path: Path) -> None:
     given = {"data": str(tiny), "scale": "demo", "arch": "mobilenetv2_100", "weights": "imagenet"}
     folders, study = settle(given, "hub", tmp_path)
-    prepare.recipes(folders, study, prepare.data(folders, study), ENTRIES, [])
+    prepare.write(folders, study, ENTRIES, prepare.recipes(study, prepare.data(folders, study), ENTRIES))
     process = subprocess.run(
         [sys.executable, "-m", "train", "source", "--study", "hub"],
         cwd=tmp_path,

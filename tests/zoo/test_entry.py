@@ -77,6 +77,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, content: str, message: str) -
         ),
         ({"a": 'about = "x"\ngenerator = "b"\nreal = false', "b": 'about = "x"'}, "generator: no such entry 'b'"),
         ({"My-Entry": 'about = "x"'}, "a name has small letters, digits and _ only"),
+        ({"source": 'about = "x"'}, "'source' is what a folder beside the entries' runs is called"),
     ],
 )
 def test_a_catalogue_that_cannot_be_is_refused(tmp_path: Path, files: dict[str, str], message: str) -> None:

@@ -1,0 +1,75 @@
+"""A generator's recipe and data, small enough to train in a second."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from gan.data import Part
+from lesions.labels import CLASSES
+from zoo import generator_recipe, network, prepare
+from zoo.entry import Generator
+from zoo.generator_recipe import GeneratorRecipe
+from zoo.recipe import Data
+from zoo.study import Folders, Study, settle
+
+EVERYTHING = Generator(
+    kind="generator",
+    about="x",
+    sampling="balanced",
+    turns="quarter_turns",
+    diffaugment=True,
+    ema=0.9,
+    lecam=0.3,
+    lecam_from=1000,
+)
+"""An entry that uses all there is."""
+
+TINY: dict[str, object] = {"width": 2, "batch": 4}
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe() -> GeneratorRecipe:
+    data = Data(
+        store_sha256="",
+        split_sha256="",
+        counts={"train": [10] * len(CLASSES)},
+        mean=[0.5] * 3,
+        deviation=[0.5] * 3,
+    )
+    resolved = generator_recipe.resolve("x", EVERYTHING, Study(), data, "procedural")
+    return resolved.model_copy(update=TINY)
+
+
+@pytest.fixture
+def batch() -> Part:
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (4, 32, 32, 3), generator=random, dtype=torch.uint8)
+    return Part(images, torch.tensor([0, 2, 4, 6]))
+
+
+@pytest.fixture
+def folders(tiny: Path, tmp_path: Path, tiny_recipe: GeneratorRecipe) -> Iterator[Folders]:
+    """A study with two generators that are to be trained for twelve steps, on a backbone that timm made for tests."""
+    torch.manual_seed(0)
+    built = network.build("test_efficientnet", classes=0)
+    given = {"data": str(tiny), "scale": "demo", "arch": "test_efficientnet", "weights": "procedural"}
+    made, study = settle(given, "mine", tmp_path)
+    described = prepare.data(made, study)
+    made.run("source").mkdir()
+    tensors = {name: tensor.contiguous() for name, tensor in built.state_dict().items()}
+    save_file(tensors, made.run("source") / "weights.safetensors")
+    (made.runs / "study.json").write_text(study.model_dump_json())
+    plain = Generator(kind="generator", about="x")
+    for name, entry in {"everything": EVERYTHING, "plain": plain}.items():
+        resolved = generator_recipe.resolve(name, entry, study, described, "procedural")
+        short = {"steps": 12, "canvas_every": 3, "quality_every": 4, "ema_from": 2, "lecam_from": 3}
+        pool = dict.fromkeys(CLASSES, 5)
+        made.run(name).mkdir()
+        (made.run(name) / "recipe.json").write_text(resolved.model_copy(update=TINY | short | {"pool": pool}).text)
+    threads = torch.get_num_threads()
+    yield made
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)

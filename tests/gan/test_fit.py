@@ -1,0 +1,141 @@
+"""Training: reproducible to the byte, also through kill -9; what a run leaves; and what cannot be is said."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from gan import fit
+from gan.__main__ import main
+from gan.drawing import draw
+from gan.game import Game, Step
+from gan.snapshot import restored
+from lesions.labels import CLASSES
+from zoo import generator_recipe
+from zoo.study import Folders
+
+ROOT = Path(__file__).parents[2]
+
+
+def start(folders: Folders, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "gan", *words, "--study", folders.name],
+        cwd=folders.root,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_killed_and_run_again_it_ends_in_the_same_bytes(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
+    run = folders.run("everything")
+    fit.fit(folders, "everything")
+    uninterrupted = {name: (run / name).read_bytes() for name in ("weights.safetensors", "last.safetensors")}
+    report = json.loads((run / "scores.json").read_text())
+    capsys.readouterr()
+
+    fit.fit(folders, "everything")
+    assert "trained by this recipe already" in capsys.readouterr().out
+
+    recipe = (run / "recipe.json").read_text()
+    shutil.rmtree(run)
+    run.mkdir()
+    (run / "recipe.json").write_text(recipe)
+    with start(folders, "everything") as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "step     4/12" in line:
+                process.send_signal(signal.SIGKILL)
+                break
+    assert not (run / "weights.safetensors").exists()
+    fit.fit(folders, "everything")
+    assert "everything: goes on from step" in capsys.readouterr().err
+    assert {name: (run / name).read_bytes() for name in uninterrupted} == uninterrupted
+    assert json.loads((run / "scores.json").read_text()) == report
+    assert not list(run.rglob("*.part")), "nothing half-written is left"
+
+
+def test_everything_a_run_leaves(folders: Folders) -> None:
+    fit.fit(folders, "plain")
+    run = folders.run("plain")
+    report = json.loads((run / "scores.json").read_text())
+    assert [past["step"] for past in report["history"]] == [4, 8, 12]
+    best = min(report["history"], key=lambda past: past["kid"])
+    assert report["best"] == best
+    assert report["best_step"] == best["step"]
+    assert report["last"]["step"] == 12
+    assert set(report["distance_to_training"]) == set(CLASSES)
+    assert report["features"] == "test_efficientnet, frozen, weights: procedural"
+
+    # The weights draw what the canvas shows.
+    served = restored(load_file(run / "weights.safetensors"), 32, 2)
+    with Image.open(run / "canvas.png") as canvas:
+        assert canvas.size == (10 * 32, 7 * 32)
+        corner = canvas.crop((0, 3 * 32, 32, 4 * 32))
+    recipe = generator_recipe.read(run / "recipe.json")
+    (first,) = draw(served, torch.tensor([3]), recipe.seed)
+    assert corner.tobytes() == first[0].numpy().tobytes()
+
+    names = [file.name for file in sorted((run / "canvas").iterdir())]
+    assert names == [f"step_{step:07}.png" for step in (3, 6, 9, 12)]
+    with Image.open(run / "neighbours.png") as picture:
+        assert picture.size == (8 * 32, 14 * 32)
+    with (run / "losses.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["step"] == "10"
+    assert set(row) == {"step", *Step._fields}
+    with (run / "quality.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["4", "8", "12"]
+    assert list((run / "logs" / "tensorboard").glob("events.out.tfevents.*"))
+    assert json.loads((run / "training.json").read_text())["seconds"] > 0
+
+
+def test_a_training_that_diverges_ends_with_the_best_so_far(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = Game.step
+
+    def broken(game: Game, number: int, batch: object) -> Step:
+        real = step(game, number, batch)  # type: ignore[arg-type]
+        return real._replace(generator=float("nan")) if number >= limit else real
+
+    monkeypatch.setattr(Game, "step", broken)
+    limit = 6
+    fit.fit(folders, "plain")
+    assert "warning: the losses are no numbers any more" in capsys.readouterr().err
+    report = json.loads((folders.run("plain") / "scores.json").read_text())
+    assert report["failed"]
+    assert report["best_step"] == 4
+    assert (folders.run("plain") / "weights.safetensors").is_file()
+
+    limit = 2
+    with pytest.raises(fit.Diverged, match="no numbers at step 3"):
+        fit.fit(folders, "everything")
+    assert not (folders.run("everything") / "weights.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nobody"], "error: nobody has no recipe in study 'mine'; `make zoo ENTRIES=nobody` writes it"),
+        (["pool"], "error: pool of which generator?"),
+        (["pool", "plain"], "error: plain is not trained yet"),
+    ],
+)
+def test_mistakes_are_named(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(folders.root)
+    with pytest.raises(SystemExit) as ended:
+        main(words, "mine")
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
