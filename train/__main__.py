@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -18,6 +19,8 @@ def main(
 ) -> None:
     """Train classifier entries, or go on with them where they were interrupted."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*does not have many workers")  # the cache is memory-mapped: none is faster
+    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec")  # between Lightning and torch
     folders = Folders(study)
     try:
         for name in entries:

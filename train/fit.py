@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -121,7 +120,7 @@ def _train(folders: Folders, run: Path, resolved: recipe.Recipe, start: Path | N
         provenance.begin(run / "training.json")
     if not resumed:
         checkpoint.unlink(missing_ok=True)
-    trainer = _trainer(resolved.epochs, precision, run, [best, Progress(resolved.entry, resolved.draws)])
+    trainer = lightning(resolved.epochs, precision, run, [best, Progress(resolved.entry, resolved.draws)])
     with provenance.timed(run / "training.json"):
         trainer.fit(module, datamodule=splits, ckpt_path=checkpoint if resumed else None, weights_only=True)
     if recipe.read(run / "recipe.json") != resolved:
@@ -129,9 +128,8 @@ def _train(folders: Folders, run: Path, resolved: recipe.Recipe, start: Path | N
     _finish(run, resolved, module, splits, best, origin)
 
 
-def _trainer(epochs: int, precision: Precision, run: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")  # the cache is memory-mapped: none is faster
-    warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")  # between Lightning and torch
+def lightning(epochs: int, precision: Precision, run: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """Lightning's trainer, which logs into `run`: one device, a GPU if there is one, and no output of its own."""
     attempt = len(list((run / "logs" / "csv").glob("version_*")))
     return pl.Trainer(
         accelerator="auto",

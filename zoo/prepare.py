@@ -135,8 +135,16 @@ def _start(study: Study) -> str:
 
 def _rules(folders: Folders, study: Study, made: Made) -> str:
     """What make has to know: the entries, and what each is made from beside its recipe."""
-    longest_first = sorted(made.classifiers, key=lambda name: -sum(made.classifiers[name].draws))
-    lines = [f"CLASSIFIERS := {' '.join(longest_first)}", f"GENERATORS := {' '.join(made.generators)}"]
+
+    def place(name: str) -> tuple[bool, int]:
+        """What waits for a generator is the longest way, so make begins with it; then the longest trainings."""
+        resolved = made.classifiers[name]
+        return resolved.generator is None, -sum(resolved.draws)
+
+    lines = [
+        f"CLASSIFIERS := {' '.join(sorted(made.classifiers, key=place))}",
+        f"GENERATORS := {' '.join(made.generators)}",
+    ]
     lines += [f"MODULES_OF_{kind} := {' '.join((model.handler, *model.modules))}" for kind, model in MODELS.items()]
     source = f"{folders.run('source')}/weights.safetensors"
     # A generator is measured by the pretrained backbone's features.

@@ -1,3 +1,4 @@
+import ast
 import hashlib
 import io
 import json
@@ -16,7 +17,7 @@ from safetensors.torch import save_file
 
 from lesions.images import decode, square
 from lesions.labels import CLASSES, DATA_LICENCE, NOTICE
-from zoo.archive import MODELS, ArchiveError, pack
+from zoo.archive import MODELS, ROOT, ArchiveError, pack
 from zoo.network import build, probabilities
 
 Made = tuple[dict[str, Any], Path]
@@ -145,3 +146,21 @@ def test_the_handler_runs_where_there_is_no_repository(made: Made, tmp_path: Pat
     wanted = probabilities(build("test_efficientnet"), batch, entry["mean"], entry["deviation"])[0]
     assert list(answer["probabilities"]) == list(CLASSES)
     assert list(answer["probabilities"].values()) == pytest.approx(wanted.tolist(), abs=1e-4)
+
+
+OURS = ("lesions", "zoo", "train", "gan", "handlers", "compare")
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_archived_modules_import_nothing_of_ours_but_archived_modules(kind: str) -> None:
+    model = MODELS[kind]
+    for module in (model.handler, *model.modules):
+        tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module is not None:
+                whole = [f"{node.module}.{alias.name}" for alias in node.names]
+                names = [name if (ROOT / f"{name.replace('.', '/')}.py").is_file() else node.module for name in whole]
+            for name in names:
+                if name.partition(".")[0] in OURS:
+                    assert f"{name.replace('.', '/')}.py" in model.modules, f"{module} imports {name}"
