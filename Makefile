@@ -19,7 +19,7 @@ RUNS := runs/$(STUDY)
 ARCHIVES := model_store/$(STUDY)
 FREE_GB := 8
 
-.PHONY: zoo source archives test check format list serve stop status logs predict synthesize describe download lock clean help
+.PHONY: zoo source archives test check format list serve stop status logs predict compare promote synthesize describe download lock clean help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -37,10 +37,12 @@ help: ## list targets and settings
 	@echo "  THREADS  1 (default), of each training; other numbers round differently"
 	@echo "  STUDY    a name, instead of the one that is made of the settings above"
 	@echo "Other settings:"
-	@echo "  ENTRIES=\"baseline transfer\"  for zoo: only these and their parents"
+	@echo "  ENTRIES=\"baseline gan_1\"  for zoo: these and what they need (parents, generators)"
 	@echo "  JOBS=2      trainings side by side"
 	@echo "  PORT=8080   for serve: the first of five ports"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer]  for predict"
+	@echo "  TEST=folder-or-csv [STRICT=1]  for compare: labelled images from outside; class folders, or ISIC's table beside them"
+	@echo "  ENTRY=gan_2|best [FORCE=1]  for promote"
 	@echo "  CLASS=mel|all COUNT=16 SEED=7 [GENERATOR=sagan] [OUT=folder or grid.png]  for synthesize"
 	@echo "  PYTHON3=python3  the interpreter that .venv is made with (3.11 or later)"
 
@@ -61,7 +63,7 @@ lock: ## write requirements.lock anew from pyproject.toml (needs uv)
 
 # ---- the zoo
 
-zoo: .venv/installed ## train and archive every entry of a study
+zoo: .venv/installed ## train and archive every entry of a study that needs no generator, or ENTRIES
 	@begin=$$(date +%s); \
 	study=$$($(PYTHON) -m zoo resolve $(SETTINGS) --entries "$(ENTRIES)") || exit 2; \
 	$(MAKE) --no-print-directory STUDY=$$study source && \
@@ -123,6 +125,13 @@ logs: .venv/installed ## the end of TorchServe's logs
 predict: .venv/installed ## one image, every served version side by side: IMAGE=mole.jpg [ENTRY=transfer]
 	@test -n "$(IMAGE)" || { echo "error: which image? make predict IMAGE=mole.jpg" >&2; exit 2; }
 	@study=$(NAME) || exit 2; $(PYTHON) -m compare predict '$(IMAGE)' $(if $(ENTRY),--entry '$(ENTRY)') --study $$study
+
+compare: .venv/installed ## score every served version through REST and write the report: [TEST=folder-or-csv [STRICT=1]]
+	@study=$(NAME) || exit 2; $(PYTHON) -m compare evaluate $(if $(TEST),--test '$(TEST)') $(if $(STRICT),--strict) --study $$study
+
+promote: .venv/installed ## make an entry the default version: ENTRY=gan_2, or best (by validation) [FORCE=1]
+	@test -n "$(ENTRY)" || { echo "error: which entry? make promote ENTRY=gan_2, or ENTRY=best" >&2; exit 2; }
+	@study=$(NAME) || exit 2; $(PYTHON) -m compare promote '$(ENTRY)' $(if $(FORCE),--force) --study $$study
 
 synthesize: STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH THREADS STUDY # here, SEED is the images'
 synthesize: .venv/installed ## new lesions from a generator: CLASS=mel COUNT=16 SEED=7 [GENERATOR=sagan] [OUT=...]

@@ -57,7 +57,9 @@ def study(settings: Settings = None) -> None:
 @app.command()
 def resolve(
     settings: Settings = None,
-    entries: Annotated[str, typer.Option(help="Only these entries and their parents, with blanks between.")] = "",
+    entries: Annotated[
+        str, typer.Option(help="These entries and what they need, blanks between; else all without generators.")
+    ] = "",
 ) -> None:
     """Make the data, write every recipe that changed, and print the study's name; the first step of `make zoo`."""
     from zoo import prepare
@@ -65,11 +67,14 @@ def resolve(
     with told():
         folders, settled = _settled(settings)
         entries_by_name = catalogue()
-        wanted = entries.split()
+        wanted = entries.split() or prepare.without_generators(entries_by_name)
         prepare.check(entries_by_name, wanted)
         described = prepare.data(folders, settled)
         made = prepare.recipes(settled, described, entries_by_name, wanted)
         prepare.write(folders, settled, entries_by_name, made)
+    if not entries and (left_out := sorted(entries_by_name.keys() - set(wanted))):
+        print(f"left out, the generators being new: {', '.join(left_out)}", file=sys.stderr)
+        print(f'    they are built with: make zoo ENTRIES="{" ".join(left_out)}"', file=sys.stderr)
     print(folders.name)
 
 
