@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -12,9 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from compare.client import GENERATOR, MODEL, Answer, Zoo, ZooError
+from lesions.ham10000 import DataError
 from lesions.labels import CLASSES, DIAGNOSES
+from zoo.champion import ChampionError
 from zoo.server import running
-from zoo.study import Study
+from zoo.study import Folders, Study, StudyError
+
+if TYPE_CHECKING:
+    from compare.results import Results
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -28,19 +33,31 @@ Study_ = Annotated[str, typer.Option("--study", help="The study whose server is 
 Port = Annotated[int | None, typer.Option(help="The server's port, if not the study's own.")]
 
 
+Test = Annotated[
+    Path | None, typer.Option(help="Labelled images from outside: class folders, or ISIC's one-hot .csv beside them.")
+]
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What cannot be done ends with a message and exit code 2."""
+    try:
+        yield
+    except (ZooError, DataError, StudyError, ChampionError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
 @contextmanager
 def asked(study: str, port: int | None) -> Iterator[Zoo]:
     """A connection to the study's server; what it cannot answer ends with a message and exit code 2."""
     folder = Path("runs") / study / "serve"
-    try:
+    with told():
         port = port or running(folder)
         if port is None:
             raise ZooError(f"no server of the study {study} is running; start it: make serve")
         with Zoo(port, folder / "key_file.json", seconds=60) as zoo:
             yield zoo
-    except ZooError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
 
 
 def _served(zoo: Zoo, model: str, entry: str | None) -> list[str]:
@@ -90,6 +107,104 @@ def synthesize(
         file.write_bytes(content)
     print(f"{len(files)} file(s) by {version}: {next(iter(files)) if len(files) == 1 else next(iter(files)).parent}")
     print("Synthetic: no patients' data, not for diagnosis.")
+
+
+@app.command()
+def evaluate(
+    test: Test = None,
+    strict: Annotated[bool, typer.Option(help="Stop at an image of TEST that cannot be used.")] = False,
+    study: Study_ = Study().name,
+    port: Port = None,
+) -> None:
+    """Score every served version on the study's test split, or on TEST, and write the report."""
+    from compare import judge  # with scikit-learn, for which the other commands need not wait
+
+    folders = Folders(study)
+    try:
+        with asked(study, port) as zoo:
+            labelled, folder = judge.images(folders, test, strict)
+            found = judge.evaluate(zoo, folders, labelled, folder)
+    except KeyboardInterrupt:
+        typer.echo("\ninterrupted: the answers that came are kept; the same command goes on from them", err=True)
+        raise typer.Exit(130) from None
+    _told(found, folder)
+
+
+@app.command()
+def report(test: Test = None, study: Study_ = Study().name) -> None:
+    """Write the report again from the answers that were collected; no server is needed."""
+    from compare import judge
+
+    with told():
+        folders = Folders(study)
+        labelled, folder = judge.images(folders, test)
+        found = judge.report(folders, labelled, folder)
+    _told(found, folder)
+
+
+@app.command()
+def ab(
+    a: Annotated[str, typer.Option(help="One entry.")],
+    b: Annotated[str, typer.Option(help="The entry that it is compared with.")],
+    test: Test = None,
+    study: Study_ = Study().name,
+) -> None:
+    """The macro F1 of A less that of B, paired over the same lesions, from the answers that were collected."""
+    from compare import judge
+
+    with told():
+        labelled, folder = judge.images(Folders(study), test)
+        found = judge.ab(labelled, folder, a, b)
+    low, high = found.interval
+    print(f"macro F1 of {a} less that of {b}: {found.difference:+.4f} (95 % interval {low:+.4f} to {high:+.4f})")
+    print(f"p = {found.p:.4f}, paired bootstrap over lesions; of these two checkpoints, not of their recipes")
+
+
+@app.command()
+def promote(
+    entry: Annotated[str, typer.Argument(help="Which one; or best, by validation.")],
+    force: Annotated[bool, typer.Option(help="Even if it is unscored or significantly worse.")] = False,
+    study: Study_ = Study().name,
+    port: Port = None,
+) -> None:
+    """Make an entry the champion: the version that answers where a call names none."""
+    from compare import judge
+    from compare.promote import promote as make_champion
+
+    folders = Folders(study)
+    with asked(study, port) as zoo:
+        labelled, reports = judge.images(folders, None)
+        champion = make_champion(zoo, folders, labelled, reports, entry, force)
+    scored = "unscored" if champion.macro_f1 is None else f"macro F1 {champion.macro_f1:.3f} on the test split"
+    print(f"{champion.entry} is the champion of {study}: {scored}")
+    if champion.difference is not None and champion.difference_interval is not None:
+        low, high = champion.difference_interval
+        print(
+            f"against {champion.previous}: {champion.difference:+.3f} ({low:+.3f} to {high:+.3f}), p = {champion.p:.4f}"
+        )
+    if champion.forced:
+        print(f"forced, although {champion.forced}")
+
+
+def _told(found: "Results", folder: Path) -> None:
+    """Print the results and where the page is; exit code 1 where versions answer otherwise than they did offline."""
+    from compare.judge import table
+
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table(found))
+    if found.left_out:
+        shown = "\n".join(f"  {said}" for said in found.left_out[:20]) + ("\n  ..." if len(found.left_out) > 20 else "")
+        print(f"left out: {len(found.left_out)} images\n{shown}")
+    compared = [result.offline.largest for result in found.results if result.offline is not None]
+    if compared:
+        print(f"served and offline probabilities differ by {max(compared):.1e} at most")
+    print(f"report: {folder / 'index.html'}")
+    for result in found.disagreeing:
+        assert result.offline is not None
+        message = f"{result.entry} answers otherwise than it did in training: by {result.offline.largest:.2g}"
+        typer.echo(f"error: {message} on {result.offline.image}; archive it again: make zoo serve", err=True)
+    if found.disagreeing:
+        raise typer.Exit(1)
 
 
 def _show(image: Path, answers: list[Answer]) -> None:

@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -38,6 +39,10 @@ class ZooError(RuntimeError):
         self.code = code
 
 
+class NoServer(ZooError):
+    """Nobody listens, or the tokens are those of a server that is gone."""
+
+
 class Answer(TypedDict):
     """What a version says of one picture; `probabilities` by class name, 0 to 1."""
 
@@ -69,8 +74,15 @@ class Zoo:
         self.url = f"http://127.0.0.1:{port}"
         self.management = f"http://127.0.0.1:{port + 1}"
         self._key_file, self._tries, self._pause = key_file, tries, pause
-        self._http = httpx.Client(timeout=seconds, trust_env=False, transport=transport)  # loopback: through no proxy
+        unlimited = httpx.Limits(max_connections=None, max_keepalive_connections=None)  # as many as there are threads
+        self._http = httpx.Client(
+            timeout=seconds,
+            trust_env=False,  # loopback: through no proxy
+            limits=unlimited,
+            transport=transport,
+        )
         self._tokens: dict[str, str] = {}
+        self._renewal = threading.Lock()  # two at once would each spoil the other's new token
 
     def __enter__(self) -> Self:
         return self
@@ -84,6 +96,24 @@ class Zoo:
         """The names of the served versions of `model`, sorted. Raises `ZooError`."""
         rows = self._call("GET", f"{self.management}/models/{model}/all", "management").json()
         return sorted(row["modelVersion"] for row in rows)
+
+    def describe(self, version: str) -> dict[str, Any]:
+        """The `entry.json` of a served classifier: recipe, scores, hashes; TorchServe leaves out what is null.
+
+        Raises `ZooError`.
+        """
+        url = f"{self.management}/models/{MODEL}/{quote(version, safe='')}?customized=true"
+        found: dict[str, Any] = self._call("GET", url, "management").json()[0]["customizedMetadata"]
+        return found
+
+    def default(self) -> str:
+        """The version that answers where a call names none. Raises `ZooError`."""
+        return str(self._call("GET", f"{self.management}/models/{MODEL}", "management").json()[0]["modelVersion"])
+
+    def set_default(self, version: str) -> None:
+        """Let `version` answer where a call names none, until the server stops. Raises `ZooError`."""
+        url = f"{self.management}/models/{MODEL}/{quote(version, safe='')}/set-default"
+        self._call("PUT", url, "management")
 
     def classify(self, image: bytes | Path, version: str) -> Answer:
         """What `version` says of a picture, given as the bytes of its file or as that file. Raises `ZooError`."""
@@ -131,7 +161,7 @@ class Zoo:
                 bearer = {"Authorization": f"Bearer {key}"}
                 answer = self._http.request(method, url, content=content, headers=(headers or {}) | bearer)
             except httpx.ConnectError:
-                raise ZooError(f"no server at {self.url}; start it: make serve") from None
+                raise NoServer(f"no server at {self.url}; start it: make serve") from None
             except (
                 httpx.TransportError
             ) as error:  # timeouts too: a worker killed while idle leaves a request unanswered
@@ -149,15 +179,16 @@ class Zoo:
     def _token(self, kind: str, stale: str) -> str:
         """The token in hand; if it is the `stale` one, that of the key file; if that is no other, a new one."""
         try:
-            if self._tokens.get(kind, stale) == stale:
-                self._tokens[kind] = token(self._key_file, self.management, kind, False, self._http)
-            if self._tokens[kind] == stale:
-                self._tokens[kind] = token(self._key_file, self.management, kind, True, self._http)
+            with self._renewal:
+                if self._tokens.get(kind, stale) == stale:
+                    self._tokens[kind] = token(self._key_file, self.management, kind, False, self._http)
+                if self._tokens[kind] == stale:
+                    self._tokens[kind] = token(self._key_file, self.management, kind, True, self._http)
+                return self._tokens[kind]
         except (OSError, ValueError, KeyError) as error:
-            raise ZooError(f"no token in {self._key_file} ({error}); start the server: make serve") from None
+            raise NoServer(f"no token in {self._key_file} ({error}); start the server: make serve") from None
         except httpx.HTTPStatusError as error:
-            raise ZooError(f"{self._key_file} is another server's: {_message(error.response, 0)}") from None
-        return self._tokens[kind]
+            raise NoServer(f"{self._key_file} is another server's: {_message(error.response, 0)}") from None
 
 
 def _body(answer: httpx.Response) -> dict[str, Any]:

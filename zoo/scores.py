@@ -1,4 +1,4 @@
-"""What a classifier is worth: scikit-learn's scores, and intervals by bootstrap over lesions."""
+"""What a classifier is worth: scikit-learn's and torchmetrics' scores, and intervals by bootstrap over lesions."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,12 +6,24 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import (
+    accuracy_score,
+    brier_score_loss,
+    confusion_matrix,
+    log_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+    roc_curve,
+)
 
 from lesions.labels import CLASSES
+from zoo import bootstrap
 
-RESAMPLES = 2000
-"""Bootstrap resamples behind every interval."""
+BINS = 15
+"""Of equal width, for the calibration error."""
+
+SPECIFICITY = 0.95
+"""At which melanoma's sensitivity is given."""
 
 
 class ClassScore(BaseModel):
@@ -22,22 +34,40 @@ class ClassScore(BaseModel):
     precision: float
     recall: float
     f1: float
+    f1_interval: tuple[float, float]
+    """95 %, as all intervals here."""
+    auc: float | None
+    """Area under the ROC curve; none where all images have the class, or none has."""
+    ece: float
+    """Expected calibration error of the class's probability."""
     support: int
 
 
 class Scores(BaseModel):
-    """Scores of n images."""
+    """Scores of n images. Means over classes are over those that the images have: all seven, in a study's split."""
 
     model_config = ConfigDict(frozen=True)
 
     images: int
     lesions: int
     macro_f1: float
-    """The mean of the seven classes' F1: the headline."""
+    """The mean of the classes' F1: the headline."""
     macro_f1_interval: tuple[float, float]
     """95 %, by bootstrap over lesions, stratified by class."""
     accuracy: float
     balanced_accuracy: float
+    """The mean of the classes' recall."""
+    balanced_accuracy_interval: tuple[float, float]
+    macro_auc: float | None
+    """The mean of the classes' areas under the ROC curve, each class against the rest."""
+    ece: float
+    """Expected calibration error of the predicted class's probability (Guo et al., ICML 2017), 15 bins."""
+    brier: float
+    """The mean squared distance of the probabilities from the truth, summed over classes: 0 to 2 (Brier 1950)."""
+    nll: float
+    """The mean negative log-likelihood, natural logarithm."""
+    melanoma_sensitivity: float | None
+    """The highest at a specificity of at least 95 %, on these images' own ROC curve; none without melanoma."""
     classes: dict[str, ClassScore]
     confusion: list[list[int]]
     """Counts: rows are the true class, columns the predicted one."""
@@ -57,47 +87,64 @@ class Predictions(NamedTuple):
 def score(predictions: Predictions, seed: int = 0) -> Scores:
     """Every score of `predictions`; `seed` draws the bootstrap."""
     truth, said = predictions.labels, predictions.probabilities.argmax(1)
+    chances = predictions.probabilities.astype(np.float64)
+    chances /= chances.sum(1, keepdims=True)  # float32 adds to 1 within its own precision only
     numbers = list(range(len(CLASSES)))
     precision, recall, f1, support = precision_recall_fscore_support(truth, said, labels=numbers, zero_division=0)
-    resampled = bootstrap_macro_f1(truth, said, predictions.lesions, seed)
-    low, high = np.quantile(resampled, [0.025, 0.975])
+    present = support > 0
+    resampled = bootstrap.Resamples(truth, predictions.lesions, seed).confusions(said)
+    by_class = bootstrap.class_f1(resampled)
+    aucs = [_auc(truth == k, chances[:, k]) for k in numbers]
+    known = [auc for auc in aucs if auc is not None]
+    ece, eces = _calibration_errors(truth, chances)
     return Scores(
         images=len(truth),
         lesions=len(set(predictions.lesions)),
-        macro_f1=float(f1.mean()),
-        macro_f1_interval=(float(low), float(high)),
+        macro_f1=float(f1[present].mean()),
+        macro_f1_interval=bootstrap.interval(bootstrap.macro_f1(resampled)),
         accuracy=float(accuracy_score(truth, said)),
-        balanced_accuracy=float(balanced_accuracy_score(truth, said)),
+        balanced_accuracy=float(recall[present].mean()),
+        balanced_accuracy_interval=bootstrap.interval(bootstrap.balanced_accuracy(resampled)),
+        macro_auc=float(np.mean(known)) if known else None,
+        ece=ece,
+        brier=float(brier_score_loss(truth, chances, labels=numbers, scale_by_half=False)),
+        nll=float(log_loss(truth, chances, labels=numbers)),
+        melanoma_sensitivity=_sensitivity(truth == CLASSES.index("mel"), chances[:, CLASSES.index("mel")]),
         classes={
-            name: ClassScore(precision=precision[k], recall=recall[k], f1=f1[k], support=support[k])
+            name: ClassScore(
+                precision=precision[k],
+                recall=recall[k],
+                f1=f1[k],
+                f1_interval=bootstrap.interval(by_class[:, k]),
+                auc=aucs[k],
+                ece=eces[k],
+                support=support[k],
+            )
             for k, name in enumerate(CLASSES)
         },
         confusion=confusion_matrix(truth, said, labels=numbers).tolist(),
     )
 
 
-def bootstrap_macro_f1(
-    truth: NDArray[np.int64], said: NDArray[np.int64], lesions: Sequence[str], seed: int, resamples: int = RESAMPLES
-) -> NDArray[np.float64]:
-    """Macro F1 of `resamples` resamples, [resamples]: whole lesions drawn with replacement, class by class.
+def _auc(positive: NDArray[np.bool_], chance: NDArray[np.float64]) -> float | None:
+    return None if positive.all() or not positive.any() else float(roc_auc_score(positive, chance))
 
-    Images of one lesion are no independent evidence, so they come and go together. A lesion belongs to the class of
-    its first image.
-    """
-    random = np.random.default_rng(seed)
-    numbers = {lesion: number for number, lesion in enumerate(dict.fromkeys(lesions))}
-    of_image = np.array([numbers[lesion] for lesion in lesions])
-    first = np.unique(of_image, return_index=True)[1]
-    # Each lesion's share in the confusion matrix, flattened: [lesions, 49].
-    cells = np.zeros((len(numbers), len(CLASSES) ** 2))
-    np.add.at(cells, (of_image, truth * len(CLASSES) + said), 1)
-    confusion = np.zeros((resamples, len(CLASSES) ** 2))
-    for label in np.unique(truth[first]):
-        members = np.flatnonzero(truth[first] == label)
-        times = random.multinomial(len(members), np.full(len(members), 1 / len(members)), size=resamples)
-        confusion += times @ cells[members]
-    matrices = confusion.reshape(-1, len(CLASSES), len(CLASSES))
-    right = np.diagonal(matrices, axis1=1, axis2=2)
-    either = matrices.sum(1) + matrices.sum(2)
-    f1 = np.divide(2 * right, either, out=np.zeros_like(right), where=either > 0)
-    return np.asarray(f1.mean(1))
+
+def _sensitivity(positive: NDArray[np.bool_], chance: NDArray[np.float64]) -> float | None:
+    if positive.all() or not positive.any():
+        return None
+    false_positives, sensitivity, _ = roc_curve(positive, chance, drop_intermediate=False)
+    return float(sensitivity[false_positives <= 1 - SPECIFICITY + 1e-12].max())
+
+
+def _calibration_errors(truth: NDArray[np.int64], chances: NDArray[np.float64]) -> tuple[float, list[float]]:
+    """Of the predicted class, and of each class against the rest."""
+    import torch  # here: both take seconds, which whoever reads a `Predictions` alone need not spend
+    from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
+
+    told, true = torch.from_numpy(chances), torch.from_numpy(truth)
+    overall = multiclass_calibration_error(told, true, num_classes=len(CLASSES), n_bins=BINS)
+    each = [
+        binary_calibration_error(told[:, k].contiguous(), (true == k).long(), n_bins=BINS) for k in range(len(CLASSES))
+    ]
+    return float(overall), [float(error) for error in each]

@@ -18,6 +18,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from zoo.archive import MODELS
+from zoo.champion import ChampionError, current, is_replaced
 from zoo.launch import ServerError, halt, launch, state, tail
 
 DEATHS = 2
@@ -38,9 +39,9 @@ def start(archives: Path, folder: Path, port: int, seconds: float = 180, sample:
     """Serve every .mar of `archives` on `port`; returns when each version has answered a picture.
 
     The server's files live in `folder`. One that runs already is left alone if it serves these very archives on this
-    port, and replaced otherwise. `sample` is the picture that the printed curl line sends. Raises `ServerError` within
-    `seconds` where there is nothing to serve, a port is taken, the server dies, or versions cannot be served; in the
-    last case the others are.
+    port, and replaced otherwise. The champion becomes the default version again. `sample` is the picture that the
+    printed curl line sends. Raises `ServerError` within `seconds` where there is nothing to serve, a port is taken, the
+    server dies, or versions cannot be served; in the last case the others are.
     """
     digests = {file.name: _digest(file) for file in sorted(archives.glob("*.mar"))}
     archives, folder = archives.resolve(), folder.resolve()
@@ -56,7 +57,11 @@ def start(archives: Path, folder: Path, port: int, seconds: float = 180, sample:
     try:
         if not runs:
             launch(archives, list(expected), folder, port, digests)
-        _wait(list(expected.values()), failures, folder, port, time.monotonic() + seconds)
+        try:
+            _wait(list(expected.values()), failures, folder, port, time.monotonic() + seconds)
+        finally:
+            if state(folder) is not None:  # some are served, even where others cannot be
+                _apply_champion(archives, folder, port)
     except KeyboardInterrupt:  # the server has a session of its own and would live on
         halt(folder)
         raise
@@ -193,14 +198,34 @@ def _trouble(client: httpx.Client, folder: Path, port: int, model: str, name: st
     return _last_words(folder, model, name) if died >= DEATHS else None
 
 
+def _apply_champion(archives: Path, folder: Path, port: int) -> None:
+    """Make the champion the default version again, which TorchServe forgets; prints what became of it."""
+    try:
+        champion = current(archives)
+    except ChampionError as error:
+        print(f"warning: {error}")
+        return
+    if champion is None:
+        return
+    try:
+        with _client() as client:
+            _manage(client, folder, port, f"models/{MODELS['classifier'].name}/{champion.entry}/set-default", "PUT")
+    except (OSError, ValueError, KeyError, httpx.HTTPError) as error:
+        print(f"warning: the champion, {champion.entry}, is not the default version ({error}); make promote ENTRY=...")
+    else:
+        print(f"champion: {champion.entry}, since {champion.since[:10]}")
+        if is_replaced(archives, champion):
+            print("warning: it was made anew since; score and promote it again: make compare promote ENTRY=...")
+
+
 def _client() -> httpx.Client:
     return httpx.Client(timeout=10, trust_env=False)  # loopback: through no proxy
 
 
-def _manage(client: httpx.Client, folder: Path, port: int, path: str) -> Any:
+def _manage(client: httpx.Client, folder: Path, port: int, path: str, method: str = "GET") -> Any:
     url = f"http://127.0.0.1:{port + 1}"
     headers = {"Authorization": f"Bearer {token(folder / 'key_file.json', url, 'management', False, client)}"}
-    answer = client.get(f"{url}/{path}", headers=headers)
+    answer = client.request(method, f"{url}/{path}", headers=headers)
     return answer.raise_for_status().json()
 
 

@@ -1,5 +1,7 @@
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +140,24 @@ def test_a_token_that_expires_between_calls_is_renewed(tmp_path: Path) -> None:
         zoo.classify(b"x", "gan_2")
         zoo.classify(b"x", "gan_2")
     assert [request.headers["Authorization"][7:] for request in server.asked] == ["first", "first", "renewed 1"]
+
+
+def test_many_threads_renew_a_token_once(tmp_path: Path) -> None:
+    class Strict(Server):
+        """Takes the latest token only; the first has expired, and nobody was told."""
+
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            time.sleep(0.005)
+            if request.url.path == "/token":
+                return super().__call__(request)
+            is_new = request.headers["Authorization"] == f"Bearer renewed {self.renewed}"
+            return ok() if is_new else httpx.Response(400, json=STALE)
+
+    server = Strict(tmp_path)
+    with server.zoo() as zoo, ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: zoo.classify(b"x", "gan_2"), range(16)))
+    assert answers == [ANSWER] * 16
+    assert server.renewed == 1
 
 
 def test_the_token_of_a_server_started_again_is_read_again(tmp_path: Path) -> None:

@@ -1,11 +1,22 @@
-"""Scores: scikit-learn's, a case computed by hand, and what the bootstrap over lesions must do."""
+"""Scores: scikit-learn's, and cases computed by hand."""
+
+import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from numpy.typing import NDArray
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    f1_score,
+    log_loss,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
 from lesions.labels import CLASSES
-from zoo.scores import Predictions, bootstrap_macro_f1, score
+from zoo.scores import Predictions, score
 
 
 def told(said: list[int]) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -22,45 +33,72 @@ def test_a_case_by_hand() -> None:
     assert result.classes["akiec"].precision == 1
     assert result.classes["bcc"].recall == 1
     assert result.confusion[0] == [1, 1, 0, 0, 0, 0, 0]
+    # 0.9 + 0.1 / 7 is told of one class, 0.1 / 7 of the others; it is right 7 times of 8.
+    high, low = 0.9 + 0.1 / 7, 0.1 / 7
+    assert result.ece == pytest.approx(high - 7 / 8)
+    assert result.nll == pytest.approx(-(7 * math.log(high) + math.log(low)) / 8)
+    right, wrong = (1 - high) ** 2 + 6 * low**2, (1 - low) ** 2 + high**2 + 5 * low**2
+    assert result.brier == pytest.approx((7 * right + wrong) / 8)
+    # Class bcc: `high` is told twice and right once; `low` is told 6 times and always wrong.
+    assert result.classes["bcc"].ece == pytest.approx((2 * (high - 0.5) + 6 * low) / 8)
+    assert result.melanoma_sensitivity == 1
 
 
-def test_the_bootstrap_of_single_images_agrees_with_scikit_learn() -> None:
-    random = np.random.default_rng(1)
-    truth = np.repeat(np.arange(7), 30)
-    said = np.where(random.random(210) < 0.6, truth, random.integers(0, 7, 210))
-    lesions = [f"l{k}" for k in range(210)]
-    resampled = bootstrap_macro_f1(truth, said, lesions, 0, 500)
-    by_hand = []
-    for _ in range(500):
-        rows = np.concatenate([random.choice(np.flatnonzero(truth == k), 30) for k in range(7)])
-        by_hand.append(f1_score(truth[rows], said[rows], average="macro"))
-    assert np.mean(resampled) == pytest.approx(np.mean(by_hand), abs=0.01)
-    assert np.std(resampled) == pytest.approx(np.std(by_hand), rel=0.15)
+def test_scikit_learn_agrees() -> None:
+    random = np.random.default_rng(7)
+    truth = random.integers(0, 7, 300)
+    logits = random.normal(size=(300, 7)) + 1.5 * np.eye(7)[truth]
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    said = chances.argmax(1)
+    found = score(Predictions(truth, chances.astype(np.float32), [f"l{k}" for k in range(300)]))
+    assert found.accuracy == pytest.approx(accuracy_score(truth, said), abs=1e-6)
+    assert found.balanced_accuracy == pytest.approx(balanced_accuracy_score(truth, said), abs=1e-6)
+    assert found.macro_f1 == pytest.approx(f1_score(truth, said, average="macro"), abs=1e-6)
+    assert found.macro_auc == pytest.approx(roc_auc_score(truth, chances, multi_class="ovr"), abs=1e-6)
+    assert found.nll == pytest.approx(log_loss(truth, chances), abs=1e-6)
+    assert found.brier == pytest.approx(((chances - np.eye(7)[truth]) ** 2).sum(1).mean(), abs=1e-6)
+    for k, name in enumerate(CLASSES):
+        one = found.classes[name]
+        assert one.precision == pytest.approx(precision_score(truth, said, average=None)[k], abs=1e-6)
+        assert one.recall == pytest.approx(recall_score(truth, said, average=None)[k], abs=1e-6)
+        assert one.auc == pytest.approx(roc_auc_score(truth == k, chances[:, k]), abs=1e-6)
+        assert one.f1_interval[0] < one.f1 < one.f1_interval[1]
+    low, high = found.balanced_accuracy_interval
+    assert low < found.balanced_accuracy < high
 
 
-def test_repeated_images_of_a_lesion_are_no_independent_evidence() -> None:
-    random = np.random.default_rng(2)
-    truth = np.repeat(np.arange(7), 20)
-    said = np.where(random.random(140) < 0.6, truth, random.integers(0, 7, 140))
-    truth, said = np.repeat(truth, 4), np.repeat(said, 4)  # each lesion four times, always told the same
-    by_lesion = bootstrap_macro_f1(truth, said, [f"l{k // 4}" for k in range(560)], 0)
-    by_image = bootstrap_macro_f1(truth, said, [f"l{k}" for k in range(560)], 0)
-    assert np.std(by_lesion) == pytest.approx(2 * np.std(by_image), rel=0.1)
+def test_the_calibration_error_is_that_of_15_equal_bins() -> None:
+    random = np.random.default_rng(8)
+    truth, chances = random.integers(0, 7, 500), random.dirichlet(np.full(7, 0.4), 500)
+    found = score(Predictions(truth, chances, [f"l{k}" for k in range(500)]))
+    said, confidence = chances.argmax(1), chances.max(1)
+
+    def by_hand(told: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
+        bins = np.floor(told * 15)
+        return float(sum(abs(told[bins == k].sum() - right[bins == k].sum()) for k in range(15)) / len(told))
+
+    assert found.ece == pytest.approx(by_hand(confidence, said == truth), abs=1e-6)
+    assert found.classes["nv"].ece == pytest.approx(by_hand(chances[:, 5], truth == 5), abs=1e-6)
 
 
-def test_the_interval_covers_the_true_value() -> None:
-    random = np.random.default_rng(3)
-    hits, accuracy = 0, 0.7
-    # Errors fall evenly on the other classes and classes are balanced, so the true macro F1 is the accuracy.
-    for trial in range(100):
-        truth = np.repeat(np.arange(7), 40)
-        wrong = (truth + random.integers(1, 7, len(truth))) % 7
-        said = np.where(random.random(len(truth)) < accuracy, truth, wrong)
-        low, high = np.quantile(
-            bootstrap_macro_f1(truth, said, [f"l{k}" for k in range(len(truth))], trial, 400), [0.025, 0.975]
-        )
-        hits += low <= accuracy <= high
-    assert hits >= 88
+def test_melanoma_sensitivity_by_hand() -> None:
+    # 4 melanomas and 40 others: two of these (5 %) may be called melanoma, and the third highest is at 0.7.
+    chance = np.array([0.95, 0.8, 0.75, 0.3, 0.9, 0.85, 0.7, *[0.1] * 37])
+    truth = np.array([4] * 4 + [5] * 40)
+    chances = np.zeros((44, 7))
+    chances[:, 4], chances[:, 5] = chance, 1 - chance
+    found = score(Predictions(truth, chances, [f"l{k}" for k in range(44)]))
+    assert found.melanoma_sensitivity == 3 / 4
+
+
+def test_classes_that_no_image_has_are_left_out_of_the_means() -> None:
+    truth = np.array([4, 4, 5, 5])
+    found = score(Predictions(truth, told([4, 5, 5, 0]), list("abcd")))
+    assert found.macro_f1 == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert found.balanced_accuracy == 1 / 2
+    assert found.classes["vasc"].auc is None
+    assert found.macro_auc is not None
+    assert score(Predictions(truth[2:], told([5, 0]), list("ab"))).melanoma_sensitivity is None
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:

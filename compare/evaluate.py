@@ -1,0 +1,190 @@
+"""Ask every served version about every labelled image, once, through REST; an interrupted run goes on."""
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from compare.answers import Collection, key
+from compare.client import NoServer, Zoo, ZooError
+from compare.labelled import Labelled
+from lesions.labels import CLASSES
+
+IN_FLIGHT = 16
+"""Requests that wait for one version: two batches, one being worked on while the next one fills."""
+
+PATIENCE = 180.0
+"""Seconds without a single answer after which a run gives up: a server that is started again is back by then."""
+
+FINAL = frozenset({400, 413})
+"""Statuses that no second try will change."""
+
+
+class Asked(NamedTuple):
+    """One question: a version and an image."""
+
+    entry: str
+    image: str
+
+
+def served(zoo: Zoo) -> dict[str, dict[str, Any]]:
+    """The `entry.json` of every served classifier, by name. Raises `ZooError` where there is none."""
+    try:
+        names = zoo.versions()
+    except ZooError as error:
+        if error.code != 404:
+            raise
+        names = []
+    if not names:
+        raise ZooError("no classifier is served; make some and serve them: make zoo serve")
+    return {name: zoo.describe(name) for name in names}
+
+
+def check_split(described: Mapping[str, Mapping[str, Any]], labelled: Labelled) -> None:
+    """Raise `ZooError` for versions that were trained on another split: they may have seen these images."""
+    if labelled.split_sha256 is None:
+        return
+    if others := [name for name, entry in described.items() if entry["split_sha256"] != labelled.split_sha256]:
+        raise ZooError(
+            f"trained on another split than the one to be scored, so that test images may have been learnt: "
+            f"{', '.join(others)}; make and serve them again: make zoo serve"
+        )
+
+
+def collect(
+    zoo: Zoo,
+    described: Mapping[str, Mapping[str, Any]],
+    labelled: Labelled,
+    folder: Path,
+    archives: Mapping[str, str],
+    patience: float = PATIENCE,
+) -> None:
+    """Have every version in `described` answer every image; the answers go to `folder`, a file for each version.
+
+    `archives` are the sha256 of the archives, by version, as far as they are known. What was answered before is not
+    asked again. Raises `ZooError` where an image stays unanswered (naming what is missing), where a version changes
+    meanwhile, or another run is at work; what was answered is kept.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(folder / ".lock", timeout=0))
+        except Timeout:
+            raise ZooError("another `make compare` of this study is at work") from None
+        files = {
+            name: stack.enter_context(
+                Collection(folder / f"{name}.jsonl", entry, key(entry, archives.get(name, ""), labelled.digest))
+            )
+            for name, entry in described.items()
+        }
+        pending = _in_order(files, labelled)
+        total = len(files) * len(labelled.index)
+        with tqdm(total=total, initial=total - len(pending), desc="asking", unit="answer", disable=None) as bar:
+            _Asking(zoo, described, labelled, files, bar).until_answered(pending, patience)
+        if pending:
+            _check_same(zoo, described)
+
+
+def _in_order(files: Mapping[str, Collection], labelled: Labelled) -> list[Asked]:
+    """Every open question: as many versions at once as there are processors, so that each has full batches."""
+    names, together = list(files), os.cpu_count() or 1
+    blocks = [names[start : start + together] for start in range(0, len(names), together)]
+    return [
+        Asked(name, image)
+        for block in blocks
+        for image in labelled.index.images
+        for name in block
+        if image not in files[name].answered
+    ]
+
+
+class _Asking(NamedTuple):
+    """What all questions of one run have in common."""
+
+    zoo: Zoo
+    described: Mapping[str, Mapping[str, Any]]
+    labelled: Labelled
+    files: Mapping[str, Collection]
+    bar: "tqdm[Any]"
+
+    def until_answered(self, pending: list[Asked], patience: float) -> None:
+        """Ask again and again, until all is answered or nothing has been for `patience` seconds."""
+        deadline = time.monotonic() + patience
+        while pending:
+            failed = self.once(pending)
+            final = all(error.code in FINAL for error in failed.values())
+            if len(failed) < len(pending):
+                deadline = time.monotonic() + patience
+            elif final or time.monotonic() > deadline:
+                raise ZooError(_missing(failed))
+            pending = [asked for asked in pending if asked in failed]
+            if pending and not final:
+                time.sleep(min(2.0, patience / 10))
+                try:
+                    _check_same(self.zoo, {name: self.described[name] for name in {asked.entry for asked in pending}})
+                except Changed:
+                    raise
+                except ZooError:
+                    self.bar.set_postfix_str("waiting for the server")
+                else:
+                    self.bar.set_postfix_str("")
+
+    def once(self, pending: Sequence[Asked]) -> dict[Asked, ZooError]:
+        """Ask each question once (the client has further tries of its own); the errors of those that failed."""
+        gone = threading.Event()
+
+        def ask(asked: Asked) -> None:
+            if gone.is_set():
+                raise NoServer("the server went away")
+            content = self.labelled.source.read(asked.image)
+            began = time.perf_counter()
+            try:
+                answer = self.zoo.classify(content, asked.entry)
+            except NoServer:
+                gone.set()  # the others need not find out one by one
+                raise
+            took = 1000 * (time.perf_counter() - began)
+            self.files[asked.entry].add(asked.image, took, [answer["probabilities"][name] for name in CLASSES])
+
+        failed: dict[Asked, ZooError] = {}
+        threads = IN_FLIGHT * min(os.cpu_count() or 1, len(self.files))
+        with ThreadPoolExecutor(threads) as pool:
+            futures = {pool.submit(ask, asked): asked for asked in pending}
+            try:
+                for future in as_completed(futures):
+                    try:
+                        future.result()
+                        self.bar.update()
+                    except ZooError as error:
+                        failed[futures[future]] = error
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return failed
+
+
+class Changed(ZooError):
+    """A version is no longer the one that answered before."""
+
+
+def _check_same(zoo: Zoo, described: Mapping[str, Mapping[str, Any]]) -> None:
+    """Raise `Changed` where a version was replaced since it was `described`, and `ZooError` where none can tell."""
+    if changed := [name for name, entry in described.items() if zoo.describe(name) != entry]:
+        raise Changed(f"replaced while being asked: {', '.join(changed)}; run `make compare` again")
+
+
+def _missing(failed: Mapping[Asked, ZooError]) -> str:
+    """What was not answered, and why."""
+    lines = [f"{len(failed)} answers are missing; those that came are kept, and `make compare` goes on from them:"]
+    for name in sorted({asked.entry for asked in failed}):
+        images = sorted(asked.image for asked in failed if asked.entry == name)
+        some = ", ".join(images[:5]) + (", ..." if len(images) > 5 else "")
+        lines.append(f"  {name}: {len(images)} ({some}): {failed[Asked(name, images[0])]}")
+    return "\n".join(lines)

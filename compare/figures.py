@@ -1,0 +1,190 @@
+"""The report's figures: each as SVG, to be laid into the page."""
+
+import base64
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.metrics import roc_curve
+
+from compare.results import Result
+from lesions.labels import CLASSES
+from zoo.scores import BINS, SPECIFICITY, Predictions
+
+INK, SOFT, ACCENT, PALE = "#26323a", "#6f7f88", "#a3462f", "#b9c4ca"
+
+COLOURS = dict(zip(CLASSES, mpl.color_sequences["tab10"], strict=False))
+"""Of the classes, in all figures."""
+
+STYLE: Any = {
+    "font.size": 9,
+    "axes.edgecolor": PALE,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.hashsalt": "lesion zoo",  # the same figure gives the same bytes
+}
+
+
+@dataclass
+class Drawing:
+    """Axes to draw on, and what they became."""
+
+    axes: Axes
+    url: str = ""
+    """The figure as a data URL of SVG, once it is drawn."""
+
+
+@contextmanager
+def _drawing(width: float, height: float) -> Iterator[Drawing]:
+    """A drawing of `width` x `height` inches."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        drawing = Drawing(figure.subplots())
+        yield drawing
+        content = io.BytesIO()
+        figure.savefig(content, format="svg", metadata={"Date": None})
+    drawing.url = f"data:image/svg+xml;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def macro_f1(results: Sequence[Result], champion: str | None) -> str:
+    """A dot and its interval for each version; the thesis's figure beside it, as a ring."""
+    with _drawing(4.7, 0.95 + 0.38 * len(results)) as drawing:
+        axes = drawing.axes
+        for row, result in enumerate(reversed(results)):
+            colour = ACCENT if result.entry == champion else INK
+            low, high = result.scores.macro_f1_interval
+            axes.plot([low, high], [row, row], color=colour, linewidth=1.8, solid_capstyle="round")
+            axes.plot(result.scores.macro_f1, row, "o", color=colour, markersize=5)
+            name = result.entry + (" (champion)" if result.entry == champion else "")
+            axes.text(0, row + 0.22, name, color=colour, fontsize=8, va="bottom")
+            if result.thesis_macro_f1 is not None:
+                axes.plot(result.thesis_macro_f1, row, "o", color=SOFT, markersize=6, markerfacecolor="none")
+        axes.plot([], [], "o-", color=INK, markersize=5, label="here, 95 % interval")
+        if any(result.thesis_macro_f1 is not None for result in results):
+            axes.plot([], [], "o", color=SOFT, markerfacecolor="none", label="the thesis, on its own split")
+        axes.set(xlabel="macro F1", xlim=(0, 1), ylim=(-0.6, len(results) - 0.1), yticks=[])
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="x", color=PALE, alpha=0.4)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    return drawing.url
+
+
+def class_heat_map(results: Sequence[Result]) -> str:
+    """The F1 of each class (columns) by each version (rows)."""
+    table = np.array([[result.scores.classes[name].f1 for name in CLASSES] for result in results])
+    with _drawing(6.4, 1 + 0.28 * len(results)) as drawing:
+        axes = drawing.axes
+        _cells(axes, table, [[f"{value:.2f}" for value in row] for row in table])
+        supports = [results[0].scores.classes[name].support for name in CLASSES]
+        axes.set_xticks(range(len(CLASSES)), [f"{name}\n{n}" for name, n in zip(CLASSES, supports, strict=True)])
+        axes.set_yticks(range(len(results)), [result.entry for result in results])
+        axes.set_xlabel("class, and how many images have it")
+    return drawing.url
+
+
+def confusion(counts: Sequence[Sequence[int]], normalised: bool) -> str:
+    """A confusion matrix, as counts or with each row (true class) adding to 1; colours always show the latter."""
+    matrix = np.array(counts, dtype=np.float64)
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    said = (
+        [[f"{value:.2f}" for value in row] for row in shares] if normalised else [[str(n) for n in r] for r in counts]
+    )
+    with _drawing(3.6, 3.5) as drawing:
+        axes = drawing.axes
+        _cells(axes, shares, said)
+        axes.set_xticks(range(len(CLASSES)), CLASSES, rotation=45)
+        axes.set_yticks(range(len(CLASSES)), CLASSES)
+        axes.set(xlabel="predicted", ylabel="true", title="share of the true class" if normalised else "images")
+    return drawing.url
+
+
+def _cells(axes: Axes, table: NDArray[np.float64], said: Sequence[Sequence[str]]) -> None:
+    axes.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    for (row, column), value in np.ndenumerate(table):
+        colour = "white" if value > 0.6 else INK
+        axes.text(column, row, said[row][column], ha="center", va="center", color=colour, fontsize=8)
+
+
+def roc(predictions: Predictions, result: Result) -> str:
+    """The ROC curve of each class against the rest."""
+    with _drawing(3.6, 3.5) as drawing:
+        axes = drawing.axes
+        for k, name in enumerate(CLASSES):
+            auc = result.scores.classes[name].auc
+            if auc is not None:
+                false, true, _ = roc_curve(predictions.labels == k, predictions.probabilities[:, k])
+                axes.plot(false, true, color=COLOURS[name], linewidth=1.3, label=f"{name} {auc:.3f}")
+        _square(axes, "false positives", "true positives", "ROC, class against rest")
+        axes.legend(title="area", loc="lower right")
+    return drawing.url
+
+
+def melanoma_roc(predictions: Mapping[str, Predictions], named: Sequence[str]) -> str:
+    """Melanoma's ROC curve of every version; those that are `named` in colour, the others in grey."""
+    mel = CLASSES.index("mel")
+    with _drawing(4.6, 4.2) as drawing:
+        axes = drawing.axes
+        for name in sorted(predictions, key=lambda name: name in named):
+            false, true, _ = roc_curve(predictions[name].labels == mel, predictions[name].probabilities[:, mel])
+            if name in named:
+                colour = mpl.color_sequences["tab10"][named.index(name)]
+                axes.plot(false, true, linewidth=1.6, color=colour, label=name)
+            else:
+                axes.plot(false, true, linewidth=0.8, color=PALE)
+        axes.axvline(1 - SPECIFICITY, color=INK, linewidth=0.8, linestyle=":")
+        axes.text(1 - SPECIFICITY, 1.01, f" {SPECIFICITY:.0%} specificity", fontsize=8, va="bottom")
+        if len(named) < len(predictions):
+            axes.plot([], [], color=PALE, label="the others")
+        _square(axes, "false positives", "true positives", "")
+        axes.legend(loc="lower right")
+    return drawing.url
+
+
+def reliability(predictions: Predictions) -> str:
+    """How often a version is right (points) where it says that it is as sure as that: the predicted class, melanoma."""
+    told, truth = predictions.probabilities, predictions.labels
+    mel = CLASSES.index("mel")
+    with _drawing(3.6, 3.5) as drawing:
+        axes = drawing.axes
+        axes.plot([0, 1], [0, 1], color=PALE, linewidth=0.8)
+        for chance, right, colour, label in (
+            (told.max(1), told.argmax(1) == truth, INK, "the predicted class"),
+            (told[:, mel], truth == mel, COLOURS["mel"], "melanoma"),
+        ):
+            means, shares, sizes = _bins(chance.astype(np.float64), right)
+            axes.plot(means, shares, color=colour, linewidth=1, label=label)
+            axes.scatter(means, shares, color=colour, s=4 + 90 * sizes / len(truth), linewidths=0)
+        _square(axes, "probability given", "how often it is so", "reliability")
+        axes.legend(loc="upper left")
+    return drawing.url
+
+
+def _bins(
+    chance: NDArray[np.float64], right: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Mean probability, share of right answers and size of each bin that is not empty."""
+    number = np.minimum((chance * BINS).astype(int), BINS - 1)
+    sizes = np.bincount(number, minlength=BINS).astype(np.float64)
+    full = sizes > 0
+    means = np.bincount(number, chance, BINS)[full] / sizes[full]
+    return means, np.bincount(number, right, BINS)[full] / sizes[full], sizes[full]
+
+
+def _square(axes: Axes, x: str, y: str, title: str) -> None:
+    axes.set(xlabel=x, ylabel=y, title=title, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")

@@ -1,0 +1,211 @@
+"""What the answers are worth: every version's scores, and the paired differences that the report asks about."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+from tqdm import tqdm
+
+from compare.answers import Answers
+from compare.labelled import Labelled
+from compare.offline import Agreement, agreement
+from lesions.labels import CLASSES
+from lesions.whole import write
+from zoo import bootstrap, scores
+from zoo.study import Folders
+
+AGAINST = ("baseline", "transfer")
+"""Each version is compared with these, and with the champion."""
+
+
+class Result(BaseModel):
+    """One version."""
+
+    entry: str
+    about: str
+    thesis_macro_f1: float | None
+    """On the thesis's own test split, which shares lesions with its training: for orientation."""
+    thesis_accuracy: float | None
+    valid_macro_f1: float | None
+    """On the study's validation split, as training found it."""
+    scores: scores.Scores
+    latency_p50_ms: float
+    latency_p99_ms: float
+    """As the client saw them, with many requests under way at once, further tries included."""
+    offline: Agreement | None
+    weights_sha256: str
+
+
+class Compared(BaseModel):
+    """One version's macro F1 less that of the one which the question is about."""
+
+    entry: str
+    difference: float
+    interval: tuple[float, float]
+    p: float
+    p_holm: float
+    """Corrected for all versions in the same question."""
+
+
+class Question(BaseModel):
+    """Is any version better, or worse, than `against`?"""
+
+    against: str
+    is_champion: bool
+    compared: list[Compared]
+
+
+class Results(BaseModel):
+    """All that the report says in figures."""
+
+    study: str
+    images_from: str
+    images: int
+    lesions: int
+    left_out: list[str]
+    made: str
+    """When (ISO 8601, UTC)."""
+    champion: str | None
+    results: list[Result]
+    """The highest macro F1 first."""
+    questions: list[Question]
+
+    @property
+    def disagreeing(self) -> list[Result]:
+        """Versions that say something else than training did."""
+        return [result for result in self.results if result.offline is not None and not result.offline.holds]
+
+
+def compute(
+    folders: Folders, labelled: Labelled, answers: Mapping[str, Answers], champion: str | None = None
+) -> Results:
+    """Score `answers`, by version. Raises `KeyError` where one lacks an image of `labelled`."""
+    bar = tqdm(answers.items(), "scoring", unit="version", disable=None)
+    results = [_result(folders, labelled, name, given) for name, given in bar]
+    return Results(
+        study=folders.name,
+        images_from=labelled.name,
+        images=len(labelled.index),
+        lesions=len(set(labelled.index.lesions)),
+        left_out=list(labelled.left_out),
+        made=datetime.now(UTC).isoformat(timespec="seconds"),
+        champion=champion,
+        results=sorted(results, key=lambda result: (-result.scores.macro_f1, result.entry)),
+        questions=questions(labelled, answers, champion),
+    )
+
+
+def questions(labelled: Labelled, answers: Mapping[str, Answers], champion: str | None) -> list[Question]:
+    """The paired differences of all versions against each of `AGAINST` and the champion, as far as they are there."""
+    rivals = [name for name in dict.fromkeys((*AGAINST, champion)) if name is not None and name in answers]
+    if not rivals or len(answers) < 2:
+        return []
+    resamples = bootstrap.Resamples(labelled.index.labels, labelled.index.lesions, 0, bootstrap.PAIRED_RESAMPLES)
+    estimates = {
+        name: bootstrap.estimate(resamples, given.predictions(labelled.index).probabilities.argmax(1))
+        for name, given in answers.items()
+    }
+    return [_question(estimates, rival, rival == champion) for rival in rivals]
+
+
+def _question(estimates: Mapping[str, bootstrap.Estimate], against: str, is_champion: bool) -> Question:
+    found = {
+        name: bootstrap.paired_difference(estimate, estimates[against])
+        for name, estimate in estimates.items()
+        if name != against
+    }
+    corrected = bootstrap.holm([one.p for one in found.values()])
+    compared = [
+        Compared(entry=name, difference=one.difference, interval=one.interval, p=one.p, p_holm=p_holm)
+        for (name, one), p_holm in zip(found.items(), corrected, strict=True)
+    ]
+    return Question(
+        against=against, is_champion=is_champion, compared=sorted(compared, key=lambda one: -one.difference)
+    )
+
+
+def pair(labelled: Labelled, first: Answers, second: Answers) -> bootstrap.Difference:
+    """The macro F1 of `first` less that of `second`, on the same images: one question of its own."""
+    resamples = bootstrap.Resamples(labelled.index.labels, labelled.index.lesions, 0, bootstrap.PAIRED_RESAMPLES)
+    mine, other = (
+        bootstrap.estimate(resamples, given.predictions(labelled.index).probabilities.argmax(1))
+        for given in (first, second)
+    )
+    return bootstrap.paired_difference(mine, other)
+
+
+def _result(folders: Folders, labelled: Labelled, name: str, answers: Answers) -> Result:
+    described, took = answers.described, answers.milliseconds(labelled.index)
+    thesis: Mapping[str, Any] = described.get("thesis") or {}
+    is_own = labelled.split_sha256 is not None
+    return Result(
+        entry=name,
+        about=described["about"],
+        thesis_macro_f1=thesis.get("macro_f1"),
+        thesis_accuracy=thesis.get("accuracy"),
+        valid_macro_f1=described["scores"].get("valid", {}).get("macro_f1"),
+        scores=scores.score(answers.predictions(labelled.index)),
+        latency_p50_ms=round(float(np.quantile(took, 0.5)), 1),
+        latency_p99_ms=round(float(np.quantile(took, 0.99)), 1),
+        offline=agreement(folders.run(name) / "predictions.csv", answers, labelled.index) if is_own else None,
+        weights_sha256=described["weights_sha256"],
+    )
+
+
+def save(results: Results, folder: Path) -> None:
+    """Write `results.json` and `results.csv` into `folder`."""
+    write(folder / "results.json", results.model_dump_json(indent=1) + "\n")
+    content = io.StringIO(newline="")
+    writer = csv.writer(content)
+    rows = [_row(result) for result in results.results]
+    writer.writerow(rows[0])
+    writer.writerows(row.values() for row in rows)
+    write(folder / "results.csv", content.getvalue())
+
+
+def _row(result: Result) -> dict[str, object]:
+    """One line of the CSV; an interval is two columns, and so on for each class."""
+    said = result.scores
+    row: dict[str, object] = {
+        "entry": result.entry,
+        "macro_f1": said.macro_f1,
+        "macro_f1_low": said.macro_f1_interval[0],
+        "macro_f1_high": said.macro_f1_interval[1],
+        "thesis_macro_f1": result.thesis_macro_f1,
+        "valid_macro_f1": result.valid_macro_f1,
+        "balanced_accuracy": said.balanced_accuracy,
+        "balanced_accuracy_low": said.balanced_accuracy_interval[0],
+        "balanced_accuracy_high": said.balanced_accuracy_interval[1],
+    }
+    row |= said.model_dump(include={"accuracy", "macro_auc", "melanoma_sensitivity", "ece", "brier", "nll"})
+    row |= {"latency_p50_ms": result.latency_p50_ms, "latency_p99_ms": result.latency_p99_ms}
+    row["offline_largest_difference"] = result.offline and result.offline.largest
+    for name in CLASSES:
+        one = said.classes[name].model_dump()
+        row |= {f"{name}_{key}": one[key] for key in ("precision", "recall", "f1", "auc", "ece", "support")}
+    return row
+
+
+def load(folder: Path) -> Results | None:
+    """The results that `save` wrote, if there are any."""
+    try:
+        return Results.model_validate_json((folder / "results.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def wrong(labelled: Labelled, answers: Sequence[Answers], most: int) -> list[tuple[int, int]]:
+    """Images, by number, that more than half of `answers` get wrong, and how many do: the `most` worst at most.
+
+    Among equals, those come first whose true class is given the least probability.
+    """
+    told = np.stack([given.predictions(labelled.index).probabilities for given in answers])  # [versions, n, 7]
+    mistakes = (told.argmax(2) != labelled.index.labels).sum(0)
+    chance = told[:, np.arange(len(labelled.index)), labelled.index.labels].mean(0)
+    order = np.lexsort((chance, -mistakes))[:most]
+    return [(int(row), int(mistakes[row])) for row in order if mistakes[row] * 2 > len(answers)]

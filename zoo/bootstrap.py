@@ -1,0 +1,120 @@
+"""What chance could have done: resamples of whole lesions, paired differences, and Holm's correction."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
+
+from lesions.labels import CLASSES
+
+RESAMPLES = 2000
+"""Bootstrap resamples behind every interval."""
+
+PAIRED_RESAMPLES = 10_000
+"""Behind every p value: the smallest there can be is 0.0002."""
+
+
+class Resamples:
+    """Resamples of the same images, drawn once: whatever is computed from one object is paired.
+
+    Whole lesions are drawn with replacement, class by class: images of one lesion are no independent evidence, so
+    they come and go together. A lesion belongs to the class of its first image.
+    """
+
+    def __init__(
+        self, truth: NDArray[np.int64], lesions: Sequence[str], seed: int = 0, resamples: int = RESAMPLES
+    ) -> None:
+        """`truth` are the class numbers [n] of n images, `lesions` the names of their lesions."""
+        random = np.random.default_rng(seed)
+        numbers = {lesion: number for number, lesion in enumerate(dict.fromkeys(lesions))}
+        self.truth, self._lesions = truth, np.array([numbers[lesion] for lesion in lesions])
+        self._resamples = resamples
+        labels = truth[np.unique(self._lesions, return_index=True)[1]]
+        strata = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+        # For each class its lesions [m], and how often each is in each resample [resamples, m].
+        self._draws = [
+            (lot, random.multinomial(len(lot), np.full(len(lot), 1 / len(lot)), size=resamples).astype(np.float32))
+            for lot in strata
+        ]
+
+    def confusions(self, said: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The confusion matrix of each resample, [resamples, 7, 7], of what was `said` [n] of the images."""
+        width = len(CLASSES)
+        # Each lesion's share in the confusion matrix, flattened: [lesions, 49].
+        cells = np.zeros((self._lesions.max() + 1, width**2), dtype=np.float32)  # whole numbers: exact
+        np.add.at(cells, (self._lesions, self.truth * width + said), 1)
+        found = np.zeros((self._resamples, width**2))
+        for lot, times in self._draws:
+            found += times @ cells[lot]
+        return found.reshape(-1, width, width)
+
+
+def class_f1(confusions: NDArray[Any]) -> NDArray[np.float64]:
+    """F1 of each class, [..., 7], of confusion matrices [..., 7, 7]; 0 / 0 is 0."""
+    right = np.diagonal(confusions, axis1=-2, axis2=-1).astype(np.float64)
+    either = confusions.sum(-2) + confusions.sum(-1)
+    return np.asarray(np.divide(2 * right, either, out=np.zeros_like(right), where=either > 0))
+
+
+def macro_f1(confusions: NDArray[Any]) -> NDArray[np.float64]:
+    """The mean F1, [resamples], of the classes that the images of [resamples, 7, 7] have."""
+    present = confusions.sum((0, 2)) > 0
+    return np.asarray(class_f1(confusions)[:, present].mean(1))
+
+
+def balanced_accuracy(confusions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean recall, [resamples], of the classes that the images of [resamples, 7, 7] have."""
+    right, all_ = np.diagonal(confusions, axis1=1, axis2=2), confusions.sum(2)
+    recall = np.divide(right, all_, out=np.full_like(right, np.nan), where=all_ > 0)
+    return np.asarray(np.nanmean(recall, axis=1))
+
+
+def interval(resampled: NDArray[np.float64]) -> tuple[float, float]:
+    """The middle 95 % of a score's resamples [resamples]."""
+    low, high = np.quantile(resampled, [0.025, 0.975])
+    return float(low), float(high)
+
+
+class Estimate(NamedTuple):
+    """The macro F1 of one set of answers; two that come from the same `Resamples` are paired."""
+
+    value: float
+    resampled: NDArray[np.float64]
+    """[resamples]."""
+
+
+class Difference(NamedTuple):
+    """The macro F1 of one set of answers less that of another, on the same images."""
+
+    difference: float
+    interval: tuple[float, float]
+    """95 %."""
+    p: float
+    """Two-sided: twice the share of resamples on the other side of 0, and never 0."""
+
+
+def estimate(resamples: Resamples, said: NDArray[np.int64]) -> Estimate:
+    """The macro F1 of what was `said` [n] of the images of `resamples`."""
+    observed = confusion_matrix(resamples.truth, said, labels=range(len(CLASSES)))
+    return Estimate(float(macro_f1(observed[None])[0]), macro_f1(resamples.confusions(said)))
+
+
+def paired_difference(mine: Estimate, other: Estimate) -> Difference:
+    """How much higher `mine` is than the `other`, both from the same `Resamples`.
+
+    The p value speaks of these two sets of answers, and so of two checkpoints; not of how they were trained.
+    """
+    resampled = mine.resampled - other.resampled
+    beyond = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
+    return Difference(mine.value - other.value, interval(resampled), min(1.0, 2 * (beyond + 1) / (len(resampled) + 1)))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's step-down correction of the p values of one question (Scand J Stat 6, 65, 1979)."""
+    order = np.argsort(p, kind="stable")
+    stepped = np.asarray(p)[order] * (len(p) - np.arange(len(p)))
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(stepped))
+    return [float(value) for value in adjusted]
