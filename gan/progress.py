@@ -35,7 +35,8 @@ class Progress:
             self.bar.set_postfix_str(score)
             return
         left = (time.monotonic() - self.started) / (self.done - self.begun_with) * (self.steps - self.done)
-        wait = f"about {left // 60:.0f}:{left % 60:02.0f} left" if left else "trained"
+        minutes, seconds = divmod(round(left), 60)
+        wait = f"about {minutes}:{seconds:02} left" if left else "trained"
         print(f"{self.name}: step {self.done:>5}/{self.steps}  {score}  {wait}", file=sys.stderr, flush=True)
 
     def warn(self, warning: str) -> None:

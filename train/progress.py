@@ -42,7 +42,8 @@ class Progress(pl.Callback):
             return
         left = (time.monotonic() - self.started) / (done - self.begun_with) * (sum(self.draws) - done)
         epoch = f"epoch {trainer.current_epoch + 1:>2}/{len(self.draws)}"
-        wait = f"about {left // 60:.0f}:{left % 60:02.0f} left" if left else "trained"
+        minutes, seconds = divmod(round(left), 60)
+        wait = f"about {minutes}:{seconds:02} left" if left else "trained"
         print(f"{self.name}: {epoch}  {score}  {wait}", file=sys.stderr, flush=True)
 
     def teardown(self, *_: Any, **__: Any) -> None:
