@@ -33,7 +33,7 @@ HEADINGS = Row(
     "entry", "what differs from the baseline", "thesis", "valid", "test, 95 % interval", "last epoch, test", "state"
 )
 
-ROOM_FOR_WORDS = 140
+ROOM_FOR_WORDS = 110
 """Columns of a terminal from which on the table says what differs, too."""
 
 
