@@ -19,7 +19,7 @@ RUNS := runs/$(STUDY)
 ARCHIVES := model_store/$(STUDY)
 FREE_GB := 8
 
-.PHONY: zoo source archives test check format list serve stop status logs predict compare promote synthesize describe download lock clean help
+.PHONY: zoo source archives test check format list serve stop status logs predict explain compare promote synthesize describe download lock clean help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -41,6 +41,7 @@ help: ## list targets and settings
 	@echo "  JOBS=2      trainings side by side"
 	@echo "  PORT=8080   for serve: the first of five ports"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer]  for predict"
+	@echo "  IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]  for explain"
 	@echo "  TEST=folder-or-csv [STRICT=1]  for compare: labelled images from outside; class folders, or ISIC's table beside them"
 	@echo "  ENTRY=gan_2|best [FORCE=1]  for promote"
 	@echo "  CLASS=mel|all COUNT=16 SEED=7 [GENERATOR=sagan] [OUT=folder or grid.png]  for synthesize"
@@ -87,7 +88,7 @@ archives: $(ENTRIES_MADE:%=$(ARCHIVES)/%.mar)
 	@:
 
 ifneq ($(strip $(ENTRIES_MADE)),)
-$(ENTRIES_MADE:%=$(ARCHIVES)/%.mar): $(ARCHIVES)/%.mar: $(RUNS)/%/weights.safetensors $(RUNS)/%/about.json zoo/archive.py zoo/card.py
+$(ENTRIES_MADE:%=$(ARCHIVES)/%.mar): $(ARCHIVES)/%.mar: $(RUNS)/%/weights.safetensors $(RUNS)/%/about.json zoo/archive.py zoo/card.py zoo/model_card.md.j2
 	@$(PYTHON) -m zoo archive $* --study $(STUDY)
 $(CLASSIFIERS:%=$(ARCHIVES)/%.mar): $(MODULES_OF_classifier)
 $(GENERATORS:%=$(ARCHIVES)/%.mar): $(MODULES_OF_generator)
@@ -125,6 +126,11 @@ logs: .venv/installed ## the end of TorchServe's logs
 predict: .venv/installed ## one image, every served version side by side: IMAGE=mole.jpg [ENTRY=transfer]
 	@test -n "$(IMAGE)" || { echo "error: which image? make predict IMAGE=mole.jpg" >&2; exit 2; }
 	@study=$(NAME) || exit 2; $(PYTHON) -m compare predict '$(IMAGE)' $(if $(ENTRY),--entry '$(ENTRY)') --study $$study
+
+explain: .venv/installed ## where in an image a version sees a class (Grad-CAM): IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]
+	@test -n "$(IMAGE)" || { echo "error: which image? make explain IMAGE=mole.jpg" >&2; exit 2; }
+	@study=$(NAME) || exit 2; $(PYTHON) -m compare explain '$(IMAGE)' --study $$study \
+		$(if $(ENTRY),--entry '$(ENTRY)') $(if $(CLASS),--class '$(CLASS)') $(if $(OUT),--out '$(OUT)')
 
 compare: .venv/installed ## score every served version through REST and write the report: [TEST=folder-or-csv [STRICT=1]]
 	@study=$(NAME) || exit 2; $(PYTHON) -m compare evaluate $(if $(TEST),--test '$(TEST)') $(if $(STRICT),--strict) --study $$study

@@ -14,6 +14,7 @@ from rich.table import Table
 from compare.client import GENERATOR, MODEL, Answer, Zoo, ZooError
 from lesions.ham10000 import DataError
 from lesions.labels import CLASSES, DIAGNOSES
+from lesions.whole import write
 from zoo.champion import ChampionError
 from zoo.server import running
 from zoo.study import Folders, Study, StudyError
@@ -79,6 +80,30 @@ def predict(
     with asked(study, port) as zoo:
         answers = [zoo.classify(image, version) for version in _served(zoo, MODEL, entry)]
     _show(image, answers)
+
+
+@app.command()
+def explain(
+    image: Annotated[Path, typer.Argument(help="A picture of one lesion.")],
+    entry: Annotated[str | None, typer.Option(help="Ask this entry; the default version unless given.")] = None,
+    label: Annotated[
+        str | None, typer.Option("--class", help=f"One of {', '.join(CLASSES)}; the predicted one unless given.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="A .png file; below reports/ unless given.")] = None,
+    study: Study_ = Study().name,
+    port: Port = None,
+) -> None:
+    """Where in a picture a version sees a class: Grad-CAM, laid on the picture."""
+    with asked(study, port) as zoo:
+        version = _served(zoo, MODEL, entry)[0] if entry else zoo.default()
+        said = zoo.classify(image, version)
+        shown = label or said["label"]
+        overlay = zoo.explain(image, version, shown)
+    file = out or Path("reports") / study / "explained" / f"{image.stem}_{version}_{shown}.png"
+    write(file, overlay)
+    chance = said["probabilities"][shown]
+    print(f"{version} says {said['label']}; the bright places speak for {shown} (probability {chance:.2f}): {file}")
+    print(said["notice"])
 
 
 @app.command()

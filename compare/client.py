@@ -21,6 +21,7 @@ PART = 64
 """Synthetic images asked for at once: 64 of 128 px take a processor some seconds."""
 
 JSON = {"Content-Type": "application/json"}
+BYTES = {"Content-Type": "application/octet-stream"}
 
 AGAIN = frozenset({500, 502, 503, 504, 507})
 """Statuses that may pass: a full queue, or a worker that died and is started again."""
@@ -44,7 +45,7 @@ class NoServer(ZooError):
 
 
 class Answer(TypedDict):
-    """What a version says of one picture; `probabilities` by class name, 0 to 1."""
+    """What a version says of one picture; `probabilities` by class name, 0 to 1, calibrated."""
 
     label: str
     probabilities: dict[str, float]
@@ -117,16 +118,21 @@ class Zoo:
 
     def classify(self, image: bytes | Path, version: str) -> Answer:
         """What `version` says of a picture, given as the bytes of its file or as that file. Raises `ZooError`."""
-        try:
-            content = image.read_bytes() if isinstance(image, Path) else image
-        except OSError as error:
-            raise ZooError(f"{error.filename}: {error.strerror}") from None
-        headers = {"Content-Type": "application/octet-stream"}
-        answer = self._call(
-            "POST", f"{self.url}/predictions/{MODEL}/{quote(version, safe='')}", "inference", content, headers
-        )
-        found: Answer = answer.json()
+        url = f"{self.url}/predictions/{MODEL}/{quote(version, safe='')}"
+        found: Answer = self._call("POST", url, "inference", _content(image), BYTES).json()
         return found
+
+    def explain(self, image: bytes | Path, version: str, label: str | None = None) -> bytes:
+        """Where in a picture `version` sees the class `label` (none: the one that it predicts).
+
+        A PNG: the picture's centre square, at most 512 px, with Grad-CAM laid on it. Raises `ZooError`.
+        """
+        url = f"{self.url}/explanations/{MODEL}/{quote(version, safe='')}"
+        content, headers = _content(image), BYTES
+        if label is not None:
+            form = httpx.Request("POST", url, files={"image": content}, data={"class": label})
+            content, headers = form.read(), {"Content-Type": form.headers["Content-Type"]}
+        return base64.b64decode(self._call("POST", url, "inference", content, headers).json()["overlay"])
 
     def synthesise(self, label: str, count: int, seed: int, version: str, first: int = 0) -> list[bytes]:
         """`count` synthetic images of class `label` by the generator `version`: PNG, 8-bit RGB, each as bytes.
@@ -189,6 +195,14 @@ class Zoo:
             raise NoServer(f"no token in {self._key_file} ({error}); start the server: make serve") from None
         except httpx.HTTPStatusError as error:
             raise NoServer(f"{self._key_file} is another server's: {_message(error.response, 0)}") from None
+
+
+def _content(image: bytes | Path) -> bytes:
+    """The bytes of a picture's file. Raises `ZooError` where it cannot be read."""
+    try:
+        return image.read_bytes() if isinstance(image, Path) else image
+    except OSError as error:
+        raise ZooError(f"{error.filename}: {error.strerror}") from None
 
 
 def _body(answer: httpx.Response) -> dict[str, Any]:

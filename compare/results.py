@@ -17,6 +17,8 @@ from compare.offline import Agreement, agreement
 from lesions.labels import CLASSES
 from lesions.whole import write
 from zoo import bootstrap, scores
+from zoo.calibration import undone
+from zoo.scores import Reliability
 from zoo.study import Folders
 
 AGAINST = ("baseline", "transfer")
@@ -39,6 +41,12 @@ class Result(BaseModel):
     """As the client saw them, with many requests under way at once, further tries included."""
     offline: Agreement | None
     weights_sha256: str
+    temperature: float | None = None
+    """By which the version divides its logits; none where it is not calibrated."""
+    uncalibrated: Reliability | None = None
+    """What its probabilities would be worth without: computed from the answers, the temperature undone."""
+    prior_corrected: Reliability | None = None
+    """What a prior correction, which is not applied, would be worth on the study's test split, by training's record."""
 
 
 class Compared(BaseModel):
@@ -143,17 +151,24 @@ def _result(folders: Folders, labelled: Labelled, name: str, answers: Answers) -
     described, took = answers.described, answers.milliseconds(labelled.index)
     thesis: Mapping[str, Any] = described.get("thesis") or {}
     is_own = labelled.split_sha256 is not None
+    predictions = answers.predictions(labelled.index)
+    calibration: Mapping[str, Any] = described.get("calibration") or {}
+    temperature, corrected = calibration.get("temperature"), calibration.get("prior_corrected") if is_own else None
+    before = None if temperature is None else undone(predictions.probabilities.astype(np.float64), temperature)
     return Result(
         entry=name,
         about=described["about"],
         thesis_macro_f1=thesis.get("macro_f1"),
         thesis_accuracy=thesis.get("accuracy"),
         valid_macro_f1=described["scores"].get("valid", {}).get("macro_f1"),
-        scores=scores.score(answers.predictions(labelled.index)),
+        scores=scores.score(predictions),
         latency_p50_ms=round(float(np.quantile(took, 0.5)), 1),
         latency_p99_ms=round(float(np.quantile(took, 0.99)), 1),
         offline=agreement(folders.run(name) / "predictions.csv", answers, labelled.index) if is_own else None,
         weights_sha256=described["weights_sha256"],
+        temperature=temperature,
+        uncalibrated=None if before is None else scores.reliability(predictions.labels, before),
+        prior_corrected=None if corrected is None else Reliability.model_validate(corrected["test"]),
     )
 
 
@@ -183,6 +198,9 @@ def _row(result: Result) -> dict[str, object]:
         "balanced_accuracy_high": said.balanced_accuracy_interval[1],
     }
     row |= said.model_dump(include={"accuracy", "macro_auc", "melanoma_sensitivity", "ece", "brier", "nll"})
+    row["temperature"] = result.temperature
+    for name, judged in (("uncalibrated", result.uncalibrated), ("prior_corrected", result.prior_corrected)):
+        row |= {f"{name}_{key}": judged and getattr(judged, key) for key in Reliability.model_fields}
     row |= {"latency_p50_ms": result.latency_p50_ms, "latency_p99_ms": result.latency_p99_ms}
     row["offline_largest_difference"] = result.offline and result.offline.largest
     for name in CLASSES:

@@ -24,6 +24,7 @@ from train.loss import class_weights
 from train.module import Classification, freeze
 from train.progress import Progress
 from zoo import network, provenance, recipe, scores
+from zoo.calibration import Calibration, Logits, calibrate, shares
 from zoo.study import Folders
 
 Precision = Literal["16-mixed", "32-true"]
@@ -150,11 +151,17 @@ def lightning(epochs: int, precision: Precision, run: Path, callbacks: list[pl.C
 def _finish(
     run: Path, resolved: recipe.Recipe, module: Classification, splits: Splits, best: Best, origin: dict[str, str]
 ) -> None:
-    """Predict and score with the best epoch's weights and, for comparison, with the last one's, as a server would."""
+    """Predict, calibrate and score with the best epoch's weights, as a server would.
+
+    The last epoch's, scored for comparison, are not calibrated: nobody serves them.
+    """
     built = module.network.cpu()
-    last = _predict(built, module.mean, module.deviation, splits)
+    last = _logits(built, module.mean, module.deviation, splits)
     built.load_state_dict(best.weights)
-    chosen = _predict(built, module.mean, module.deviation, splits)
+    chosen = _logits(built, module.mean, module.deviation, splits)
+    calibration = _calibration(chosen, splits, module, best.epoch)
+    told = network.softened(chosen, calibration.temperature).numpy()
+    plain = network.softened(last, 1).numpy()
     index = splits.store.index
 
     def scored(probabilities: NDArray[np.float32], part: int) -> dict[str, object]:
@@ -167,28 +174,36 @@ def _finish(
         "mean": module.mean,
         "deviation": module.deviation,
         "best_epoch": best.epoch + 1,
-        "valid": scored(chosen, 1),
-        "test": scored(chosen, 2),
-        "last_epoch": {"valid": scored(last, 1), "test": scored(last, 2)},
+        "valid": scored(told, 1),
+        "test": scored(told, 2),
+        "calibration": calibration.model_dump(exclude_none=True),
+        "last_epoch": {"valid": scored(plain, 1), "test": scored(plain, 2)},
         "history": best.history,
     }
     tensors = {key: tensor.contiguous() for key, tensor in best.weights.items()}
-    write(run / "predictions.csv", _table(chosen, splits))
+    write(run / "predictions.csv", _table(told, splits))
     write(run / "scores.json", json.dumps(report, indent=1) + "\n")
     # One key, since safetensors writes several in random order.
     write(run / "weights.safetensors", save(tensors, {"origin": json.dumps(origin)}))
 
 
-def _predict(
-    built: torch.nn.Module, mean: Sequence[float], deviation: Sequence[float], splits: Splits
-) -> NDArray[np.float32]:
-    """Probabilities [n, 7] of the validation and test images; rows of training images are zero."""
-    answers = np.zeros((len(splits.store.index), len(CLASSES)), dtype=np.float32)
+def _logits(built: torch.nn.Module, mean: Sequence[float], deviation: Sequence[float], splits: Splits) -> torch.Tensor:
+    """Logits [n, 7] of the validation and test images; rows of training images are zero."""
+    answers = torch.zeros(len(splits.store.index), len(CLASSES))
     rows = np.flatnonzero(splits.parts > 0)
     for block in np.array_split(rows, max(1, len(rows) // 64)):
         images = torch.from_numpy(splits.store.images[block])
-        answers[block] = network.probabilities(built, images, mean, deviation).numpy()
+        answers[block] = network.logits(built, images, mean, deviation)
     return answers
+
+
+def _calibration(said: torch.Tensor, splits: Splits, module: Classification, epoch: int) -> Calibration:
+    """Calibrate the logits `said` [n, 7] of a network that has just seen what `epoch` (from 0) draws."""
+    labels = splits.store.index.labels
+    valid, test = (Logits(said[rows].numpy(), labels[rows]) for rows in map(splits.positions, (1, 2)))
+    weights = None if module.class_weights is None else module.class_weights.cpu().numpy()
+    seen = shares(splits.labels[splits.drawn(epoch)], weights)
+    return calibrate(valid, test, natural=shares(labels[splits.positions(0)]), seen=seen)
 
 
 def _table(probabilities: NDArray[np.float32], splits: Splits) -> str:

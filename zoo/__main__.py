@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -93,24 +93,39 @@ def list_(
         if markdown:
             print(table.markdown(row for row in rows if row.test))
         else:
-            console = Console(width=None if sys.stdout.isatty() else 100)
+            console = Console(width=None if sys.stdout.isatty() else 160)
             console.print(table.for_terminal(rows, f"study {folders.name}", console.width))
 
 
 @app.command()
 def archive(entry: str, study_name: Named = DEFAULT_STUDY) -> None:
     """Pack one trained entry into `model_store/<study>/<entry>.mar`."""
-    from zoo import card
     from zoo.archive import pack
 
     folders = Folders(study_name)
     with told():
-        try:
-            described = card.entry(folders, entry)
-        except FileNotFoundError as error:
-            raise StudyError(f"{entry} is not trained in study {study_name!r}: no {error.filename}") from None
+        described = _described(folders, entry)
         folders.archives.mkdir(parents=True, exist_ok=True)
         pack(described, folders.run(entry) / "weights.safetensors", folders.archives / f"{entry}.mar")
+
+
+@app.command()
+def card(entry: str, study_name: Named = DEFAULT_STUDY) -> None:
+    """Print the model card (Markdown) of one trained entry, as its archive holds it."""
+    from zoo.card import markdown
+
+    with told():
+        print(markdown(_described(Folders(study_name), entry)), end="")
+
+
+def _described(folders: Folders, entry: str) -> dict[str, Any]:
+    """The `entry.json` of a trained entry. Raises `StudyError` where it is not trained."""
+    from zoo.card import entry as describe
+
+    try:
+        return describe(folders, entry)
+    except FileNotFoundError as error:
+        raise StudyError(f"{entry} is not trained in study {folders.name!r}: no {error.filename}") from None
 
 
 @app.command()

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from zoo import card
+
 
 class Model(NamedTuple):
     """What the archives of one kind of entry have in common."""
@@ -47,7 +49,13 @@ LABELS = ("lesions/__init__.py", "lesions/labels.py")
 
 MODELS = {
     "classifier": Model(
-        "lesion_classifier", (*LABELS, "lesions/images.py", "zoo/__init__.py", "zoo/network.py"), batch=8
+        "lesion_classifier",
+        (
+            *LABELS,
+            "lesions/images.py",
+            *(f"zoo/{name}.py" for name in ("__init__", "explanation", "network", "request")),
+        ),
+        batch=8,
     ),
     "generator": Model(
         "lesion_generator",
@@ -70,9 +78,10 @@ class ArchiveError(ValueError):
 def pack(entry: Mapping[str, object], weights: Path, target: Path) -> None:
     """Pack `weights` (safetensors) and what is known of them into the archive `target`.
 
-    `entry` becomes the archive's `entry.json`; its `entry` is the served version, and its `weights_sha256` must be
-    the digest of `weights`. The same input gives the same bytes. `target` is replaced in one step.
-    Raises `ArchiveError` where the weights are not those that `entry` speaks of, or torch-model-archiver fails.
+    `entry` becomes the archive's `entry.json` and, for people, its `MODEL_CARD.md`; its `entry` is the served version,
+    and its `weights_sha256` must be the digest of `weights`. The same input gives the same bytes. `target` is replaced
+    in one step. Raises `ArchiveError` where the weights are not those that `entry` speaks of, or torch-model-archiver
+    fails.
     """
     _check(entry, weights)
     model = MODELS[str(entry["kind"])]
@@ -111,6 +120,7 @@ def _stage(model: Model, entry: Mapping[str, object], weights: Path, stage: Path
     shutil.copyfile(weights, extra / "weights.safetensors")  # a new date, too: the archiver takes none before 1980
     text = json.dumps(entry, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     (extra / "entry.json").write_text(text + "\n", encoding="utf-8")
+    (extra / "MODEL_CARD.md").write_text(card.markdown(entry), encoding="utf-8")
     shutil.copyfile(ROOT / model.handler, stage / Path(model.handler).name)
     (stage / "model-config.yaml").write_text(model.settings, encoding="utf-8")
     (stage / "tmp").mkdir()

@@ -1,11 +1,15 @@
-"""What an archive says of itself: `entry.json`, with recipe, scores and where everything came from."""
+"""What an archive says of itself: `entry.json`, with recipe, scores and origins, and a model card for people."""
 
 import hashlib
 import json
+from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from lesions.labels import CLASSES, DATA_LICENCE, NOTICE
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from lesions.labels import CLASSES, DATA_LICENCE, DIAGNOSES, NOTICE
 from zoo import generator_recipe, recipe
 from zoo.study import Folders, StudyError
 
@@ -62,7 +66,7 @@ def _classifier(run: Path, report: dict[str, Any]) -> dict[str, Any]:
         "recipe": resolved.model_dump(),
         "scores": {key: report[key] for key in ("best_epoch", "valid", "test", "last_epoch")},
         "split_sha256": resolved.split_sha256,
-    }
+    } | ({"calibration": report["calibration"]} if "calibration" in report else {})
 
 
 def _generator(run: Path, report: dict[str, Any]) -> dict[str, Any]:
@@ -75,3 +79,32 @@ def _generator(run: Path, report: dict[str, Any]) -> dict[str, Any]:
         "scores": {key: value for key, value in report.items() if key != "history"},
         "split_sha256": resolved.split_sha256,
     }
+
+
+def markdown(entry: Mapping[str, Any]) -> str:
+    """The model card (Mitchell et al., FAT* 2019) of an `entry.json`, as Markdown; the same text for the same entry."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    template = environment.get_template("model_card.md.j2")
+    return template.render(entry=entry, recipe=_in_words(entry.get("recipe", {})), diagnoses=DIAGNOSES, notice=NOTICE)
+
+
+def _in_words(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """A recipe without its digests; what each epoch says is put together where epochs say the same."""
+    said: dict[str, str] = {}
+    for name, value in sorted(recipe.items()):
+        if name == "entry" or name.endswith("sha256") or value in (None, [], True):
+            continue
+        if name in ("draws", "fill_up"):
+            runs = [(images, len(list(several))) for images, several in groupby(value)]
+            said[f"{name.replace('_', ' ')}, by epoch"] = ", ".join(f"{images:,} x {n}" for images, n in runs)
+        elif isinstance(value, Mapping):
+            said[name] = ", ".join(f"{key} {number:,}" for key, number in value.items())
+        else:
+            said[name.replace("_", " ")] = str(value)
+    return said

@@ -81,9 +81,29 @@ def pretrained_statistics(network: torch.nn.Module, weights: Path | None = None)
 
 
 @torch.inference_mode()
-def probabilities(
+def logits(
     network: torch.nn.Module, images: torch.Tensor, mean: Sequence[float], deviation: Sequence[float]
 ) -> torch.Tensor:
-    """Class probabilities, float32 [n, classes], of uint8 `images` [n, pixels, pixels, 3]; leaves eval mode on."""
+    """What a network says before the softmax, float32 [n, classes]; else as `probabilities`."""
     network.eval()
-    return torch.softmax(network(normalise(images, mean, deviation)).float(), dim=1)
+    said: torch.Tensor = network(normalise(images, mean, deviation)).float()
+    return said
+
+
+def softened(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Probabilities [n, classes] of `logits` divided by a `temperature` (above 0; at 1, the network's own).
+
+    Which class is the likeliest is the same at each temperature.
+    """
+    return torch.softmax(logits / temperature, dim=1)
+
+
+def probabilities(
+    network: torch.nn.Module,
+    images: torch.Tensor,
+    mean: Sequence[float],
+    deviation: Sequence[float],
+    temperature: float = 1.0,
+) -> torch.Tensor:
+    """Class probabilities, float32 [n, classes], of uint8 `images` [n, pixels, pixels, 3]; leaves eval mode on."""
+    return softened(logits(network, images, mean, deviation), temperature)

@@ -10,6 +10,7 @@ from sklearn.metrics import (
     accuracy_score,
     brier_score_loss,
     confusion_matrix,
+    f1_score,
     log_loss,
     precision_recall_fscore_support,
     roc_auc_score,
@@ -82,6 +83,27 @@ class Predictions(NamedTuple):
     """[n, 7], rows adding to 1."""
     lesions: Sequence[str]
     """Lesion names, n of them."""
+
+
+class Reliability(BaseModel):
+    """How far probabilities can be believed, and what the decisions by them are worth; each as in `Scores`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    macro_f1: float
+    ece: float
+    nll: float
+
+
+def reliability(truth: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Reliability:
+    """The few scores of `probabilities` [n, 7] that calibration is judged by; `truth` are the classes [n]."""
+    chances = probabilities.astype(np.float64)
+    chances /= chances.sum(1, keepdims=True)
+    return Reliability(
+        macro_f1=float(f1_score(truth, chances.argmax(1), labels=np.unique(truth), average="macro", zero_division=0)),
+        ece=_calibration_errors(truth, chances)[0],
+        nll=float(log_loss(truth, chances, labels=range(len(CLASSES)))),
+    )
 
 
 def score(predictions: Predictions, seed: int = 0) -> Scores:

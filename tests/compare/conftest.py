@@ -26,6 +26,20 @@ Trouble = Callable[[str, str], httpx.Response | Exception | None]
 QUALITY = {"baseline": 0.5, "transfer": 0.95}
 """How often each version is right."""
 
+CALIBRATION = {
+    "temperature": 2.0,
+    "uncalibrated": {
+        "valid": {"macro_f1": 0.9, "ece": 0.3, "nll": 0.7},
+        "test": {"macro_f1": 0.9, "ece": 0.3, "nll": 0.7},
+    },
+    "prior_corrected": {
+        "temperature": 1.7,
+        "valid": {"macro_f1": 0.8, "ece": 0.111, "nll": 0.333},
+        "test": {"macro_f1": 0.8, "ece": 0.222, "nll": 0.444},
+    },
+}
+"""Of `transfer`."""
+
 
 class Standing:
     """A study on disk, and its server: answers by REST, never over a network."""
@@ -71,6 +85,7 @@ class Standing:
             "pixels": 64,
             "recipe": {"start": "random", "draws": [30, 30, 20], "trainable_tensors": 1, "real": True},
             "scores": {"best_epoch": 2, "valid": {"macro_f1": QUALITY[name]}},
+            **({"calibration": CALIBRATION} if name == "transfer" else {}),
             "weights_sha256": f"weights of {name}",
             "split_sha256": self.split_sha256,
             "versions": {"torch": "2"},

@@ -1,3 +1,4 @@
+import base64
 import json
 import time
 from collections.abc import Callable
@@ -72,6 +73,20 @@ def test_classify(tmp_path: Path) -> None:
     assert {request.headers["Authorization"] for request in server.asked} == {"Bearer first"}
     # Without one, TorchServe would take the body for a form.
     assert {request.headers["Content-Type"] for request in server.asked} == {"application/octet-stream"}
+
+
+def test_explain(tmp_path: Path) -> None:
+    told = {"label": "mel", "class": "mel", "overlay": base64.b64encode(b"a png").decode()}
+    server = Server(tmp_path, httpx.Response(200, json=told), httpx.Response(200, json=told))
+    with server.zoo() as zoo:
+        assert zoo.explain(b"picture", "gan_2") == b"a png"
+        assert zoo.explain(b"picture", "gan 2", "mel&x") == b"a png"
+    first, second = server.asked
+    assert (first.url.raw_path, first.content) == (b"/explanations/lesion_classifier/gan_2", b"picture")
+    assert second.url.raw_path == b"/explanations/lesion_classifier/gan%202"
+    assert second.headers["Content-Type"].startswith("multipart/form-data; boundary=")
+    assert b'name="class"\r\n\r\nmel&x\r\n' in second.content
+    assert b"\r\n\r\npicture\r\n" in second.content
 
 
 def test_versions(tmp_path: Path) -> None:
@@ -229,3 +244,23 @@ def test_predict_shows_every_version_and_the_notice(predict: Callable[..., Any])
 def test_a_mistake_is_told_in_one_line(predict: Callable[..., Any], arguments: list[str], said: str) -> None:
     done = predict(arguments, httpx.Response(400, json={"code": 400, "message": "the image is damaged"}))
     assert (done.exit_code, done.output) == (2, said)
+
+
+def test_the_explain_command_writes_an_overlay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mole.jpg").write_bytes(b"picture")
+    monkeypatch.chdir(tmp_path)
+    default = httpx.Response(200, json=[{"modelVersion": "gan_2"}])
+    overlay = httpx.Response(200, json={"overlay": base64.b64encode(b"a png").decode()})
+    server = Server(tmp_path, default, ok(), overlay)
+    monkeypatch.setattr(command, "Zoo", lambda port, key_file, seconds: server.zoo())
+    done = CliRunner().invoke(command.app, ["explain", "mole.jpg", "--port", "8080"])
+    assert done.exit_code == 0, done.output
+    file = Path("reports/phantom-demo/explained/mole_gan_2_mel.png")
+    assert file.read_bytes() == b"a png"
+    assert "gan_2 says mel; the bright places speak for mel (probability 0.40)" in done.output
+    assert done.output.endswith(NOTICE + "\n")
+    assert b"\r\n\r\nmel\r\n" in server.asked[-1].content
+    refusal = httpx.Response(400, json={"code": 400, "message": "no class 'wart'; there are: akiec"})
+    server = Server(tmp_path, default, ok(), refusal)
+    done = CliRunner().invoke(command.app, ["explain", "mole.jpg", "--port", "8080", "--class", "wart"])
+    assert (done.exit_code, done.output) == (2, "error: no class 'wart'; there are: akiec\n")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, log_loss
 from typer.testing import CliRunner
 
 import compare.__main__ as command
@@ -68,6 +68,26 @@ def test_evaluate(standing: "Standing", run: Run) -> None:
     assert [row["entry"] for row in rows] == ["transfer", "baseline"]
     assert float(rows[0]["macro_f1"]) == found["results"][0]["scores"]["macro_f1"]
     assert float(rows[1]["mel_f1"]) == found["results"][1]["scores"]["classes"]["mel"]["f1"]
+
+
+def test_calibration_is_shown_before_and_after(standing: "Standing", run: Run) -> None:
+    run("evaluate")
+    found = json.loads((reports(standing) / "results.json").read_text())
+    transfer, baseline = found["results"]
+    assert (transfer["temperature"], baseline["temperature"]) == (2, None)
+    told = np.array([standing.probabilities["transfer"][image] for image in standing.labelled.index.images]) ** 2
+    told /= told.sum(1, keepdims=True)  # what the softmax of twice the logits is
+    wanted = log_loss(standing.labelled.index.labels, told, labels=range(len(CLASSES)))
+    assert transfer["uncalibrated"]["nll"] == pytest.approx(wanted, abs=1e-9)
+    assert transfer["uncalibrated"]["macro_f1"] == pytest.approx(transfer["scores"]["macro_f1"])
+    assert transfer["prior_corrected"] == {"macro_f1": 0.8, "ece": 0.222, "nll": 0.444}
+    page = (reports(standing) / "index.html").read_text()
+    assert f"<td>{wanted:.3f}</td><td>{transfer['scores']['nll']:.3f}</td>" in page
+    assert "<td>0.222</td><td>0.444</td><td>0.800</td>" in page
+    with (reports(standing) / "results.csv").open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert (rows[0]["temperature"], rows[1]["temperature"]) == ("2.0", "")
+    assert float(rows[0]["uncalibrated_nll"]) == transfer["uncalibrated"]["nll"]
 
 
 def test_the_page_is_whole_and_says_what_it_must(standing: "Standing", run: Run) -> None:

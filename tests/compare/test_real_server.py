@@ -51,10 +51,11 @@ def make(standing: "Standing", name: str, seed: int) -> None:
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
     }
     pack(entry, weights, standing.folders.archives / f"{name}.mar")
+    temperature = entry.get("calibration", {}).get("temperature", 1)  # one version is calibrated, the other is not
     lines = [f"image,part,label,{','.join(CLASSES)}"]
     for image in standing.labelled.index.images:
         pixels = torch.from_numpy(np.array(square(decode(standing.labelled.source.read(image)), 64)))[None]
-        row = probabilities(network, pixels, CHANNELS, CHANNELS)[0].tolist()
+        row = probabilities(network, pixels, CHANNELS, CHANNELS, temperature)[0].tolist()
         lines.append(f"{image},test,?,{','.join(f'{value:.7f}' for value in row)}")
     (weights.parent / "predictions.csv").write_text("\n".join(lines) + "\n")
 

@@ -2,6 +2,8 @@ import base64
 import hashlib
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from ts.context import Context, RequestProcessor
 from handlers.lesion_classifier import LesionClassifier
 from lesions.images import decode, square
 from lesions.labels import CLASSES, NOTICE
+from zoo.archive import ROOT
 from zoo.network import build, load, probabilities
 
 ENTRY: dict[str, Any] = {
@@ -133,6 +136,8 @@ def test_an_answer_says_what_who_and_what_it_is_not_for(handler: LesionClassifie
         body({"image": "data:image/png;base64," + base64.b64encode(GOOD[0]).decode()}, "application/json"),
         body({"image": base64.encodebytes(GOOD[0]).decode()}, "application/json"),
         form(("j", {"image": base64.b64encode(GOOD[0]).decode()}, "application/json")),
+        form(("class", bytearray(b"mel"), ""), ("mole", bytearray(GOOD[0]), "image/png")),
+        form(("class", bytearray(GOOD[0]), "image/png")),
     ],
 )
 def test_one_picture_however_sent_gets_one_answer(handler: LesionClassifier, folder: Path, request_: Request) -> None:
@@ -161,7 +166,12 @@ REFUSED: list[tuple[Request, int, str]] = [
     (form(("a", bytearray(GOOD[0]), "image/png"), ("b", bytearray(GOOD[1]), "image/jpeg")), 400, "2 files (a, b)"),
     (form(("a", bytearray(b"1"), ""), ("b", bytearray(b"2"), "")), 400, "no file among the form's fields"),
     (({"\ufffd": bytearray(b"x")}, {"Content-Type": "application/x-www-form-urlencoded"}), 400, "web form"),
-    (({"body": bytearray(GOOD[0])}, {"explain": "True"}), 501, "explanations are not offered yet"),
+    (
+        ({"body": {"image": base64.b64encode(GOOD[0]).decode(), "class": "wart"}}, {"explain": "True"}),
+        400,
+        "no class 'wart'; there are: akiec, ",
+    ),
+    (({"body": bytearray(b"hello")}, {"explain": "True"}), 400, "not an image of a supported format"),
 ]
 
 
@@ -178,7 +188,7 @@ def test_what_cannot_be_read_is_refused_with_the_reason(
 def test_bad_requests_do_no_harm_to_their_batch(handler: LesionClassifier, folder: Path) -> None:
     requests = [
         request
-        for pair in zip([body(bytearray(GOOD[0]))] * 20, [r for r, _, _ in REFUSED], strict=True)
+        for pair in zip([body(bytearray(GOOD[0]))] * len(REFUSED), [r for r, _, _ in REFUSED], strict=True)
         for request in pair
     ]
     found = ask(handler, folder, body(bytearray(GOOD[1])), *requests)
@@ -187,6 +197,104 @@ def test_bad_requests_do_no_harm_to_their_batch(handler: LesionClassifier, folde
     for code, answer in found[1::2]:
         assert code == 200
         assert answer["probabilities"] == pytest.approx(expected(folder, GOOD[0]), abs=1e-5)
+
+
+def explained(*fields: tuple[str, Any, str]) -> Request:
+    """A request to explain itself: a form of these fields."""
+    given, headers = form(*fields)
+    return given, headers | {"explain": "True"}
+
+
+PICTURE = ("mole", bytearray(GOOD[0]), "image/png")
+
+
+def test_an_explanation_is_laid_on_the_square_of_the_picture(handler: LesionClassifier, folder: Path) -> None:
+    [(_, plain)] = ask(handler, folder, form(PICTURE))
+    [(code, answer)] = ask(handler, folder, explained(PICTURE))
+    assert code == 200
+    assert list(answer) == ["label", "class", "overlay", "entry", "study", "notice"]
+    assert answer["label"] == answer["class"] == plain["label"]
+    assert answer["notice"] == NOTICE
+    overlay = Image.open(io.BytesIO(base64.b64decode(answer["overlay"])))
+    assert (overlay.format, overlay.mode, overlay.size) == ("PNG", "RGB", (40, 40))
+    picture = square(decode(GOOD[0]), 40)
+    assert not np.array_equal(np.asarray(overlay), picture)
+    large = file_of(Image.effect_noise((900, 700), 60).convert("RGB"), "JPEG")
+    [(_, answer)] = ask(handler, folder, explained(("mole", bytearray(large), "image/jpeg")))
+    assert Image.open(io.BytesIO(base64.b64decode(answer["overlay"]))).size == (512, 512)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        explained(PICTURE, ("class", bytearray(b"vasc"), "")),
+        (
+            {"body": {"image": base64.b64encode(GOOD[0]).decode(), "class": "vasc"}},
+            {"Content-Type": "application/json", "explain": "True"},
+        ),
+    ],
+)
+def test_the_class_that_is_explained_can_be_named(handler: LesionClassifier, folder: Path, request_: Request) -> None:
+    (_, plain), (code, answer) = ask(handler, folder, explained(PICTURE), request_)
+    assert (code, answer["class"]) == (200, "vasc")
+    assert answer["label"] == plain["label"]
+
+
+def test_explanations_and_predictions_that_arrive_together_are_right(handler: LesionClassifier, folder: Path) -> None:
+    alone = [
+        ask(handler, folder, request)[0]
+        for request in (explained(PICTURE), form(PICTURE), explained(PICTURE, ("class", bytearray(b"df"), "")))
+    ]
+    before = {name: tensor.clone() for name, tensor in handler.model.state_dict().items()}
+    for order in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):  # BaseHandler would go by the first
+        requests = [
+            (explained(PICTURE), form(PICTURE), explained(PICTURE, ("class", bytearray(b"df"), "")))[k] for k in order
+        ]
+        together = ask(handler, folder, requests[0], body(bytearray(b"hello")), *requests[1:])
+        assert together.pop(1)[0] == 400
+        for k, (code, answer) in zip(order, together, strict=True):
+            wanted = alone[k][1]
+            assert code == 200
+            assert list(answer) == list(wanted)
+            if "overlay" in wanted:
+                assert (answer["label"], answer["class"]) == (wanted["label"], wanted["class"])
+                shown, right = (
+                    np.asarray(Image.open(io.BytesIO(base64.b64decode(one["overlay"])))).astype(int)
+                    for one in (answer, wanted)
+                )
+                assert np.abs(shown - right).max() <= 1
+            else:
+                assert answer["probabilities"] == pytest.approx(wanted["probabilities"], abs=1e-6)
+    assert all(torch.equal(before[name], tensor) for name, tensor in handler.model.state_dict().items())
+
+
+def test_without_captum_predictions_are_answered_all_the_same(
+    handler: LesionClassifier, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    (code, answer), (fine, other) = ask(handler, folder, explained(PICTURE), form(PICTURE))
+    assert (code, fine) == (501, 200)
+    assert "this server cannot explain" in answer["message"]
+    assert "probabilities" in other
+
+
+def test_a_worker_that_never_explains_imports_nothing_for_it() -> None:
+    code = (
+        "import sys, handlers.lesion_classifier; sys.exit(bool({'captum', 'matplotlib', 'scipy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_temperature_of_the_entry_is_applied_and_changes_no_label(tmp_path: Path) -> None:
+    folder = model_dir(tmp_path)
+    entry = json.loads((folder / "entry.json").read_text())
+    (folder / "entry.json").write_text(json.dumps(entry | {"calibration": {"temperature": 0.25}}))
+    handler = LesionClassifier()
+    handler.initialize(context_of(folder))
+    [(_, answer)] = ask(handler, folder, form(PICTURE))
+    plain = np.array(list(expected(folder, GOOD[0]).values()))
+    assert list(answer["probabilities"].values()) == pytest.approx(plain**4 / (plain**4).sum(), abs=1e-6)
+    assert answer["label"] == CLASSES[plain.argmax()]
 
 
 def test_a_version_describes_itself(handler: LesionClassifier, folder: Path) -> None:

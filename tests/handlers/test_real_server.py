@@ -33,7 +33,7 @@ from zoo.server import logs, start, status, stop, versions
 
 pytestmark = pytest.mark.server
 
-MEAN, DEVIATION, PIXELS = [0.5, 0.5, 0.5], [0.25, 0.25, 0.25], 64
+MEAN, DEVIATION, PIXELS, TEMPERATURE = [0.5, 0.5, 0.5], [0.25, 0.25, 0.25], 64, 1.5
 BASELINE = "/predictions/lesion_classifier/baseline"
 
 
@@ -69,6 +69,7 @@ def make(store: Path, name: str, network: torch.nn.Module, architecture: str = "
         "deviation": DEVIATION,
         "recipe": {},
         "scores": {},
+        "calibration": {"temperature": TEMPERATURE},
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "split_sha256": "",
         "versions": {},
@@ -107,7 +108,7 @@ class Served(NamedTuple):
         assert height == width  # so that there is nothing to crop
         small = Image.fromarray(pixels).resize((PIXELS, PIXELS), Image.Resampling.BILINEAR)
         batch = torch.from_numpy(np.asarray(small).copy())[None]
-        row = probabilities(self.networks[version], batch, MEAN, DEVIATION)[0].tolist()
+        row = probabilities(self.networks[version], batch, MEAN, DEVIATION, TEMPERATURE)[0].tolist()
         return dict(zip(CLASSES, row, strict=True))
 
 
@@ -310,9 +311,40 @@ def test_a_body_over_the_limit(served: Served) -> None:
         assert caught.value.code == 413
 
 
-def test_explanations_are_not_offered_yet(served: Served, pixels: NDArray[np.uint8]) -> None:
-    answer = served.post(png(pixels), "image/png", BASELINE.replace("predictions", "explanations"))
-    assert_refused(answer, 501, "explanations are not offered yet")
+def test_explanations_and_predictions_that_arrive_together(served: Served, pixels: NDArray[np.uint8]) -> None:
+    good, explain = png(pixels), BASELINE.replace("predictions", "explanations")
+    first = served.post(good, "image/png", explain)  # imports captum
+    assert first.status_code == 200, first.text
+    wanted = served.expected(pixels)
+    wishes = [None, "", "df", "wart"] * 8  # a prediction; an explanation of the predicted class, of one, of none
+
+    def ask(wish: str | None) -> httpx.Response:
+        if wish is None:
+            return served.post(good, "image/png")
+        return served.http.post(explain, files={"mole": ("m.png", good, "image/png")}, data={"class": wish})
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(ask, wishes))
+    for wish, answer in zip(wishes, answers, strict=True):
+        if wish is None:
+            assert_says(answer, wanted)
+        elif wish == "wart":
+            assert_refused(answer, 400, "no class 'wart'; there are: akiec")
+        else:
+            found = answer.json()
+            assert list(found) == ["label", "class", "overlay", "entry", "study", "notice"]
+            assert found["label"] == max(wanted, key=wanted.__getitem__)
+            assert found["class"] == (wish or found["label"])
+            shown = Image.open(io.BytesIO(base64.b64decode(found["overlay"])))
+            assert (shown.format, shown.size) == ("PNG", pixels.shape[1::-1])
+    form = served.http.post(explain, files={"mole": ("m.png", good, "image/png")}, data={"class": "bcc"})
+    sent = served.http.post(explain, json={"image": base64.b64encode(good).decode(), "class": "bcc"})
+    with Zoo(served.port, served.folder / "key_file.json") as zoo:
+        mine = zoo.explain(good, "baseline", "bcc")
+        with pytest.raises(ZooError, match="no class 'a/b&c'"):
+            zoo.explain(good, "baseline", "a/b&c")
+    assert form.json()["class"] == sent.json()["class"] == "bcc"
+    assert base64.b64decode(form.json()["overlay"]) == base64.b64decode(sent.json()["overlay"]) == mine
 
 
 def test_good_requests_get_their_answer_beside_bad_ones(served: Served, pixels: NDArray[np.uint8]) -> None:

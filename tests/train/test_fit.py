@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from sklearn.metrics import log_loss
 
 from lesions.labels import CLASSES
 from train.best import origin_of
 from train.fit import made_of
 from zoo import card, network, prepare
+from zoo.calibration import undone
 from zoo.entry import Classifier
-from zoo.scores import Predictions, score
+from zoo.scores import Predictions, reliability, score
 from zoo.study import Folders, StudyError, settle
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +75,11 @@ def weights(folders: Folders, entry: str) -> bytes:
 def test_killed_and_run_again_it_ends_in_the_same_bytes(folders: Folders) -> None:
     train(folders, "staged")
     uninterrupted = weights(folders, "staged")
+    corrected = json.loads((folders.run("staged") / "scores.json").read_text())["calibration"]["prior_corrected"]
+    # Balanced draws, and their classes' weights: what was seen is near a seventh each.
+    assert list(corrected["seen"].values()) == pytest.approx([1 / 7] * 7, abs=0.06)
+    counts = json.loads(folders.described.read_text())["counts"]["train"]
+    assert list(corrected["natural"].values()) == pytest.approx(np.array(counts) / sum(counts), abs=1e-5)
     for file in folders.run("staged").glob("[!ra]*.*"):
         file.unlink()
     for epoch in (1, 3):
@@ -117,6 +124,19 @@ def test_everything_a_run_leaves(folders: Folders) -> None:
     assert again.confusion == report["test"]["confusion"]
     assert again.macro_f1 == pytest.approx(report["test"]["macro_f1"])
     assert list(again.macro_f1_interval) == pytest.approx(report["test"]["macro_f1_interval"])
+
+    # They are calibrated: at the temperature, which was fitted on validation, their NLL there is the least.
+    calibration = report["calibration"]
+    valid = [row for row in rows if row["part"] == "valid"]
+    told = np.array([[float(row[name]) for name in CLASSES] for row in valid])
+    labels = np.array([CLASSES.index(row["label"]) for row in valid])
+    lowest = [float(log_loss(labels, undone(told, power), labels=range(len(CLASSES)))) for power in (0.95, 1.0, 1.05)]
+    assert lowest[1] == min(lowest) == pytest.approx(report["valid"]["nll"], abs=1e-5)
+    uncalibrated = reliability(labels, undone(told, calibration["temperature"]))
+    assert uncalibrated.nll == pytest.approx(calibration["uncalibrated"]["valid"]["nll"], abs=1e-3)
+    assert uncalibrated.macro_f1 == pytest.approx(report["valid"]["macro_f1"], abs=1e-6)
+    assert "prior_corrected" not in calibration  # the natural classes were drawn
+    assert card.entry(folders, "plain")["calibration"] == calibration
 
     # Frozen tensors stay what they were; only the classifier's two moved.
     begun, ended = (load_file(folders.run(name) / "weights.safetensors") for name in ("source", "frozen"))

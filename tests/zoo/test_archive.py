@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from lesions.images import decode, square
 from lesions.labels import CLASSES, DATA_LICENCE, NOTICE
 from zoo.archive import MODELS, ROOT, ArchiveError, pack
+from zoo.card import markdown
 from zoo.network import build, probabilities
 
 Made = tuple[dict[str, Any], Path]
@@ -85,9 +86,12 @@ def test_an_archive_holds_these_files_and_no_others(made: Made, tmp_path: Path) 
         names = archive.namelist()
         manifest = json.loads(archive.read("MAR-INF/MANIFEST.json"))
         entry = json.loads(archive.read("entry.json"))
+        card = archive.read("MODEL_CARD.md").decode()
         members = archive.infolist()
-    own = ["MAR-INF/MANIFEST.json", "entry.json", "lesion_classifier.py", "model-config.yaml", "weights.safetensors"]
-    assert names == sorted([*MODELS["classifier"].modules, *own])
+    own = ["MAR-INF/MANIFEST.json", "MODEL_CARD.md", "entry.json", "lesion_classifier.py", "model-config.yaml"]
+    assert names == sorted([*MODELS["classifier"].modules, *own, "weights.safetensors"])
+    assert card == markdown(entry)
+    assert card.startswith("# Model card: transfer_frozen_1\n")
     assert manifest["model"]["modelName"] == "lesion_classifier"
     assert manifest["model"]["modelVersion"] == "transfer_frozen_1"
     assert manifest["model"]["handler"] == "lesion_classifier.py"
