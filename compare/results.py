@@ -14,7 +14,6 @@ from tqdm import tqdm
 from compare.answers import Answers
 from compare.labelled import Labelled
 from compare.offline import Agreement, agreement
-from lesions.labels import CLASSES
 from lesions.whole import write
 from zoo import bootstrap, scores
 from zoo.calibration import undone
@@ -94,7 +93,8 @@ def compute(
 ) -> Results:
     """Score `answers`, by version. Raises `KeyError` where one lacks an image of `labelled`."""
     bar = tqdm(answers.items(), "scoring", unit="version", disable=None)
-    results = [_result(folders, labelled, name, given) for name, given in bar]
+    resamples = bootstrap.Resamples(labelled.index.labels, labelled.index.lesions)  # drawing takes as long as scoring
+    results = [_result(folders, labelled, name, given, resamples) for name, given in bar]
     return Results(
         study=folders.name,
         images_from=labelled.name,
@@ -147,7 +147,9 @@ def pair(labelled: Labelled, first: Answers, second: Answers) -> bootstrap.Diffe
     return bootstrap.paired_difference(mine, other)
 
 
-def _result(folders: Folders, labelled: Labelled, name: str, answers: Answers) -> Result:
+def _result(
+    folders: Folders, labelled: Labelled, name: str, answers: Answers, resamples: bootstrap.Resamples
+) -> Result:
     described, took = answers.described, answers.milliseconds(labelled.index)
     thesis: Mapping[str, Any] = described.get("thesis") or {}
     is_own = labelled.split_sha256 is not None
@@ -161,7 +163,7 @@ def _result(folders: Folders, labelled: Labelled, name: str, answers: Answers) -
         thesis_macro_f1=thesis.get("macro_f1"),
         thesis_accuracy=thesis.get("accuracy"),
         valid_macro_f1=described["scores"].get("valid", {}).get("macro_f1"),
-        scores=scores.score(predictions),
+        scores=scores.score(predictions, resamples),
         latency_p50_ms=round(float(np.quantile(took, 0.5)), 1),
         latency_p99_ms=round(float(np.quantile(took, 0.99)), 1),
         offline=agreement(folders.run(name) / "predictions.csv", answers, labelled.index) if is_own else None,
@@ -186,27 +188,27 @@ def save(results: Results, folder: Path) -> None:
 def _row(result: Result) -> dict[str, object]:
     """One line of the CSV; an interval is two columns, and so on for each class."""
     said = result.scores
-    row: dict[str, object] = {
-        "entry": result.entry,
-        "macro_f1": said.macro_f1,
-        "macro_f1_low": said.macro_f1_interval[0],
-        "macro_f1_high": said.macro_f1_interval[1],
-        "thesis_macro_f1": result.thesis_macro_f1,
-        "valid_macro_f1": result.valid_macro_f1,
-        "balanced_accuracy": said.balanced_accuracy,
-        "balanced_accuracy_low": said.balanced_accuracy_interval[0],
-        "balanced_accuracy_high": said.balanced_accuracy_interval[1],
-    }
-    row |= said.model_dump(include={"accuracy", "macro_auc", "melanoma_sensitivity", "ece", "brier", "nll"})
+    row: dict[str, object] = {"entry": result.entry} | _with_interval("macro_f1", said)
+    row |= {"thesis_macro_f1": result.thesis_macro_f1, "valid_macro_f1": result.valid_macro_f1}
+    for name in ("balanced_accuracy", "accuracy", "macro_auc", "melanoma_sensitivity", "ece", "brier", "nll"):
+        row |= _with_interval(name, said)
     row["temperature"] = result.temperature
     for name, judged in (("uncalibrated", result.uncalibrated), ("prior_corrected", result.prior_corrected)):
         row |= {f"{name}_{key}": judged and getattr(judged, key) for key in Reliability.model_fields}
     row |= {"latency_p50_ms": result.latency_p50_ms, "latency_p99_ms": result.latency_p99_ms}
     row["offline_largest_difference"] = result.offline and result.offline.largest
-    for name in CLASSES:
-        one = said.classes[name].model_dump()
-        row |= {f"{name}_{key}": one[key] for key in ("precision", "recall", "f1", "auc", "ece", "support")}
+    for name, one in said.classes.items():
+        found: dict[str, object] = {"precision": one.precision, "recall": one.recall}
+        for key in ("f1", "auc", "ece"):
+            found |= _with_interval(key, one)
+        row |= {f"{name}_{key}": value for key, value in found.items()} | {f"{name}_support": one.support}
     return row
+
+
+def _with_interval(name: str, said: BaseModel) -> dict[str, object]:
+    """One of the scores that `said` has an interval of, and this one's ends."""
+    low, high = getattr(said, f"{name}_interval") or (None, None)
+    return {name: getattr(said, name), f"{name}_low": low, f"{name}_high": high}
 
 
 def load(folder: Path) -> Results | None:

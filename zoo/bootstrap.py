@@ -1,6 +1,7 @@
 """What chance could have done: resamples of whole lesions, paired differences, and Holm's correction."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,6 +51,59 @@ class Resamples:
             found += times @ cells[lot]
         return found.reshape(-1, width, width)
 
+    def means(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The mean over the images of each resample, [resamples, m], of `values` [n, m]."""
+        columns = np.column_stack([np.ones(len(values)), values])
+        by_lesion = np.zeros((len(self._times), columns.shape[1]))
+        np.add.at(by_lesion, self._lesions, columns)
+        found = self._times.T @ by_lesion
+        return np.asarray(found[:, 1:] / found[:, :1])
+
+    def curves(self, positive: NDArray[np.bool_], chance: NDArray[np.floating]) -> "Curves":
+        """The ROC curve of each resample: of images of which some are `positive` [n], by the `chance` [n] of that."""
+        falling = np.flatnonzero(positive)[np.argsort(-chance[positive], kind="stable")]
+        rising = np.flatnonzero(~positive)[np.argsort(chance[~positive], kind="stable")]
+        below = np.zeros((len(rising) + 1, self._resamples), dtype=np.float32)  # whole numbers: exact
+        np.cumsum(self._times[self._lesions[rising]], axis=0, out=below[1:])
+        lower, upper = (np.searchsorted(chance[rising], chance[falling], side) for side in ("left", "right"))
+        return Curves(self._times[self._lesions[falling]], below[lower], below[upper], below[-1])
+
+    @cached_property
+    def _times(self) -> NDArray[np.float32]:
+        """How often each lesion is in each resample, [lesions, resamples]."""
+        times = np.empty((self._lesions.max() + 1, self._resamples), dtype=np.float32)
+        for lot, drawn in self._draws:
+            times[lot] = drawn.T
+        return times
+
+
+class Curves(NamedTuple):
+    """The ROC curve of each resample, as counts; p positive images, the likeliest first."""
+
+    times: NDArray[np.float32]
+    """How often each positive image is in a resample, [p, resamples]."""
+    lower: NDArray[np.float32]
+    """How many negative images of it are less likely than each positive one, [p, resamples]."""
+    upper: NDArray[np.float32]
+    """As `lower`, with those that are as likely."""
+    negative: NDArray[np.float32]
+    """How many there are, [resamples]."""
+
+    def areas(self) -> NDArray[np.float64]:
+        """Under the curves, [resamples]: the share of pairs in which the positive image is the likelier one."""
+        won = np.einsum("pr,pr->r", self.times, self.lower + self.upper, dtype=np.float64)
+        return _share(won, 2 * self.times.sum(0, dtype=np.float64) * self.negative)
+
+    def sensitivities(self, specificity: float) -> NDArray[np.float64]:
+        """The highest of each curve at a specificity of at least `specificity`, [resamples]."""
+        allowed = self.lower >= (specificity - 1e-6) * self.negative
+        return _share((self.times.cumsum(0) * allowed).max(0), self.times.sum(0))
+
+
+def _share(part: NDArray[np.floating], whole: NDArray[np.floating]) -> NDArray[np.float64]:
+    """NaN where there is nothing to have a share of."""
+    return np.asarray(np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0))
+
 
 def class_f1(confusions: NDArray[Any]) -> NDArray[np.float64]:
     """F1 of each class, [..., 7], of confusion matrices [..., 7, 7]; 0 / 0 is 0."""
@@ -64,6 +118,11 @@ def macro_f1(confusions: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(class_f1(confusions)[:, present].mean(1))
 
 
+def accuracy(confusions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share of right answers, [resamples], of confusion matrices [resamples, 7, 7]."""
+    return np.asarray(np.trace(confusions, axis1=1, axis2=2) / confusions.sum((1, 2)))
+
+
 def balanced_accuracy(confusions: NDArray[np.float64]) -> NDArray[np.float64]:
     """The mean recall, [resamples], of the classes that the images of [resamples, 7, 7] have."""
     right, all_ = np.diagonal(confusions, axis1=1, axis2=2), confusions.sum(2)
@@ -72,9 +131,20 @@ def balanced_accuracy(confusions: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def interval(resampled: NDArray[np.float64]) -> tuple[float, float]:
-    """The middle 95 % of a score's resamples [resamples]."""
-    low, high = np.quantile(resampled, [0.025, 0.975])
+    """The middle 95 % of a score's resamples [resamples]; those that lack what is scored are NaN, and left out."""
+    low, high = np.nanquantile(resampled, [0.025, 0.975])
     return float(low), float(high)
+
+
+def reflected_interval(value: float, resampled: NDArray[np.float64]) -> tuple[float, float]:
+    """The 95 % interval of an error that is never negative, and that chance alone makes larger: `value` in the images.
+
+    A calibration error is such a one: resamples exceed `value` as `value` itself exceeds the truth, so their quantiles
+    are reflected at it (the basic bootstrap; Davison & Hinkley 1997, section 5.2). The middle 95 % of the resamples
+    would leave out the truth wherever it is small.
+    """
+    low, high = interval(resampled)
+    return max(0.0, 2 * value - high), max(0.0, 2 * value - low)
 
 
 class Estimate(NamedTuple):

@@ -68,6 +68,14 @@ def test_evaluate(standing: "Standing", run: Run) -> None:
     assert [row["entry"] for row in rows] == ["transfer", "baseline"]
     assert float(rows[0]["macro_f1"]) == found["results"][0]["scores"]["macro_f1"]
     assert float(rows[1]["mel_f1"]) == found["results"][1]["scores"]["classes"]["mel"]["f1"]
+    page = (folder / "index.html").read_text()
+    for row, result in zip(rows, found["results"], strict=True):
+        for name in ("accuracy", "macro_auc", "melanoma_sensitivity", "ece", "brier", "nll"):
+            value, (low, high) = result["scores"][name], result["scores"][f"{name}_interval"]
+            assert low <= value <= high
+            assert [float(row[key]) for key in (name, f"{name}_low", f"{name}_high")] == [value, low, high]
+            assert f'<td>{value:.3f}<span class="interval">{low:.3f} to {high:.3f}</span></td>' in page
+        assert float(row["mel_auc_low"]) == result["scores"]["classes"]["mel"]["auc_interval"][0]
 
 
 def test_calibration_is_shown_before_and_after(standing: "Standing", run: Run) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import balanced_accuracy_score, f1_score
+from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score, roc_curve
 
 from zoo.bootstrap import (
     Resamples,
+    accuracy,
     balanced_accuracy,
     class_f1,
     estimate,
@@ -16,6 +17,7 @@ from zoo.bootstrap import (
     interval,
     macro_f1,
     paired_difference,
+    reflected_interval,
 )
 
 Labels = NDArray[np.int64]
@@ -62,6 +64,61 @@ def test_repeated_images_of_a_lesion_are_no_independent_evidence() -> None:
     by_lesion = resampled(truth, said, [f"l{k // 4}" for k in range(560)])
     by_image = resampled(truth, said, single(560))
     assert np.std(by_lesion) == pytest.approx(2 * np.std(by_image), rel=0.1)
+
+
+def lesions_of_two(random: np.random.Generator, count: int) -> list[str]:
+    """Some lesions have one image, some two, whose classes may differ."""
+    return [f"l{k}" for k in random.integers(0, count * 2 // 3, count)]
+
+
+def test_means_are_those_of_the_images_in_a_resample() -> None:
+    random = np.random.default_rng(9)
+    truth, said = random.integers(0, 7, 120), random.integers(0, 3, 120)
+    resamples = Resamples(truth, lesions_of_two(random, 120), 0, 50)
+    found = resamples.means(np.column_stack([said == truth, np.full(120, 2.5)]))
+    assert found.shape == (50, 2)
+    assert found[:, 0] == pytest.approx(accuracy(resamples.confusions(said)))
+    assert np.ptp(found[:, 0]) > 0
+    assert found[:, 1] == pytest.approx(np.full(50, 2.5))
+
+
+def test_the_curves_of_resamples_are_scikit_learns() -> None:
+    random = np.random.default_rng(10)
+    truth = random.integers(0, 7, 150)
+    positive = truth == 4
+    chance = np.round(random.random(150) * 0.6 + 0.4 * positive, 1)  # with many ties
+    resamples = Resamples(truth, lesions_of_two(random, 150), 0, 40)
+    curves = resamples.curves(positive, chance)
+    shares = resamples.means(np.eye(150))  # of each image in each resample
+    for share, area, sensitivity in zip(shares, curves.areas(), curves.sensitivities(0.95), strict=True):
+        assert area == pytest.approx(roc_auc_score(positive, chance, sample_weight=share))
+        false, true, _ = roc_curve(positive, chance, sample_weight=share, drop_intermediate=False)
+        assert sensitivity == pytest.approx(true[false <= 0.05 + 1e-9].max())
+
+
+def test_a_resample_without_the_class_has_no_curve_and_is_left_out() -> None:
+    truth = np.array([5, 4, *[5] * 6])
+    resamples = Resamples(truth, ["a", "a", *"bcdefg"], 0, 200)  # the one melanoma belongs to a lesion called nv
+    areas = resamples.curves(truth == 4, np.linspace(1, 0, 8)).areas()
+    assert 0 < np.isnan(areas).sum() < 200
+    low, high = interval(areas)
+    assert 0 < low < high <= 1
+
+
+def test_an_error_that_chance_makes_larger_is_covered_by_the_reflected_interval() -> None:
+    random = np.random.default_rng(11)
+    wrong, noise = random.normal(0, 0.02, 15), 0.02  # by how much 15 bins are off, and how well one can know it
+    middle = reflected = 0
+    for _ in range(200):
+        found = wrong + random.normal(0, noise, 15)
+        drawn = np.abs(found + random.normal(0, noise, (400, 15))).sum(1)
+        truth, value = float(np.abs(wrong).sum()), float(np.abs(found).sum())
+        intervals = [interval(drawn), reflected_interval(value, drawn)]
+        covers = [low <= truth <= high for low, high in intervals]
+        middle, reflected = middle + covers[0], reflected + covers[1]
+    assert middle < 120
+    assert reflected > 170
+    assert reflected_interval(0.01, np.array([0.05, 0.06])) == (0, 0)
 
 
 def guess(random: np.random.Generator, truth: Labels, accuracy: float) -> Labels:

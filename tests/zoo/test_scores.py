@@ -16,6 +16,7 @@ from sklearn.metrics import (
 )
 
 from lesions.labels import CLASSES
+from zoo.bootstrap import Resamples, interval, reflected_interval
 from zoo.scores import Predictions, score
 
 
@@ -97,11 +98,44 @@ def test_classes_that_no_image_has_are_left_out_of_the_means() -> None:
     assert found.macro_f1 == pytest.approx((2 / 3 + 1 / 2) / 2)
     assert found.balanced_accuracy == 1 / 2
     assert found.classes["vasc"].auc is None
+    assert found.classes["vasc"].auc_interval is None
     assert found.macro_auc is not None
-    assert score(Predictions(truth[2:], told([5, 0]), list("ab"))).melanoma_sensitivity is None
+    no_melanoma = score(Predictions(truth[2:], told([5, 0]), list("ab")))
+    assert no_melanoma.melanoma_sensitivity is None
+    assert no_melanoma.melanoma_sensitivity_interval is None
+    assert no_melanoma.macro_auc is None
+    assert no_melanoma.macro_auc_interval is None
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:
     truth = np.repeat(np.arange(7), 5)
     predictions = Predictions(truth, told([(k + (k % 3 == 0)) % 7 for k in truth]), [f"l{k}" for k in range(35)])
     assert score(predictions) == score(predictions)
+
+
+def test_an_interval_is_that_of_the_scores_of_the_resamples() -> None:
+    random = np.random.default_rng(12)
+    truth = random.integers(0, 7, 90)
+    logits = 2 * random.normal(size=(90, 7)) + 1.5 * np.eye(7)[truth]
+    chances = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    chances[0] = np.eye(7)[truth[0]]  # as sure as can be: a bin of its own
+    lesions = [f"l{k}" for k in random.integers(0, 60, 90)]
+    drawn = Resamples(truth, lesions, 0, 30)
+    found = score(Predictions(truth, chances, lesions), drawn)
+    by_hand = []
+    for share in drawn.means(np.eye(90)):
+        rows = np.repeat(np.arange(90), np.rint(share / share[share > 0].min()).astype(int))
+        names = [f"l{k}" for k in range(len(rows))]
+        few = Resamples(truth[rows], names, 0, 2)
+        by_hand.append(score(Predictions(truth[rows], chances[rows], names), few))
+    for name in ("accuracy", "balanced_accuracy", "macro_auc", "melanoma_sensitivity", "brier", "nll"):
+        wanted = interval(np.array([getattr(one, name) for one in by_hand]))
+        assert getattr(found, f"{name}_interval") == pytest.approx(wanted, abs=1e-6), name
+    eces = np.array([one.ece for one in by_hand])
+    assert found.ece_interval == pytest.approx(reflected_interval(found.ece, eces), abs=1e-6)
+    mel = [one.classes["mel"] for one in by_hand]
+    one = found.classes["mel"]
+    assert one.auc_interval == pytest.approx(interval(np.array([each.auc for each in mel], dtype=float)), abs=1e-6)
+    assert one.ece_interval == pytest.approx(
+        reflected_interval(one.ece, np.array([each.ece for each in mel])), abs=1e-6
+    )
