@@ -1,0 +1,295 @@
+"""`make compare` against a real TorchServe that is disturbed meanwhile: no image is lost, and none is scored twice.
+
+One server for all: two tiny versions, each asked about the 49 images of the tiny study's test split.
+"""
+
+import csv
+import itertools
+import json
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import psutil
+import pytest
+from typer.testing import CliRunner, Result
+
+import compare.__main__ as command
+from compare import judge
+from compare.client import Zoo
+from compare.evaluate import collect
+from tests.compare.conftest import QUALITY, Standing
+from tests.compare.test_real_server import make
+from tests.handlers.test_real_server import free_ports
+from zoo.launch import state
+from zoo.server import start, stop
+
+pytestmark = pytest.mark.server
+
+STRIKES_AT = 20
+"""The question with which the disturbance begins, of 98."""
+
+AS_MANY_MORE = 20
+"""So many are asked while it begins, one by one; the others wait until it has struck."""
+
+SECONDS = 5.0
+"""The client waits so long for an answer; `make compare` waits a minute, for which a test has no time."""
+
+
+class Served(NamedTuple):
+    """A study whose server runs."""
+
+    standing: Standing
+    folder: Path
+    port: int
+
+    @property
+    def reports(self) -> Path:
+        return self.standing.folders.root / "reports" / "tiny"
+
+    @property
+    def java(self) -> psutil.Process:
+        found = state(self.folder)
+        assert found is not None
+        return psutil.Process(found["pid"])
+
+    def again(self) -> None:
+        """As `make serve` does."""
+        start(self.standing.folders.archives, self.folder, self.port)
+
+    def renew(self) -> None:
+        """Let the server forget the token that is in use."""
+        keys = json.loads((self.folder / "key_file.json").read_text())
+        url, headers = f"http://127.0.0.1:{self.port + 1}/token", {"Authorization": f"Bearer {keys['API']['key']}"}
+        httpx.get(url, params={"type": "inference"}, headers=headers, trust_env=False).raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Iterator[Served]:
+    standing = Standing(tmp_path_factory.mktemp("interruptions"), tiny)
+    for seed, name in enumerate(QUALITY):
+        make(standing, name, seed)
+    folder = standing.folders.runs / "serve"
+    try:
+        served = Served(standing, folder, free_ports())
+        served.again()
+        yield served
+    finally:
+        stop(folder)
+
+
+class Line(httpx.HTTPTransport):
+    """The way to the server: on it, at question `STRIKES_AT`, a disturbance begins that says when it has struck."""
+
+    def __init__(self, disturb: Callable[[threading.Event], None]) -> None:
+        super().__init__(limits=httpx.Limits(max_connections=None))
+        self.lost: list[str] = []
+        """What became of questions that had no answer at once."""
+        self.struck = threading.Event()
+        self._disturbance = threading.Thread(target=disturb, args=[self.struck])
+        self._numbers = itertools.count()
+        self._one_by_one = threading.Lock()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if not request.url.path.startswith("/predictions/"):
+            return super().handle_request(request)
+        number = next(self._numbers)
+        if number == STRIKES_AT:
+            self._disturbance.start()
+        if number >= STRIKES_AT and not self.struck.is_set():
+            with self._one_by_one:
+                self.struck.wait(0.05 if number < STRIKES_AT + AS_MANY_MORE else 60)
+        try:
+            answer = super().handle_request(request)
+        except httpx.TransportError as error:
+            self.lost.append(type(error).__name__)
+            raise
+        if answer.status_code != httpx.codes.OK:
+            self.lost.append(str(answer.status_code))
+        return answer
+
+    def over(self) -> None:
+        self._disturbance.join(timeout=120)
+        assert not self._disturbance.is_alive()
+
+
+@pytest.fixture
+def served(server: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
+    """The server, and no answers yet."""
+    monkeypatch.chdir(server.standing.folders.root)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("zoo.bootstrap.PAIRED_RESAMPLES", 50)
+    shutil.rmtree(server.reports, ignore_errors=True)
+    server.again()  # if a test before this one has left it otherwise
+    return server
+
+
+def evaluate(monkeypatch: pytest.MonkeyPatch, line: httpx.BaseTransport | None = None, *more: str) -> Result:
+    """What `make compare` runs, its questions going along `line`."""
+
+    def zoo(port: int, key_file: Path, seconds: float) -> Zoo:
+        return Zoo(port, key_file, seconds=SECONDS, transport=line)
+
+    monkeypatch.setattr(command, "Zoo", zoo)
+    return CliRunner().invoke(command.app, ["evaluate", *more, "--study", "tiny"])
+
+
+def disturbed(monkeypatch: pytest.MonkeyPatch, disturb: Callable[[threading.Event], None]) -> tuple[Result, Line]:
+    """`evaluate`, disturbed, and when the disturbance is over."""
+    line = Line(disturb)
+    done = evaluate(monkeypatch, line)
+    line.over()
+    return done, line
+
+
+def written(served: Served) -> dict[str, list[str]]:
+    """The images that each version's file of answers has, as often as it has them."""
+    files = {name: served.reports / "answers" / f"{name}.jsonl" for name in QUALITY}
+    return {
+        name: [json.loads(row)["image"] for row in file.read_text().splitlines()[1:]] for name, file in files.items()
+    }
+
+
+def assert_scored_once(served: Served, done: Result) -> None:
+    """Each version has answered each image once, and said what it says in training: else the exit code were 1."""
+    assert done.exit_code == 0, done.output
+    images = served.standing.labelled.index.images
+    for name, answered in written(served).items():
+        assert Counter(answered) == Counter(images), name
+    found = json.loads((served.reports / "results.json").read_text())
+    assert found["images"] == len(images)
+    assert {result["entry"] for result in found["results"]} == set(QUALITY)
+    assert all(result["offline"]["largest"] < 1e-4 for result in found["results"])
+
+
+def test_a_worker_is_killed_with_questions_in_its_hands(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = served.java.children(recursive=True)[0]
+
+    def kill(struck: threading.Event) -> None:
+        worker.suspend()
+        time.sleep(0.5)  # it is given questions, and says nothing
+        worker.kill()
+        struck.set()
+
+    done, line = disturbed(monkeypatch, kill)
+    assert not worker.is_running()
+    assert line.lost
+    assert_scored_once(served, done)
+
+
+def test_the_server_is_stopped_and_started_again(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = served.java
+
+    def restart(struck: threading.Event) -> None:
+        stop(served.folder)
+        struck.set()
+        served.again()
+
+    done, line = disturbed(monkeypatch, restart)
+    assert served.java != before
+    assert "ConnectError" in line.lost
+    assert_scored_once(served, done)
+
+
+def test_a_server_that_stays_away_is_told_and_what_is_missing(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def halt(struck: threading.Event) -> None:
+        stop(served.folder)
+        struck.set()
+
+    with monkeypatch.context() as impatient:
+        impatient.setattr(judge, "collect", partial(collect, patience=2))
+        done, _ = disturbed(impatient, halt)
+    images, kept = served.standing.labelled.index.images, written(served)
+    missing = {name: sorted(set(images).difference(answered)) for name, answered in kept.items()}
+    assert STRIKES_AT <= sum(len(answered) for answered in kept.values()) < len(QUALITY) * len(images)
+    assert done.exit_code == 2
+    assert f"error: {sum(len(lost) for lost in missing.values())} answers are missing; those that came" in done.output
+    for name, lost in missing.items():
+        assert f"  {name}: {len(lost)} ({', '.join(lost[:5])}" in done.output
+    assert "start it: make serve" in done.output
+    assert not (served.reports / "results.json").exists()
+    served.again()
+    assert_scored_once(served, evaluate(monkeypatch))
+    assert {name: answered[: len(kept[name])] for name, answered in written(served).items()} == kept
+
+
+@pytest.mark.parametrize("client_is_told", [True, False])
+def test_the_token_is_no_longer_valid(served: Served, monkeypatch: pytest.MonkeyPatch, client_is_told: bool) -> None:
+    """Replaced by somebody who leaves the new one in the key file; or expired, by the server's clock only."""
+    file = served.folder / "key_file.json"
+    old = file.read_text()
+
+    def key() -> Any:
+        return json.loads(file.read_text())["inference"]["key"]
+
+    new: list[str] = []
+
+    def replace(struck: threading.Event) -> None:
+        served.renew()
+        new.append(key())
+        if not client_is_told:
+            file.write_text(old)
+        struck.set()
+
+    done, line = disturbed(monkeypatch, replace)
+    assert set(line.lost) == {"400"}
+    assert (key() == new[0]) == client_is_told  # else the client has had one made
+    assert key() != json.loads(old)["inference"]["key"]
+    assert_scored_once(served, done)
+
+
+def test_images_from_outside(served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    index, read = served.standing.labelled.index, served.standing.labelled.source.read
+    classes = ["AKIEC", "BCC", "BKL", "DF", "MEL", "NV", "VASC"]
+    good = dict(list(zip(index.images, index.labels.tolist(), strict=True))[::4])
+    rows = {image: classes[label] for image, label in good.items()}
+    rows |= {"UNLABELLED": "", "STRANGE": "SCC", "TORN": "MEL", "TEXT": "NV", "ABSENT": "BKL"}
+    with (tmp_path / "truth.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["image", *classes, "SCC"])
+        table.writerows([image, *(float(name == said) for name in (*classes, "SCC"))] for image, said in rows.items())
+    content = read(index.images[0])
+    for image in rows:
+        (tmp_path / f"{image}.jpg").write_bytes(read(image) if image in good else content)
+    (tmp_path / "TORN.jpg").write_bytes(content[: len(content) // 2])
+    (tmp_path / "TEXT.jpg").write_bytes(b"hello")
+    (tmp_path / "ABSENT.jpg").unlink()
+    told = [
+        "UNLABELLED: unlabelled",
+        "STRANGE: unknown class 'scc'",
+        "ABSENT: no such image beside truth.csv",
+        "TORN: the image is damaged or cut short (",
+        "TEXT: not an image of a supported format (",
+    ]
+
+    done = evaluate(monkeypatch, None, "--test", str(tmp_path / "truth.csv"), "--strict")
+    assert done.exit_code == 2
+    assert f"error: {tmp_path}/truth.csv: 5 images cannot be used:" in done.output
+    assert all(f"\n  {said}" in done.output for said in told)
+    assert not served.reports.exists()
+
+    done = evaluate(monkeypatch, None, "--test", str(tmp_path / "truth.csv"))
+    assert done.exit_code == 0, done.output
+    assert "left out: 5 images\n" in done.output
+    assert all(f"\n  {said}" in done.output for said in told)
+    (folder,) = served.reports.glob("outside-truth-*")
+    found = json.loads((folder / "results.json").read_text())
+    assert found["images"] == len(good)
+    assert [said.partition(":")[0] for said in found["left_out"]] == [said.partition(":")[0] for said in told]
+    for result in found["results"]:
+        with (served.standing.folders.run(result["entry"]) / "predictions.csv").open() as lines:
+            offline = {row["image"]: [float(row[name.lower()]) for name in classes] for row in csv.DictReader(lines)}
+        right = [image for image, label in good.items() if offline[image].index(max(offline[image])) == label]
+        assert result["scores"]["accuracy"] == pytest.approx(len(right) / len(good))
+        answered = [
+            json.loads(row) for row in (folder / "answers" / f"{result['entry']}.jsonl").read_text().splitlines()
+        ]
+        assert {row["image"]: row["probabilities"] for row in answered[1:]} == {
+            image: pytest.approx(offline[image], abs=1e-4) for image in good
+        }
