@@ -19,7 +19,7 @@ RUNS := runs/$(STUDY)
 ARCHIVES := model_store/$(STUDY)
 FREE_GB := 8
 
-.PHONY: zoo source archives test check format list serve stop status logs predict explain compare promote synthesize describe download lock clean help
+.PHONY: zoo source archives test faults check format list serve stop status logs predict explain compare promote synthesize describe download lock clean help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -40,6 +40,7 @@ help: ## list targets and settings
 	@echo "  ENTRIES=\"baseline gan_1\"  for zoo: these and what they need (parents, generators)"
 	@echo "  JOBS=2      trainings side by side"
 	@echo "  PORT=8080   for serve: the first of five ports"
+	@echo "  HOST=0.0.0.0  for serve: answer other machines, too (default 127.0.0.1); written behind make"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer]  for predict"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]  for explain"
 	@echo "  TEST=folder-or-csv [STRICT=1]  for compare: labelled images from outside; class folders, or ISIC's table beside them"
@@ -64,9 +65,9 @@ lock: ## write requirements.lock anew from pyproject.toml (needs uv)
 
 # ---- the zoo
 
-zoo: .venv/installed ## train and archive every entry of a study that needs no generator, or ENTRIES
-	@begin=$$(date +%s); \
-	study=$$($(PYTHON) -m zoo resolve $(SETTINGS) --entries "$(ENTRIES)") || exit 2; \
+zoo: .venv/installed ## train and archive every entry of a study, or ENTRIES
+	@begin=$$(date +%s); mkdir -p runs && exec 9>>runs/.lock || exit 2; \
+	study=$$($(PYTHON) -m zoo resolve $(SETTINGS) --entries "$(ENTRIES)" --claim 9) || exit 2; \
 	$(MAKE) --no-print-directory STUDY=$$study source && \
 	$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) STUDY=$$study archives || exit 2; \
 	$(PYTHON) -m zoo list --study $$study && \
@@ -112,7 +113,8 @@ list: .venv/installed ## show every entry, its score and its state
 # ---- serving
 
 serve: .venv/installed ## start TorchServe with every archive of a study
-	@study=$(NAME) || exit 2; $(PYTHON) -m zoo serve --study $$study --port $(PORT)
+	@study=$(NAME) || exit 2; $(PYTHON) -m zoo serve --study $$study --port $(PORT) \
+		$(if $(filter command,$(firstword $(origin HOST))),--host '$(HOST)')
 
 stop: .venv/installed ## stop it
 	@study=$(NAME) || exit 2; $(PYTHON) -m zoo stop --study $$study
@@ -156,6 +158,9 @@ download: .venv/installed ## fetch the real HAM10000 (2.8 GB) into data/ham10000
 
 test: .venv/installed ## pass the tests; HAM10000=folder adds those on the real data
 	@HAM10000='$(HAM10000)' .venv/bin/pytest
+
+faults: .venv/installed ## do harm on purpose, and write what came of it into docs/reliability.md
+	@RELIABILITY=docs/reliability.md .venv/bin/pytest tests/faults
 
 check: .venv/installed ## style, types and the direction of imports
 	.venv/bin/ruff check

@@ -5,6 +5,8 @@ import json
 import random
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict
@@ -95,8 +97,9 @@ class Zoo:
 
     def versions(self, model: str = MODEL) -> list[str]:
         """The names of the served versions of `model`, sorted. Raises `ZooError`."""
-        rows = self._call("GET", f"{self.management}/models/{model}/all", "management").json()
-        return sorted(row["modelVersion"] for row in rows)
+        url = f"{self.management}/models/{model}/all"
+        with _understood(url):
+            return sorted(row["modelVersion"] for row in self._call("GET", url, "management").json())
 
     def describe(self, version: str) -> dict[str, Any]:
         """The `entry.json` of a served classifier: recipe, scores, hashes; TorchServe leaves out what is null.
@@ -104,12 +107,14 @@ class Zoo:
         Raises `ZooError`.
         """
         url = f"{self.management}/models/{MODEL}/{quote(version, safe='')}?customized=true"
-        found: dict[str, Any] = self._call("GET", url, "management").json()[0]["customizedMetadata"]
-        return found
+        with _understood(url):
+            return dict(self._call("GET", url, "management").json()[0]["customizedMetadata"])
 
     def default(self) -> str:
         """The version that answers where a call names none. Raises `ZooError`."""
-        return str(self._call("GET", f"{self.management}/models/{MODEL}", "management").json()[0]["modelVersion"])
+        url = f"{self.management}/models/{MODEL}"
+        with _understood(url):
+            return str(self._call("GET", url, "management").json()[0]["modelVersion"])
 
     def set_default(self, version: str) -> None:
         """Let `version` answer where a call names none, until the server stops. Raises `ZooError`."""
@@ -119,8 +124,10 @@ class Zoo:
     def classify(self, image: bytes | Path, version: str) -> Answer:
         """What `version` says of a picture, given as the bytes of its file or as that file. Raises `ZooError`."""
         url = f"{self.url}/predictions/{MODEL}/{quote(version, safe='')}"
-        found: Answer = self._call("POST", url, "inference", _content(image), BYTES).json()
-        return found
+        with _understood(url):
+            found: Answer = self._call("POST", url, "inference", _content(image), BYTES).json()
+            dict(found["probabilities"])
+            return found
 
     def explain(self, image: bytes | Path, version: str, label: str | None = None) -> bytes:
         """Where in a picture `version` sees the class `label` (none: the one that it predicts).
@@ -132,7 +139,8 @@ class Zoo:
         if label is not None:
             form = httpx.Request("POST", url, files={"image": content}, data={"class": label})
             content, headers = form.read(), {"Content-Type": form.headers["Content-Type"]}
-        return base64.b64decode(self._call("POST", url, "inference", content, headers).json()["overlay"])
+        with _understood(url):
+            return base64.b64decode(self._call("POST", url, "inference", content, headers).json()["overlay"])
 
     def synthesise(self, label: str, count: int, seed: int, version: str, first: int = 0) -> list[bytes]:
         """`count` synthetic images of class `label` by the generator `version`: PNG, 8-bit RGB, each as bytes.
@@ -144,15 +152,20 @@ class Zoo:
         while len(images) < count or not images:
             part = min(PART, count - len(images))
             wish = {"class": label, "count": part, "seed": seed, "first": first + len(images)}
-            answer = self._call("POST", url, "inference", json.dumps(wish).encode(), JSON).json()
-            images += [base64.b64decode(image) for image in answer["images"]]
+            with _understood(url):
+                answer = self._call("POST", url, "inference", json.dumps(wish).encode(), JSON).json()
+                images += (drawn := [base64.b64decode(image) for image in answer["images"]])
+                if not drawn:  # else it would be asked for ever
+                    raise ValueError("no images")
         return images
 
     def grid(self, label: str, count: int, seed: int, version: str) -> bytes:
         """One PNG of `count` synthetic images of class `label`; of `all`: a row a class. Raises `ZooError`."""
         url = f"{self.url}/predictions/{GENERATOR}/{quote(version, safe='')}"
         wish = {"class": label, "count": count, "seed": seed, "format": "grid"}
-        return base64.b64decode(self._call("POST", url, "inference", json.dumps(wish).encode(), JSON).json()["image"])
+        content = json.dumps(wish).encode()
+        with _understood(url):
+            return base64.b64decode(self._call("POST", url, "inference", content, JSON).json()["image"])
 
     def _call(
         self, method: str, url: str, kind: str, content: bytes = b"", headers: dict[str, str] | None = None
@@ -195,6 +208,16 @@ class Zoo:
             raise NoServer(f"no token in {self._key_file} ({error}); start the server: make serve") from None
         except httpx.HTTPStatusError as error:
             raise NoServer(f"{self._key_file} is another server's: {_message(error.response, 0)}") from None
+
+
+@contextmanager
+def _understood(url: str) -> Iterator[None]:
+    """Raise `ZooError` where an answer from `url` turns out to be of another shape than the zoo's."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ZooError(f"what {url} answers is not the zoo's; is another server on that port? ({said:.200})") from None
 
 
 def _content(image: bytes | Path) -> bytes:

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -179,7 +180,7 @@ class Run:
             state = torch.load(checkpoint, map_location="cpu", weights_only=True)
             if state["recipe_sha256"] != self.recipe.sha256:
                 raise KeyError("another recipe")
-        except (OSError, RuntimeError, KeyError, ValueError, EOFError):
+        except (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, UnpicklingError):  # or has pickles
             checkpoint.unlink(missing_ok=True)
             begin(self.folder / "training.json")
             return

@@ -13,13 +13,17 @@ from lesions.labels import CLASSES
 MOST = 256
 """Images of one request: what fits a response of 10 MB, and 30 seconds, at 128 px. `first` asks for the next ones."""
 
+LARGEST = 2**62
+"""What `first` stays below: far from where 64 bits end, since images are drawn in chunks that go beyond it."""
+
 ALL = "all"
 
 FORMATS = ("png", "grid")
 
 ALLOWED = (
     f'send JSON: {{"class": one of {", ".join(CLASSES)} or {ALL}, "count": 1 to {MOST} (of all classes together), '
-    f'"seed": an integer, "first": an integer from 0, "format": {" or ".join(FORMATS)}}}; only "class" has no default'
+    f'"seed": an integer of 64 bits, "first": an integer from 0, "format": {" or ".join(FORMATS)}}}; '
+    'only "class" has no default'
 )
 
 
@@ -53,25 +57,27 @@ def parse(request: Mapping[str, Any]) -> Wish:
     if not isinstance(body, dict):
         raise BadRequest(f"the body is no JSON object; {ALLOWED}")
     if unknown := sorted(set(body) - {"class", "count", "seed", "first", "format"}):
-        raise BadRequest(f"unknown key {unknown[0]!r}; {ALLOWED}")
+        raise BadRequest(f"unknown key {unknown[0]!r:.60}; {ALLOWED}")
     name = body.get("class")
     if name != ALL and name not in CLASSES:
-        raise BadRequest(f"class is {json.dumps(name)}; {ALLOWED}")
+        raise BadRequest(f"class is {json.dumps(name):.60}; {ALLOWED}")
     classes = tuple(range(len(CLASSES))) if name == ALL else (CLASSES.index(name),)
     count = _integer(body, "count", 1)
     if not 1 <= count * len(classes) <= MOST:
         raise BadRequest(f"count is {count}; {ALLOWED}")
     first = _integer(body, "first", 0)
-    if first < 0:
+    if not 0 <= first < LARGEST:
         raise BadRequest(f"first is {first}; {ALLOWED}")
     wanted = body.get("format", "png")
     if wanted not in FORMATS:
-        raise BadRequest(f"format is {json.dumps(wanted)}; {ALLOWED}")
+        raise BadRequest(f"format is {json.dumps(wanted):.60}; {ALLOWED}")
     return Wish(classes, count, _integer(body, "seed", 0), first, wanted)
 
 
 def _integer(body: Mapping[str, Any], key: str, default: int) -> int:
     value = body.get(key, default)
+    if isinstance(value, float) and value.is_integer():  # to JSON, 7.0 is an integer, too
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
-        raise BadRequest(f"{key} is {json.dumps(value)[:40]}; {ALLOWED}")
+        raise BadRequest(f"{key} is {json.dumps(value):.60}; {ALLOWED}")
     return value

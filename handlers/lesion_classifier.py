@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from ts.torch_handler.base_handler import BaseHandler
 
-from lesions.images import UnreadableImage, decode, square
+from lesions.images import SECONDS, UnreadableImage, decode, square
 from zoo.explanation import LARGEST, Wish, grad_cam, last_map, overlay
 from zoo.network import build, load, probabilities
 from zoo.request import parse
@@ -75,7 +75,7 @@ class LesionClassifier(BaseHandler):  # type: ignore[misc]
                 continue
             try:
                 request = parse(fields, headers)
-                image = decode(request.content)
+                image = decode(request.content, SECONDS)
             except UnreadableImage as error:
                 answers[index] = _refuse(context, index, 413 if error.too_large else 400, str(error))
                 continue

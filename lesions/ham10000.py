@@ -5,6 +5,7 @@ Tschandl P., Rosendahl C., Kittler H.: "The HAM10000 dataset", Sci Data 5, 18016
 
 import csv
 import io
+import lzma
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -57,7 +58,10 @@ class Ham10000:
             self._look_into(source)
         else:
             self._open_zip(source)
-        self.index = self._read_metadata()
+        try:
+            self.index = self._read_metadata()
+        except csv.Error as error:
+            raise DataError(f"{source}: its metadata is no table ({error})") from None
 
     def read(self, image: str) -> bytes:
         """The JPEG bytes of the image called `image`. Raises `DataError` where they cannot be read."""
@@ -69,7 +73,7 @@ class Ham10000:
         archive, member = self._members[image]
         try:
             return archive.read(member)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, RuntimeError) as error:
             raise DataError(f"{archive.filename}: {member} cannot be read ({error}); download the file again") from None
 
     def where(self, image: str) -> str:
@@ -90,7 +94,7 @@ class Ham10000:
     def _open_zip(self, zipped: Path) -> None:
         try:
             archive = zipfile.ZipFile(zipped)
-        except zipfile.BadZipFile:
+        except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError):
             raise DataError(f"{zipped}: not a whole zip file (cut short?); download it again") from None
         except OSError as error:
             raise DataError(f"{zipped}: {error.strerror}") from None

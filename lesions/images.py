@@ -1,13 +1,17 @@
 """From the bytes of a picture to the pixels a network sees; one code for training and serving. Copied into archives."""
 
 import io
+import re
+import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +26,17 @@ MIN_SIDE = 16
 """The shortest side, in pixels, that is taken for a picture of a lesion."""
 
 
+MAX_SCANS = 64
+"""The most scans of a JPEG. A progressive one has ten or so, and each of them may pass over all pixels."""
+
+SECONDS = 4
+"""What a server decodes a picture in, of processor time; 50 million pixels take 1 or 2. A whole batch of pictures that
+take longer stays below TorchServe's responseTimeout (zoo/archive.py)."""
+
+MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])")
+"""Of a JPEG's segment: not those that have no length (ITU-T T.81, table B.1)."""
+
+
 class UnreadableImage(ValueError):
     """A picture that cannot be used; `str()` says why, for the person who sent it."""
 
@@ -30,20 +45,25 @@ class UnreadableImage(ValueError):
         self.too_large = too_large
 
 
-def decode(content: bytes) -> Image.Image:
+class OutOfTime(BaseException):
+    """Time is up; no Exception, because Pillow catches those in many places."""
+
+
+def decode(content: bytes, seconds: float | None = None) -> Image.Image:
     """The picture in `content` as upright 8-bit RGB.
 
     EXIF rotation is applied, transparent pixels are laid on white, 16-bit grey is scaled to 8 bits, CMYK and palettes
     are converted. Raises `UnreadableImage` with `too_large` set for more than `MAX_PIXELS` pixels (judged by the
-    header, before anything is decoded), and without it for whatever else is no still picture of a supported format.
+    header, before anything is decoded), and without it for whatever else is no still picture of a supported format, or
+    takes more than `seconds` of processor time (none: no limit; else in the main thread only, as signals are).
     """
     if not content:
         raise UnreadableImage("the body is empty; send the bytes of one image")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), within(seconds):
             warnings.simplefilter("ignore")  # Pillow warns of large pictures; our own limit is lower
             image = Image.open(io.BytesIO(content), formats=FORMATS)
-            _check(image)
+            _check(image, content)
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
     except UnreadableImage:
@@ -52,19 +72,60 @@ def decode(content: bytes) -> Image.Image:
         raise UnreadableImage(f"not an image of a supported format ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError:
         raise UnreadableImage(f"larger than {MAX_PIXELS:,} pixels", too_large=True) from None
+    except OutOfTime:
+        raise UnreadableImage(f"not decoded in {seconds:g} seconds; save it anew, as a plain JPEG or PNG") from None
     except Exception as error:  # what Pillow's decoders raise on damaged files is not one type
-        raise UnreadableImage(f"the image is damaged or cut short ({error})") from None
+        raise UnreadableImage(f"the image is damaged or cut short ({error!s:.200})") from None
 
 
-def _check(image: Image.Image) -> None:
+@contextmanager
+def within(seconds: float | None) -> Iterator[None]:
+    """Raise `OutOfTime` in what is done inside when the process has computed for `seconds` (none: never).
+
+    In the main thread only. Code in C is not interrupted before it returns.
+    """
+    if seconds is None:
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGPROF, stop)
+    try:
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
+def _check(image: Image.Image, content: bytes) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise UnreadableImage(f"{width} x {height} pixels; at most {MAX_PIXELS:,} are decoded", too_large=True)
     if min(width, height) < MIN_SIDE:
         raise UnreadableImage(f"{width} x {height} pixels; each side must have at least {MIN_SIDE}")
     # A phone's JPEG may carry its depth or gain map as further frames (then Pillow says MPO); the first is the picture.
-    if image.format not in ("JPEG", "MPO") and (frames := getattr(image, "n_frames", 1)) > 1:
-        raise UnreadableImage(f"{frames} frames or pages; send one still picture")
+    if image.format in ("JPEG", "MPO"):
+        if _scans(content) > MAX_SCANS:
+            raise UnreadableImage(f"a JPEG of more than {MAX_SCANS} scans; save it anew")
+    elif (
+        isinstance(image, TiffImageFile)
+        and image.tag_v2.get(TILEWIDTH, 1) * image.tag_v2.get(TILELENGTH, 1) > MAX_PIXELS
+    ):
+        raise UnreadableImage(f"a TIFF with tiles of more than {MAX_PIXELS:,} pixels", too_large=True)
+    elif getattr(image, "is_animated", False):  # not n_frames: to count a million pages takes hours
+        raise UnreadableImage("more than one frame or page; send one still picture")
+
+
+def _scans(jpeg: bytes) -> int:
+    """The scans of a JPEG's first frame, counted up to `MAX_SCANS` + 1."""
+    scans, place = 0, 0
+    while scans <= MAX_SCANS and (found := MARKER.search(jpeg, place)) and found[1] != b"\xd9":
+        scans += found[1] == b"\xda"
+        place = found.end() + int.from_bytes(jpeg[found.end() : found.end() + 2], "big")
+    return scans
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -19,7 +19,7 @@ from lesions import images
 from lesions.ham10000 import METADATA, DataError, Ham10000, Index
 from lesions.images import UnreadableImage, decode, square
 from lesions.labels import CLASSES
-from lesions.whole import alone, folder_aside
+from lesions.whole import alone, folder_aside, naming
 
 CODE = hashlib.sha256(Path(images.__file__).read_bytes()).hexdigest()
 """What pixels a picture becomes is decided here: a cache of other code is not fresh, since servers use this one."""
@@ -72,7 +72,7 @@ def decode_all(data: Readable, name: str, folder: Path, pixels: int, stamp: Mapp
     need, free = int(np.prod(shape)) + 2**20, shutil.disk_usage(_existing(folder)).free
     if need > free:
         raise DataError(f"{folder}: the decoded images need {need / 2**20:,.0f} MiB; {free / 2**20:,.0f} MiB are free")
-    with folder_aside(folder) as aside:
+    with naming(folder), folder_aside(folder) as aside:
         digest = hashlib.sha256(
             json.dumps([data.index.images, data.index.labels.tolist(), data.index.lesions]).encode()
         )
@@ -138,12 +138,12 @@ def _square(data: Readable, image: str, pixels: int) -> NDArray[np.uint8]:
 
 def _allocate(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """A memory map with its disk blocks reserved, so that a full disk is an error here and no bus error later."""
-    reserved = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
     try:
+        reserved = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
         with file.open("r+b") as opened:
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
     except OSError as error:
-        raise DataError(f"{file}: {error.strerror}") from None
+        raise DataError(f"{file}: {error.strerror}; make room, and run the same command again") from None
     return reserved
 
 

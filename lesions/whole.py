@@ -1,6 +1,11 @@
 """Files and folders that are there whole or not at all, whatever moment a process is killed at."""
 
+import fcntl
+import hashlib
+import os
 import shutil
+import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,10 +18,22 @@ def write(file: Path, content: str | bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(file.name + ".part")
     try:
-        aside.write_bytes(content.encode() if isinstance(content, str) else content)
-        aside.replace(file)
+        with naming(file):
+            aside.write_bytes(content.encode() if isinstance(content, str) else content)
+            aside.replace(file)
     except OSError:
         aside.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def naming(file: Path) -> Iterator[None]:
+    """Let an `OSError` of the block name `file` if it names none, as that of a full disk does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(file)
         raise
 
 
@@ -50,3 +67,21 @@ def alone(place: Path) -> Iterator[None]:
     place.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(place.with_name(f".{place.name}.lock")):
         yield
+
+
+def claim(descriptor: int, name: str, waiting: str) -> None:
+    """Wait until nobody else has claimed `name` on the open file `descriptor`; says `waiting` if it has to.
+
+    The claim outlives us: it ends with the last process that shares the descriptor. So a shell keeps what its child
+    claimed, and nobody comes between while an orphan of a killed shell is still at work. Only Linux has such locks
+    (F_OFD_SETLK); elsewhere nothing is claimed. Raises `OSError` where the descriptor is not open for writing.
+    """
+    if not hasattr(fcntl, "F_OFD_SETLK"):
+        return
+    place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])  # one byte of the file stands for the name
+    lock = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)  # struct flock
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
+    except (BlockingIOError, PermissionError):
+        print(waiting, file=sys.stderr, flush=True)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, lock)

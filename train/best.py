@@ -1,18 +1,33 @@
 """Remembers the epoch that validates best, inside the checkpoint, so that one file always tells the whole story."""
 
 import copy
+import io
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from lesions.whole import write
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint beside its place, then renames it: Lightning's own way is through the system's /tmp."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write `checkpoint` to the file `path`. Raises `OSError`."""
+        content = io.BytesIO()  # torch, writing into a file itself, hides why it fails
+        torch.save(checkpoint, content)
+        write(Path(path), content.getvalue())
 
 
 class Best(pl.Callback):
     """The weights of the epoch with the highest validation macro F1 (the earliest of equals), and every epoch's scores.
 
     Its state travels in Lightning's checkpoint together with the training's `origin`: whatever must be the same for a
-    training to go on from it. The checkpoint is written after each epoch, aside and then renamed.
+    training to go on from it. The checkpoint is written after each epoch.
     """
 
     def __init__(self, origin: dict[str, str], checkpoint: Path) -> None:
@@ -29,9 +44,7 @@ class Best(pl.Callback):
         if not earlier or scores["valid_macro_f1"] > max(earlier):
             self.epoch = trainer.current_epoch
             self.weights = copy.deepcopy(module.network.state_dict())  # type: ignore[union-attr]
-        aside = self.checkpoint.with_suffix(".part")
-        trainer.save_checkpoint(aside)
-        aside.replace(self.checkpoint)
+        trainer.save_checkpoint(self.checkpoint)
 
     def state_dict(self) -> dict[str, Any]:
         """What the checkpoint keeps: tensors, numbers and strings, so that it can be read with weights_only."""
@@ -52,5 +65,5 @@ def origin_of(checkpoint: Path) -> dict[str, str]:
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
         return dict(state["callbacks"]["Best"]["origin"])
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError):
+    except (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, UnpicklingError):  # or it has pickles
         return {}

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from lesions import split, store
 from lesions.labels import CLASSES
 from lesions.whole import alone, write
-from train.best import Best, origin_of
+from train.best import Best, WholeCheckpoints, origin_of
 from train.data import Splits
 from train.loss import class_weights
 from train.module import Classification, freeze
@@ -31,14 +31,17 @@ Precision = Literal["16-mixed", "32-true"]
 
 
 class Changed(RuntimeError):
-    """What a training goes by has changed; `str()` says what, and what to do."""
+    """A training that cannot go on as things are: what it goes by has changed, or the disk is full.
+
+    `str()` says what is wrong and what to do.
+    """
 
 
 def fit(folders: Folders, name: str) -> None:
     """Train the entry `name` by its `recipe.json`, or go on with it, and write weights, predictions and scores.
 
     `weights.safetensors` is written last, and says in its metadata what it was made of. Raises `Changed` where data or
-    split are not those of the recipe, or the recipe was rewritten meanwhile.
+    split are not those of the recipe, the recipe was rewritten meanwhile, or a file cannot be written.
     """
     run = folders.run(name)
     with alone(run):
@@ -49,7 +52,11 @@ def fit(folders: Folders, name: str) -> None:
             print(f"{name}: trained by this recipe already")
             os.utime(run / "weights.safetensors")
             return
-        _train(folders, run, resolved, start, origin)
+        try:
+            _train(folders, run, resolved, start, origin)
+        except OSError as error:
+            where = f"{error.filename or run}: {error.strerror or error}"
+            raise Changed(f"{name}: {where}; with that mended, `make zoo` goes on from the last epoch") from None
 
 
 def made_of(weights: Path) -> dict[str, str]:
@@ -139,6 +146,7 @@ def lightning(epochs: int, precision: Precision, run: Path, callbacks: list[pl.C
         max_epochs=epochs,
         logger=[TensorBoardLogger(run / "logs", "tensorboard", attempt), CSVLogger(run / "logs", "csv", attempt)],
         callbacks=callbacks,
+        plugins=[WholeCheckpoints()],
         reload_dataloaders_every_n_epochs=1,  # each epoch has draws of its own
         num_sanity_val_steps=0,
         enable_checkpointing=False,

@@ -1,5 +1,6 @@
 """The catalogue's commands: `python -m zoo list`, and those that the Makefile is made of."""
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 
 from lesions.ham10000 import DataError, Ham10000
-from lesions.whole import write
+from lesions.whole import claim, write
 from zoo.entry import EntryError, catalogue
 from zoo.study import Folders, Study, StudyError, settle
 
@@ -21,6 +22,9 @@ Settings = Annotated[
 ]
 Named = Annotated[str, typer.Option("--study", help="The study, as `make zoo` named it.")]
 DEFAULT_STUDY = Study().name
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What a disk that is full says, a quota, and a limit to the size of files."""
 
 
 @contextmanager
@@ -34,6 +38,11 @@ def told() -> Iterator[None]:
         yield
     except (StudyError, EntryError, DataError, RecipeError, ArchiveError, ServerError) as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:  # a full disk, above all
+        where = f"{error.filename}: " if error.filename else ""
+        room = "; make room, and run the same command again" if error.errno in FULL else ""
+        print(f"error: {where}{error.strerror or error}{room}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
@@ -57,24 +66,26 @@ def study(settings: Settings = None) -> None:
 @app.command()
 def resolve(
     settings: Settings = None,
-    entries: Annotated[
-        str, typer.Option(help="These entries and what they need, blanks between; else all without generators.")
-    ] = "",
+    entries: Annotated[str, typer.Option(help="These entries and what they need, blanks between; else all.")] = "",
+    descriptor: Annotated[
+        int | None, typer.Option("--claim", help="A file that the caller keeps open as long as it builds the study.")
+    ] = None,
 ) -> None:
     """Make the data, write every recipe that changed, and print the study's name; the first step of `make zoo`."""
-    from zoo import prepare
+    from zoo import manifest, prepare
 
     with told():
         folders, settled = _settled(settings)
+        if descriptor is not None:
+            claim(descriptor, folders.name, f"another `make zoo` is at work on {folders.name}: waiting for its end")
         entries_by_name = catalogue()
-        wanted = entries.split() or prepare.without_generators(entries_by_name)
+        wanted = entries.split()
         prepare.check(entries_by_name, wanted)
         described = prepare.data(folders, settled)
         made = prepare.recipes(settled, described, entries_by_name, wanted)
         prepare.write(folders, settled, entries_by_name, made)
-    if not entries and (left_out := sorted(entries_by_name.keys() - set(wanted))):
-        print(f"left out, the generators being new: {', '.join(left_out)}", file=sys.stderr)
-        print(f'    they are built with: make zoo ENTRIES="{" ".join(left_out)}"', file=sys.stderr)
+        for dropped in manifest.drop(folders.archives, made.classifiers.keys() | made.generators.keys()):
+            print(dropped, file=sys.stderr)
     print(folders.name)
 
 
@@ -132,6 +143,7 @@ def _described(folders: Folders, entry: str) -> dict[str, Any]:
 def serve(
     study_name: Named = DEFAULT_STUDY,
     port: Annotated[int, typer.Option(min=1024, max=65531, help="Of inference; the next four are used, too.")] = 8080,
+    host: Annotated[str, typer.Option(help="0.0.0.0 answers other machines, too.")] = "127.0.0.1",
 ) -> None:
     """Start TorchServe with every archive of a study; return when all versions answer."""
     from zoo import server
@@ -139,7 +151,7 @@ def serve(
     folders = Folders(study_name)
     with told():
         folder = folders.runs / "serve"
-        server.start(folders.archives, folder, port, sample=_sample(folders, folder / "sample.jpg"))
+        server.start(folders.archives, folder, port, sample=_sample(folders, folder / "sample.jpg"), host=host)
 
 
 def _sample(folders: Folders, file: Path) -> Path | None:

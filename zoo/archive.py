@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from zoo import card
+from lesions.whole import alone, naming
+from zoo import card, manifest
 
 
 class Model(NamedTuple):
@@ -80,22 +81,24 @@ def pack(entry: Mapping[str, object], weights: Path, target: Path) -> None:
 
     `entry` becomes the archive's `entry.json` and, for people, its `MODEL_CARD.md`; its `entry` is the served version,
     and its `weights_sha256` must be the digest of `weights`. The same input gives the same bytes. `target` is replaced
-    in one step. Raises `ArchiveError` where the weights are not those that `entry` speaks of, or torch-model-archiver
-    fails.
+    in one step, and noted in its folder's manifest. Raises `ArchiveError` where the weights are not those that `entry`
+    speaks of, or torch-model-archiver fails.
     """
     _check(entry, weights)
     model = MODELS[str(entry["kind"])]
     with tempfile.TemporaryDirectory(prefix="lesion-zoo-") as name:
         stage = Path(name)
-        _stage(model, entry, weights, stage)
+        with naming(stage):
+            _stage(model, entry, weights, stage)
         packed = _archive(model, str(entry["entry"]), stage)
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f".{target.name}.{os.getpid()}.partial")  # TorchServe leaves hidden files alone
-        try:
-            _rewrite(packed, aside)
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
+        with alone(target), naming(target):
+            aside = target.with_name(f".{target.name}.partial")  # what a killed process left is written over
+            try:
+                _rewrite(packed, aside)
+                manifest.put(aside, target)
+            finally:
+                aside.unlink(missing_ok=True)
 
 
 def _check(entry: Mapping[str, object], weights: Path) -> None:
@@ -135,7 +138,8 @@ def _archive(model: Model, version: str, stage: Path) -> Path:
     environment = os.environ | {"TMPDIR": str(stage / "tmp")}  # it deletes $TMPDIR/<model name> first
     done = subprocess.run(command, cwd=stage, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise ArchiveError(f"torch-model-archiver failed on {version!r}:\n{done.stderr.strip()[-2000:]}")
+        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise ArchiveError(f"torch-model-archiver failed on {version!r} in {stage.parent}: {reason}")
     return stage / f"{model.name}.mar"
 
 

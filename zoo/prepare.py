@@ -28,19 +28,6 @@ def check(catalogue: Mapping[str, Entry], wanted: Collection[str]) -> None:
         raise EntryError(f"no entry {', '.join(unknown)}; there are: {', '.join(sorted(catalogue))}")
 
 
-def without_generators(catalogue: Mapping[str, Entry]) -> list[str]:
-    """The classifiers that need no synthetic images: what `make zoo` builds unless it is told ENTRIES."""
-    names: list[str] = []
-    for name, entry in catalogue.items():  # parents before their children
-        if (
-            isinstance(entry, Classifier)
-            and entry.generator is None
-            and (entry.parent is None or entry.parent in names)
-        ):
-            names.append(name)
-    return names
-
-
 def data(folders: Folders, study: Study) -> recipe.Data:
     """Draw or find the data, decode and split it. Raises `DataError` for data that cannot be used."""
     source, folder = folders.source(study), folders.store(study)

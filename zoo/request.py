@@ -35,7 +35,7 @@ def parse(fields: Mapping[str, Any], headers: Mapping[str, Any]) -> Request:
         # TorchServe gives a file's own content type under its field's name, and none for a field with a mere value.
         files = {name for name in given if isinstance(own := headers.get(name.lower()), dict) and own["content-type"]}
         if len(files) > 1:
-            raise UnreadableImage(f"{len(files)} files ({', '.join(sorted(files))}); send one picture a request")
+            raise UnreadableImage(f"{len(files)} files ({', '.join(sorted(files)):.200}); send one picture a request")
         if "class" not in files and len(given) > 1:
             label = _text(given.pop("class", None))
         if len(given) > 1:

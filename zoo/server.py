@@ -1,6 +1,5 @@
 """Serves a study's archives with TorchServe: start and wait until every version answers, stop, status, logs."""
 
-import hashlib
 import io
 import json
 import re
@@ -8,6 +7,7 @@ import shlex
 import sys
 import time
 import zipfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +17,11 @@ from PIL import Image
 from rich.table import Table
 from tqdm import tqdm
 
+from lesions.whole import alone
+from zoo import manifest
 from zoo.archive import MODELS
 from zoo.champion import ChampionError, current, is_replaced
-from zoo.launch import ServerError, halt, launch, state, tail
+from zoo.launch import EVERYWHERE, LOOPBACK, ServerError, halt, launch, state, tail
 
 DEATHS = 2
 """A version whose worker has died so often is given up on (TorchServe goes on trying for five minutes)."""
@@ -35,28 +37,43 @@ class Version(NamedTuple):
     port: int
 
 
-def start(archives: Path, folder: Path, port: int, seconds: float = 180, sample: Path | None = None) -> None:
+def start(
+    archives: Path, folder: Path, port: int, seconds: float = 180, sample: Path | None = None, host: str = LOOPBACK
+) -> None:
     """Serve every .mar of `archives` on `port`; returns when each version has answered a picture.
 
+    An archive that is not what the manifest says is refused before TorchServe sees it.
     The server's files live in `folder`. One that runs already is left alone if it serves these very archives on this
-    port, and replaced otherwise. The champion becomes the default version again. `sample` is the picture that the
-    printed curl line sends. Raises `ServerError` within `seconds` where there is nothing to serve, a port is taken, the
-    server dies, or versions cannot be served; in the last case the others are.
+    port and `host` (`LOOPBACK` or `EVERYWHERE`), and replaced otherwise. The champion becomes the default version
+    again. `sample` is the picture that the printed curl line sends. Raises `ServerError` within `seconds` where there
+    is nothing to serve, a port is taken, the server dies, or versions cannot be served; in the last case the others
+    are.
     """
-    digests = {file.name: _digest(file) for file in sorted(archives.glob("*.mar"))}
+    with alone(folder):  # another `make serve`
+        _start(archives, folder, port, seconds, sample, host)
+
+
+def _start(archives: Path, folder: Path, port: int, seconds: float, sample: Path | None, host: str) -> None:
+    if host not in (LOOPBACK, EVERYWHERE):
+        raise ServerError(f"HOST={host}: it is {LOOPBACK} (this machine only) or {EVERYWHERE} (all its networks)")
+    checked = manifest.check(archives)
+    digests = {name: archive.sha256 for name, archive in checked.items()}
     archives, folder = archives.resolve(), folder.resolve()
-    expected, failures = _expected(archives)
+    expected, failures = _expected(archives, {name: archive.trouble for name, archive in checked.items()})
     if not expected:
         raise ServerError("\n".join([f"no archive in {archives}/; make them first: make zoo", *failures.values()]))
     found = state(folder)
-    runs = found is not None and found["archives"] == digests and found["port"] == port
+    wanted = {"archives": digests, "port": port, "host": host}
+    runs = found is not None and {key: found.get(key) for key in wanted} == wanted
     if runs:
         print(f"already running on port {port} with these {len(digests)} archives")
     elif halt(folder):
-        print("was running with other archives or on another port: starting again")
+        print("was running with other archives, or on another port or host: starting again")
+    if host != LOOPBACK:
+        print(f"warning: port {port} answers every machine that reaches this one: with a token only, but unencrypted")
     try:
         if not runs:
-            launch(archives, list(expected), folder, port, digests)
+            launch(archives, list(expected), folder, port, digests, host)
         try:
             _wait(list(expected.values()), failures, folder, port, time.monotonic() + seconds)
         finally:
@@ -130,19 +147,21 @@ def token(key_file: Path, management: str, kind: str, renew: bool, client: httpx
     return str(keys[kind]["key"])
 
 
-def _digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+def _expected(archives: Path, troubles: Mapping[str, str]) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
+    """Model and version of each archive, by file; and why others cannot be served, by name.
 
-
-def _expected(archives: Path) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
-    """Model and version of each archive, by file; and why others cannot be read, by name."""
+    `troubles` says for each file why the manifest refuses it, if it does.
+    """
     expected, failures = {}, {}
-    for file in sorted(archives.glob("*.mar")):
+    for name, trouble in troubles.items():
+        file = archives / name
+        if trouble:
+            failures[file.stem] = trouble
+            continue
         try:
             with zipfile.ZipFile(file) as archive:
                 model = json.loads(archive.read("MAR-INF/MANIFEST.json"))["model"]
-            expected[file.name] = (str(model["modelName"]), str(model["modelVersion"]))
+            expected[name] = (str(model["modelName"]), str(model["modelVersion"]))
         except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
             failures[file.stem] = f"{file} is not an archive ({error}); delete it and make it again"
     return expected, failures

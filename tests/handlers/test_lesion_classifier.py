@@ -340,3 +340,39 @@ def test_any_damaged_picture_gets_an_answer(asked: Any, data: st.DataObject) -> 
     assert code in {200, 400, 413}
     if code == 200:
         assert np.isclose(sum(answer["probabilities"].values()), 1, atol=1e-5)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["image", "class", "x"]), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(VALUES | st.fixed_dictionaries({"image": st.just(base64.b64encode(GOOD[0]).decode()), "class": VALUES}))
+def test_any_json_gets_an_answer(asked: Any, value: object) -> None:
+    for content in (value, bytearray(json.dumps(value).encode())):  # parsed by TorchServe, or not
+        code, answer = asked(({"body": content}, {"Content-Type": "application/json", "explain": "True"}))
+        assert code in {200, 400}
+        assert code == 200 or 0 < len(answer["message"]) < 500
+
+
+def test_a_picture_has_its_time(handler: LesionClassifier, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = 400_000  # each stored on its own
+    image = Image.new("L", (16, rows))
+    slow = file_of(image, "TIFF", tiffinfo={278: 1})
+    monkeypatch.setattr("handlers.lesion_classifier.SECONDS", 0.1)
+    (code, answer), (fine, _) = ask(handler, folder, body(bytearray(slow)), body(bytearray(GOOD[0])))
+    assert (code, fine) == (400, 200)
+    assert "not decoded in 0.1 seconds" in answer["message"]
+
+
+def test_many_files_are_not_all_named(handler: LesionClassifier, folder: Path) -> None:
+    files = [(f"file {number}", bytearray(b"x"), "image/png") for number in range(10_000)]
+    [(code, answer)] = ask(handler, folder, form(*files))
+    assert code == 400
+    assert answer["message"].startswith("10000 files (file 0, file 1, ")
+    assert len(answer["message"]) < 300

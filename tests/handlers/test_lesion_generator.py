@@ -22,7 +22,7 @@ from ts.context import Context, RequestProcessor
 
 from compare.client import Zoo, ZooError
 from gan.networks import Generator
-from gan.wish import ALLOWED, MOST
+from gan.wish import ALLOWED, LARGEST, MOST
 from handlers.lesion_generator import LesionGenerator
 from lesions.labels import CLASSES, NOTICE
 from zoo.archive import pack
@@ -121,6 +121,11 @@ BAD: list[tuple[object, str]] = [
     ({"class": "mel", "first": -1}, "first is -1"),
     ({"class": "mel", "format": "gif"}, 'format is "gif"'),
     ({"class": "mel", "sead": 7}, "unknown key 'sead'"),
+    ({"class": "mel", "first": LARGEST}, f"first is {LARGEST}"),
+    ({"class": "mel", "seed": 2**63}, f"seed is {2**63}"),
+    ({"class": "mel", "seed": float("inf")}, "seed is Infinity"),
+    ({"class": "mel" * 10_000}, 'class is "melmel'),
+    ({"mel" * 10_000: 1}, "unknown key 'melmel"),
 ]
 
 
@@ -132,7 +137,15 @@ def test_what_cannot_be_answered_is_refused_with_what_is_allowed(
     assert (status, refusal["code"]) == (400, 400)
     assert message in refusal["message"]
     assert ALLOWED in refusal["message"]
+    assert len(refusal["message"]) < 500
     assert good == 200, "its neighbour is answered"
+
+
+def test_the_first_and_the_last_images_are_drawn(handler: LesionGenerator) -> None:
+    wish = {"class": "mel", "count": 3, "seed": 2**63 - 1, "first": LARGEST - 1}
+    (status, answer), (other, again) = ask(handler, wish, wish | {"count": 3.0, "first": LARGEST - 2})
+    assert (status, other) == (200, 200)
+    assert answer["images"][:2] == again["images"][1:], "to JSON 3.0 is 3, too"
 
 
 ANY = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists, max_leaves=4)

@@ -1,12 +1,13 @@
 """The importer: HAM10000 in every form that users have it, and what is wrong with it said clearly."""
 
+import io
 import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesions.ham10000 import DataError, Ham10000
@@ -114,6 +115,7 @@ def cut_zip(folder: Path) -> None:
             "line 3: image TINY_00000 is there twice",
         ),
         (lambda folder: (folder / METADATA).write_text("lesion_id,image_id,dx\n"), "names no image"),
+        (lambda folder: (folder / METADATA).write_text(f"lesion_id,image_id,dx\n{'l' * 200_000},"), "no table (field"),
     ],
 )
 def test_what_is_wrong_is_said(copy: Path, damage: Callable[[Path], None], message: str) -> None:
@@ -152,3 +154,34 @@ def test_whatever_the_metadata_says_the_answer_is_an_index_or_a_data_error(
         assert set(Ham10000(folder).index.labels.tolist()) == {CLASSES.index("nv")}
     except DataError as error:
         assert str(folder) in str(error)
+
+
+def small_zip(compression: int) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", compression) as archive:
+        archive.writestr(METADATA, "lesion_id,image_id,dx\n" + "".join(f"l{n},a{n},nv\n" for n in range(4)))
+        for number in range(4):
+            archive.writestr(f"a{number}.jpg", bytes([number]) * 60)
+    return content.getvalue()
+
+
+ZIPS = [small_zip(how) for how in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)]
+CHANGES = st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=5)
+
+
+@settings(max_examples=200)
+@given(st.sampled_from(ZIPS), CHANGES, st.none() | st.integers(0, 1000))
+def test_a_zip_damaged_anywhere_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, changes: list[tuple[int, int]], kept: int | None
+) -> None:
+    file = tmp_path_factory.mktemp("fuzz") / "ham10000.zip"
+    damaged = bytearray(content)
+    for place, byte in changes:
+        damaged[place % len(damaged)] = byte
+    file.write_bytes(damaged if kept is None else damaged[:kept])
+    try:
+        data = Ham10000(file)
+        for image in data.index.images:
+            assert len(data.read(image)) == 60
+    except DataError as error:
+        assert str(file) in str(error)

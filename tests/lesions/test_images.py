@@ -1,5 +1,6 @@
 import io
 import struct
+import time
 import zlib
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesions.images import MAX_PIXELS, UnreadableImage, decode, normalise, square
+from lesions.images import MAX_PIXELS, MAX_SCANS, UnreadableImage, decode, normalise, square
 
 WIDTH, HEIGHT = 60, 40
 
@@ -131,7 +132,7 @@ def test_exif_orientation_is_applied(pixels: NDArray[np.uint8], orientation: int
 def test_a_still_gif_is_read_and_an_animation_refused(pixels: NDArray[np.uint8]) -> None:
     frames = [Image.fromarray(pixels), Image.fromarray(pixels[::-1].copy())]
     assert read(file_of(frames[0], "GIF")).shape == (HEIGHT, WIDTH, 3)
-    with pytest.raises(UnreadableImage, match="2 frames or pages; send one still picture"):
+    with pytest.raises(UnreadableImage, match="more than one frame or page; send one still picture"):
         decode(file_of(frames[0], "GIF", save_all=True, append_images=frames[1:]))
 
 
@@ -150,6 +151,63 @@ def test_a_huge_picture_is_refused_by_its_header(side: int) -> None:
         decode(png_header(side, side))
     assert caught.value.too_large
     assert side * side > MAX_PIXELS
+
+
+def test_a_jpeg_of_many_scans_is_refused(pixels: NDArray[np.uint8]) -> None:
+    # Each may pass over all pixels: ten megabytes of them would take an hour at 50 million pixels.
+    whole = file_of(Image.fromarray(pixels), "JPEG", progressive=True)
+    first, last = whole.count(b"\xff\xda"), whole[whole.rindex(b"\xff\xda") : -2]
+    most = whole[:-2] + last * (MAX_SCANS - first) + b"\xff\xd9"
+    assert read(most).shape == (HEIGHT, WIDTH, 3)
+    with pytest.raises(UnreadableImage, match="more than 64 scans"):
+        decode(most[:-2] + last + b"\xff\xd9")
+    # What only looks like scans: in a comment, in the thumbnail of EXIF, behind the picture's end.
+    hidden = b"\xff\xfe" + struct.pack(">H", 402) + b"\xff\xda\0\0" * 100
+    assert read(whole[:2] + hidden + whole[2:] + b"\xff\xda" * 100).shape == (HEIGHT, WIDTH, 3)
+
+
+def tiff(tags: list[tuple[int, int, int, int]], data: bytes, behind: int = 0) -> bytes:
+    """A TIFF of 16 grey pixels a row: `tags` (number, type, count, value) besides, `data` from byte 8 on."""
+    plain = [(256, 4, 1, 16), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (277, 3, 1, 1)]
+    page = b"".join(struct.pack("<HHII", *tag) for tag in sorted([*plain, *tags]))
+    header = b"II*\0" + struct.pack("<I", 8 + len(data)) + data
+    return header + struct.pack("<H", len(plain) + len(tags)) + page + struct.pack("<I", behind)
+
+
+def strips(rows: int) -> bytes:
+    """A TIFF whose rows are each stored on their own."""
+    counts = 24 + 4 * rows
+    data = bytes(16) + struct.pack("<I", 8) * rows + struct.pack("<H", 16) * rows
+    return tiff([(257, 4, 1, rows), (273, 4, rows, 24), (278, 3, 1, 1), (279, 3, rows, counts)], data)
+
+
+def test_decoding_stops_when_its_time_is_up() -> None:
+    assert decode(strips(100), 0.2).size == (16, 100)
+    began = time.process_time()
+    with pytest.raises(UnreadableImage, match=r"not decoded in 0\.2 seconds; save it anew") as caught:
+        decode(strips(400_000), 0.2)
+    assert time.process_time() - began < 1
+    assert not caught.value.too_large
+    end = time.process_time() + 0.5
+    while time.process_time() < end:  # a clock that still ran would stop this
+        pass
+
+
+def test_pages_are_not_counted() -> None:
+    one = [(257, 4, 1, 16), (273, 4, 1, 8), (279, 4, 1, 256)]
+    first = len(tiff(one, bytes(256)))
+    pages = b"".join(struct.pack("<HI", 0, first + 6 * (k + 1) if k < 99_999 else 0) for k in range(100_000))
+    began = time.process_time()
+    with pytest.raises(UnreadableImage, match="more than one frame or page"):
+        decode(tiff(one, bytes(256), behind=first) + pages)
+    assert time.process_time() - began < 1
+
+
+def test_a_tile_far_larger_than_its_picture_is_refused() -> None:
+    tile = [(257, 4, 1, 16), (322, 4, 1, 43_584), (323, 4, 1, 43_584), (324, 4, 1, 8), (325, 4, 1, 256)]
+    with pytest.raises(UnreadableImage, match="tiles of more than 50,000,000 pixels") as caught:
+        decode(tiff(tile, bytes(256)))
+    assert caught.value.too_large
 
 
 @pytest.mark.parametrize(

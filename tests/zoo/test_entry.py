@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.entry import ENTRIES, Classifier, EntryError, catalogue, read
+from zoo.entry import ENTRIES, Classifier, EntryError, Generator, catalogue, read
 
 THESIS = {
     "baseline", "weighted_loss", "balanced_sampling", "oversampling", "transfer", "transfer_oversampling",
@@ -95,8 +95,12 @@ VALUES = st.recursive(
 )
 
 
+KEYS = st.sampled_from([*Classifier.model_fields, *(Generator.model_fields.keys() - {"kind"}), "other"])
+
+
 @given(
-    st.dictionaries(st.sampled_from([*Classifier.model_fields, "other"]), VALUES, max_size=6), st.binary(max_size=40)
+    st.dictionaries(KEYS, VALUES, max_size=6) | st.dictionaries(KEYS, VALUES).map(lambda d: d | {"kind": "generator"}),
+    st.binary(max_size=40),
 )
 def test_whatever_a_file_says_the_answer_is_an_entry_or_an_entry_error(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, object], tail: bytes
@@ -114,6 +118,17 @@ def test_whatever_a_file_says_the_answer_is_an_entry_or_an_entry_error(
     lines = [f"{key} = {toml(value)}" for key, value in content.items()]
     file.write_bytes("\n".join(lines).encode() + b"\n#" + tail)
     try:
-        assert isinstance(read(file), Classifier)
+        assert isinstance(read(file), Classifier | Generator)
     except EntryError as error:
         assert str(file) in str(error)
+
+
+@given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
+def test_whatever_bytes_a_file_has_the_answer_is_an_entry_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    folder = tmp_path_factory.mktemp("fuzz")
+    (folder / "mine.toml").write_bytes(content)
+    with pytest.raises(EntryError) as caught:  # at the least, it does not say what it is about
+        catalogue(folder)
+    assert "mine.toml" in str(caught.value)

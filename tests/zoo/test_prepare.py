@@ -84,9 +84,3 @@ def test_an_archive_without_an_entry_is_deleted(
 def test_finding_nothing_to_do_imports_no_torch() -> None:
     code = "import sys, zoo.__main__, zoo.prepare, zoo.table, zoo.card, zoo.archive; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
-
-
-def test_what_needs_no_generator() -> None:
-    names = prepare.without_generators(catalogue())
-    assert len(names) == 13
-    assert not {"gan_1", "gan_2", "gan_3", "sagan"} & set(names)

@@ -1,0 +1,139 @@
+"""The smallest zoo: a random classifier and a random generator, in a mock context and in a real TorchServe."""
+
+import hashlib
+import json
+import random
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import torch
+from safetensors.torch import save_file
+from ts.context import Context, RequestProcessor
+
+from gan.networks import Generator
+from handlers.lesion_classifier import LesionClassifier
+from handlers.lesion_generator import LesionGenerator
+from lesions.labels import CLASSES, NOTICE
+from zoo.archive import pack
+from zoo.launch import LOOPBACK, PORTS
+from zoo.network import build
+from zoo.server import start, stop
+
+Handler = LesionClassifier | LesionGenerator
+
+PIXELS, WIDTH = 32, 4
+
+NAMES = {"classifier": "baseline", "generator": "sagan"}
+"""The entry of each kind."""
+
+PREDICTIONS = {kind: f"/predictions/lesion_{kind}/{name}" for kind, name in NAMES.items()}
+EXPLANATIONS = "/explanations/lesion_classifier/baseline"
+
+
+def made(kind: str, folder: Path) -> tuple[dict[str, Any], Path]:
+    """A random network in `folder`, as an archive unpacks to: its entry and its weights."""
+    torch.manual_seed(0)
+    network = build("test_efficientnet") if kind == "classifier" else Generator(PIXELS, WIDTH, spectral_norm=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / "weights.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, weights)
+    own = {"architecture": "test_efficientnet", "classes": list(CLASSES), "mean": [0.5] * 3, "deviation": [0.2] * 3}
+    entry = {
+        "entry": NAMES[kind],
+        "kind": kind,
+        "study": "tests",
+        "about": "?",
+        "notice": NOTICE,
+        "data": "phantom",
+        "data_licence": "CC BY-NC 4.0",
+        "pixels": PIXELS,
+        "recipe": {},
+        "scores": {},
+        "split_sha256": "0" * 64,
+        "versions": {},
+        "commit": "",
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+    }
+    entry |= own if kind == "classifier" else {"width": WIDTH}
+    (folder / "entry.json").write_text(json.dumps(entry))
+    return entry, weights
+
+
+def loaded(kind: str, folder: Path) -> Handler:
+    """The handler of a random network."""
+    made(kind, folder)
+    handler = LesionClassifier() if kind == "classifier" else LesionGenerator()
+    handler.initialize(_context(folder, []))
+    return handler
+
+
+def ask(handler: Handler, *requests: tuple[dict[str, Any], dict[str, Any]]) -> list[tuple[int, dict[str, Any]]]:
+    """Status and answer of each request of one batch; a request is its fields and its headers."""
+    context = _context(Path(), [dict(headers) for _, headers in requests])
+    answers = handler.handle([dict(fields) for fields, _ in requests], context)
+    return [(context.get_response_status(index)[0], answer) for index, answer in enumerate(answers)]
+
+
+def _context(folder: Path, headers: list[dict[str, Any]]) -> Context:
+    context = Context("", str(folder), {"model": {}}, len(headers), None, "0.12.0")
+    context.request_processor = [RequestProcessor(header) for header in headers]
+    return context
+
+
+class Served(NamedTuple):
+    """A real TorchServe with both."""
+
+    store: Path
+    folder: Path
+    port: int
+
+    def keys(self) -> dict[str, str]:
+        """Its tokens, by what they are for: inference, management, API."""
+        return {kind: own["key"] for kind, own in json.loads((self.folder / "key_file.json").read_text()).items()}
+
+    def http(self, kind: str | None = "inference", offset: int = 0) -> httpx.Client:
+        """A client of its port + `offset`, with the token of a kind or none."""
+        return httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port + offset}",
+            headers={} if kind is None else {"Authorization": f"Bearer {self.keys()[kind]}"},
+            timeout=30,
+            trust_env=False,
+        )
+
+    def workers(self) -> list[tuple[str, str, str]]:
+        """Which processes answer, and since when: the same ones as long as none has died."""
+        with self.http("management", 1) as http:
+            rows = [http.get(f"/models/lesion_{kind}/{name}").json()[0] for kind, name in NAMES.items()]
+        return [(row["modelName"], worker["pid"], worker["startTime"]) for row in rows for worker in row["workers"]]
+
+
+def _free_ports() -> int:
+    """The first of as many free ports in a row as a server needs; by chance, since others may look at the same time."""
+    while True:
+        first = random.SystemRandom().randrange(11_000, 32_000)
+        try:
+            for port in range(first, first + len(PORTS)):
+                with socket.socket() as probe:
+                    probe.bind((LOOPBACK, port))
+        except OSError:
+            continue
+        return first
+
+
+@contextmanager
+def serving(root: Path, host: str = LOOPBACK, kinds: tuple[str, ...] = tuple(NAMES)) -> Iterator[Served]:
+    """A real TorchServe with archives of these `kinds`, its files in `root`."""
+    store, folder = root / "store", root / "serve"
+    for kind in kinds:
+        entry, weights = made(kind, root / kind)
+        pack(entry, weights, store / f"{NAMES[kind]}.mar")
+    port = _free_ports()
+    try:
+        start(store, folder, port, host=host)
+        yield Served(store, folder, port)
+    finally:
+        stop(folder)

@@ -1,0 +1,118 @@
+"""Disks that are full: an error that says which file, nothing half-written, and the next run goes on from there."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+
+from tests.faults.checkout import STUDY, Harmed
+from tests.faults.conftest import Reliability
+from tests.faults.small_disk import SmallDisks
+
+pytestmark = pytest.mark.thorough
+
+PROMISED = "an error that names the file, no half file, and with room the same bytes as ever"
+
+GENERATOR = """\
+kind = "generator"
+about = "As small as can be"
+width = 8
+steps = 330
+pool = 30000
+"""
+
+FILLED = """\
+about = "Filled up from the smallest generator"
+generator = "quick"
+fill_up = [[500, 1]]
+epochs = 5
+"""
+
+
+class Case(NamedTuple):
+    """A disk, and what is said and left when it is full."""
+
+    what: str
+    place: str
+    size: str
+    said: str
+    left: tuple[str, ...] = ()
+    """Files that may be there, as the ends of their paths; of a result none is half there."""
+
+
+RUN = ("about.json", "recipe.json", "training.json", "metrics.csv", "hparams.yaml", ".0")
+
+TRAINING = (
+    Case("cache", "data/cache", "1m", "the decoded images need 5 MiB; 1 MiB are free"),
+    Case("first checkpoint", f"runs/{STUDY}/baseline", "1m", "last.ckpt: No space left on device", RUN),
+    Case("second checkpoint", f"runs/{STUDY}/baseline", "2m", "last.ckpt: No space left", (*RUN, "last.ckpt")),
+)
+PACKING = (
+    Case("archive", f"model_store/{STUDY}", "300k", "baseline.mar: No space left on device"),
+    Case("temporary files of packing", "tmp", "300k", "weights.safetensors: No space left on device"),
+)
+
+
+@pytest.fixture
+def disks(copy: Harmed) -> Iterator[SmallDisks]:
+    mounted = SmallDisks(copy)
+    yield mounted
+    mounted.close()
+
+
+def fails(checkout: Harmed, entries: str, said: str) -> None:
+    """`make zoo` must fail, and say what in a line."""
+    failed = checkout.make("zoo", ENTRIES=entries)
+    assert failed.returncode == 2
+    assert [line for line in failed.stderr.splitlines() if line.startswith("error: ") and said in line], failed.stderr
+    assert "Traceback" not in failed.stdout + failed.stderr
+
+
+@pytest.mark.parametrize("case", TRAINING + PACKING, ids=lambda case: case.what.replace(" ", "_"))
+def test_a_small_disk(case: Case, copy: Harmed, built: Harmed, disks: SmallDisks, reliability: Reliability) -> None:
+    row = reliability.row(f"disk full: {case.what}", PROMISED)
+    place = copy.folder / case.place
+    if case in TRAINING:
+        copy.wipe()
+    else:
+        (copy.archives / "baseline.mar").unlink()
+    disks.mount(place, case.size)
+    row.tried = 1
+    fails(copy, "baseline", case.said)
+    assert [file for file in disks.files(place) if not file.endswith(case.left)] == []
+    assert copy.halves() == []
+    disks.grow(place)
+    copy.made("zoo", ENTRIES="baseline")
+    for file, digest in built.digests().items():
+        if "baseline" in file:
+            assert disks.digest(copy.folder / file) == digest
+    row.seen = f"“{case.said}”; nothing half-written; then the same bytes"
+
+
+def test_a_disk_too_small_for_a_generator(copy: Harmed, disks: SmallDisks, reliability: Reliability) -> None:
+    (copy.folder / "zoo" / "entries" / "quick.toml").write_text(GENERATOR)
+    (copy.folder / "zoo" / "entries" / "filled.toml").write_text(FILLED)
+    run, pool = copy.runs / "quick", copy.runs / "quick" / "pool"
+
+    saved = reliability.row("disk full: checkpoint of a generator", "an error that names the file, and no half file")
+    disks.mount(run, "700k")
+    saved.tried = 1
+    fails(copy, "quick", "last.ckpt: No space left on device")
+    assert [file for file in disks.files(run) if "last" in file or "weights" in file] == []
+    disks.grow(run)
+    saved.seen = "“last.ckpt: No space left on device”"
+
+    drawn = reliability.row("disk full: pool of synthetic images", "an error that names the file; the next run goes on")
+    disks.mount(pool, "1m")
+    drawn.tried = 1
+    fails(copy, "filled", ".png: No space left on device")
+    left = disks.files(pool)
+    assert [file for file in left if not file.endswith(".png")] == ["begun.json"]
+    before = {file: disks.digest(pool / file) for file in left[1::50]}
+    disks.grow(pool)
+    said = copy.made("zoo", ENTRIES="filled")
+    assert "quick: best at" not in said, "it was trained again"
+    assert {file: disks.digest(pool / file) for file in before} == before
+    assert "manifest.json" in disks.files(pool)
+    assert (copy.archives / "filled.mar").is_file()
+    drawn.seen = f"{len(left) - 1} images were there and whole; the next run drew the rest and trained on them"

@@ -1,0 +1,114 @@
+"""docs/openapi.yaml is a valid description, and says what the code says. Against a real server: tests/faults."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+import yaml
+
+from compare import client
+from gan import wish
+from handlers.lesion_classifier import STATUS
+from lesions import images
+from lesions.labels import CLASSES, NOTICE
+from zoo.archive import MODELS
+from zoo.entry import Name
+from zoo.launch import BASE
+
+FILE = Path(__file__).parents[2] / "docs" / "openapi.yaml"
+
+
+@pytest.fixture(scope="module")
+def described() -> Any:
+    return yaml.safe_load(FILE.read_text())
+
+
+@pytest.fixture(scope="module")
+def schemas(described: Any) -> Any:
+    return described["components"]["schemas"]
+
+
+def test_it_is_valid(described: Any) -> None:
+    schemathesis.openapi.from_dict(described).validate()
+    with pytest.raises(Exception, match='"info" is a required property'):
+        schemathesis.openapi.from_dict({key: value for key, value in described.items() if key != "info"}).validate()
+
+
+def test_every_call_of_the_client_is_described(described: Any) -> None:
+    paths = {path.replace("{model}", client.MODEL) for path in described["paths"]}
+    source = Path(client.__file__).read_text()
+    called = re.findall(r'\{self\.(?:url|management)\}(/[^"?]*)', source)
+    assert len(called) >= 7
+    for path in called:
+        path = path.replace("{MODEL}", client.MODEL).replace("{GENERATOR}", client.GENERATOR)
+        path = re.sub(r"\{quote\(.*?\)\}", "{version}", path).replace("{model}", client.MODEL)
+        assert path in paths, path
+    assert {model.name for model in MODELS.values()} == {client.MODEL, client.GENERATOR}
+    for path in ("/predictions/lesion_classifier", "/explanations/lesion_classifier", "/predictions/lesion_generator"):
+        assert {path, f"{path}/{{version}}"} <= paths
+
+
+def test_classes_and_names_are_those_of_the_code(described: Any, schemas: Any) -> None:
+    assert schemas["Class"]["enum"] == list(CLASSES)
+    probabilities = schemas["Classification"]["properties"]["probabilities"]
+    assert list(probabilities["properties"]) == probabilities["required"] == list(CLASSES)
+    assert schemas["Drawing"]["properties"]["class"]["enum"] == [*CLASSES, wish.ALL]
+    assert schemas["Notice"]["const"] == NOTICE
+    assert schemas["Name"]["pattern"] == Name.__metadata__[0].metadata[0].pattern  # type: ignore[attr-defined]
+    models = described["components"]["parameters"]["model"]["schema"]["enum"]
+    assert models == [model.name for model in MODELS.values()]
+    assert set(client.Answer.__annotations__) == set(schemas["Classification"]["properties"])
+
+
+def setting(name: str) -> int:
+    """A number in config.properties."""
+    return int(re.findall(rf"^{name}=(\d+)$", BASE.read_text(), re.MULTILINE)[0])
+
+
+@pytest.mark.parametrize("label", ["mel", wish.ALL])
+def test_limits_of_wishes_are_those_of_the_code(schemas: Any, label: str) -> None:
+    option = schemas["Wish"]["oneOf"][label == wish.ALL]["properties"]
+    assert option["count"]["maximum"] == wish.MOST // (len(CLASSES) if label == wish.ALL else 1)
+    assert option["format"]["enum"] == list(wish.FORMATS)
+    assert option["first"]["maximum"] == wish.LARGEST - 1
+    defaults = {key: value["default"] for key, value in option.items() if "default" in value}
+    assert wish.parse({"body": {"class": label}}) == wish.parse({"body": {"class": label} | defaults})
+    for key in ("count", "seed", "first"):
+        low, high = option[key]["minimum"], option[key]["maximum"]
+        for edge in (low, high):
+            wish.parse({"body": {"class": label, key: edge}})
+        for beyond in (low - 1, high + 1):
+            with pytest.raises(wish.BadRequest):
+                wish.parse({"body": {"class": label, key: beyond}})
+
+
+def test_limits_of_pictures_are_those_of_the_code(described: Any) -> None:
+    most = setting("max_request_size")
+    for name in ("Picture", "PictureAndClass"):
+        content = described["components"]["requestBodies"][name]["content"]
+        kinds = {kind.removeprefix("image/").upper(): said for kind, said in content.items() if "image/" in kind}
+        assert set(kinds) == set(images.FORMATS)
+        assert {said["schema"]["maxLength"] for said in kinds.values()} == {most}
+    said = " ".join(described["components"]["requestBodies"]["Picture"]["description"].split())
+    for limit in (
+        f"{most:,} bytes at most",
+        f"{images.MIN_SIDE} pixels a side",
+        f"{images.MAX_PIXELS:,} in all",
+        f"{images.MAX_SCANS} scans",
+        f"{images.SECONDS} seconds of processor time",
+    ):
+        assert limit in said
+    refusals = described["components"]["responses"]
+    assert f"{images.MAX_PIXELS:,} pixels" in refusals["TooLarge"]["description"]
+    assert f"{setting('job_queue_size')} requests" in refusals["Busy"]["description"]
+    assert f"{setting('token_expiration_min')} minutes" in described["info"]["description"]
+
+
+def test_every_status_of_the_handlers_is_described(described: Any) -> None:
+    for path, calls in described["paths"].items():
+        if path.startswith("/explanations"):
+            assert {str(code) for code in STATUS} <= set(calls["post"]["responses"])
+        elif path.startswith("/predictions"):
+            assert {str(code) for code in STATUS if code != 501} <= set(calls["post"]["responses"])
