@@ -1,12 +1,16 @@
-"""`python -m gan NAME ... [--study STUDY]` trains generators whose recipes `make zoo` wrote; `pool NAME ...` draws."""
+"""`python -m gan NAME ... [--study STUDY]` trains generators whose recipes `make zoo` wrote.
+
+`pool NAME ...` draws their pools; `report NAME ...` writes a page on them.
+"""
 
 import logging
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gan import fit, pool
+from gan import fit, pool, report
 from lesions.ham10000 import DataError
 from zoo.network import WrongWeights
 from zoo.study import Folders, StudyError
@@ -14,22 +18,30 @@ from zoo.study import Folders, StudyError
 
 def main(
     generators: Annotated[
-        list[str], typer.Argument(help="Generators to train, in this order; after the word `pool`: to draw pools of.")
+        list[str],
+        typer.Argument(help="Generators to train, in this order; after `pool` or `report`: those."),
     ],
     study: Annotated[str, typer.Option(help="The study, as `make zoo` named it.")] = "phantom-demo",
+    judge: Annotated[str, typer.Option(help="For a report: the entry that names classes.")] = "transfer",
+    out: Annotated[Path | None, typer.Option(help="For a report: its folder; else in reports/.")] = None,
 ) -> None:
-    """Train generators, or go on with them where they were interrupted; or draw their pools."""
+    """Train generators, or go on with them where they were interrupted; draw their pools; or write a page on them."""
     logging.getLogger("tensorboard").setLevel(logging.WARNING)
     folders = Folders(study)
-    draws = generators[0] == "pool"
-    names = generators[1:] if draws else generators
+    does = generators[0] if generators[0] in ("pool", "report") else "fit"
+    names = generators if does == "fit" else generators[1:]
     try:
         if not names:
-            raise StudyError("pool of which generator? python -m gan pool NAME")
+            raise StudyError(f"which generator? python -m gan {does} NAME")
         for name in names:
             if not (folders.run(name) / "recipe.json").is_file():
                 raise StudyError(f"{name} has no recipe in study {study!r}; `make zoo ENTRIES={name}` writes it")
-            (pool.make if draws else fit.fit)(folders, name)
+            if does != "report":
+                (pool.make if does == "pool" else fit.fit)(folders, name)
+        if does == "report":
+            folder = out or folders.root / "reports" / study / "generators"
+            report.write_page(folders, names, judge, folder)
+            print(folder / "README.md")
     except (StudyError, DataError, WrongWeights, fit.Diverged) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -1,7 +1,11 @@
 """Changes of images: turns and flips of real ones, and DiffAugment's of all that the discriminator sees."""
 
+from collections.abc import Collection
+
 import torch
 from torch.nn import functional as F
+
+from zoo.entry import Change
 
 SHIFT = 1 / 8
 """The farthest that DiffAugment moves an image, as a share of its side."""
@@ -22,13 +26,17 @@ def turned(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
     return mirrored(torch.stack([image.rot90(k) for image, k in zip(images, quarters, strict=True)]), random)
 
 
-def differentiable(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    """DiffAugment (Zhao et al. 2020), colour, translation and cutout, of [n, 3, side, side] in -1..1.
+def differentiable(images: torch.Tensor, changes: Collection[Change], random: torch.Generator) -> torch.Tensor:
+    """DiffAugment (Zhao et al. 2020) of [n, 3, side, side] in -1..1: which of its `changes` are made, always in order.
 
     Real and fake images alike are changed so, in both networks' steps: the discriminator cannot learn few images by
     heart, and the generator need not imitate the changes, since gradients pass through them. Values may leave -1..1.
     """
-    return cut_out(shifted(recoloured(images, random), random), random)
+    if "colour" in changes:
+        images = recoloured(images, random)
+    if "translation" in changes:
+        images = shifted(images, random)
+    return cut_out(images, random) if "cutout" in changes else images
 
 
 def recoloured(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:

@@ -76,12 +76,13 @@ class Game:
             fake_images = self.generator(z, fake_labels).float()
         real_images, real_labels = from_bytes(batch.images.to(self.device)), batch.labels.to(self.device)
         if self.recipe.diffaugment:
-            real_images = augment.differentiable(real_images, random)
-            fake_images = augment.differentiable(fake_images, random)
+            real_images = augment.differentiable(real_images, self.recipe.diffaugment, random)
+            fake_images = augment.differentiable(fake_images, self.recipe.diffaugment, random)
         with weights_computed_once(self.discriminator):
+            # Side by side: the discriminator has no batch statistics, so its scores are those of separate passes.
+            images, labels = torch.cat([real_images, fake_images]), torch.cat([real_labels, fake_labels])
             with self._autocast():
-                real = self.discriminator(real_images, real_labels)
-                fake = self.discriminator(fake_images, fake_labels)
+                real, fake = self.discriminator(images, labels).chunk(2)
             loss = losses.discriminator_hinge(real, fake)
             regular = 0.0
             if self.recipe.lecam:
@@ -100,7 +101,8 @@ class Game:
         with weights_computed_once(self.generator, self.discriminator):
             with self._autocast():
                 images = self.generator(z, labels).float()
-                seen = augment.differentiable(images, random) if self.recipe.diffaugment else images
+                changes = self.recipe.diffaugment
+                seen = augment.differentiable(images, changes, random) if changes else images
                 scores = self.discriminator(seen, labels)
             loss = losses.generator_hinge(scores)
             self._descend(self.optimisers[1], loss)

@@ -26,11 +26,12 @@ class Thesis(BaseModel):
     accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
-RESERVED = ("source", "serve", "pool")
+RESERVED = ("source", "serve", "pool", "report")
 """Names that the zoo uses itself, in `runs/<study>/` or as a command."""
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
+Change = Literal["colour", "translation", "cutout"]
 Stage = Annotated[tuple[Positive, Positive], Field(strict=False)]  # TOML has arrays, not tuples
 
 
@@ -124,8 +125,8 @@ class Generator(BaseModel):
     """Of real images: each once a pass over the data; or each class equally often, as fake ones are."""
     turns: Literal["none", "mirror", "quarter_turns"] = "mirror"
     """Of real images: as they are; flipped left to right or not; or in one of the eight positions of a square."""
-    diffaugment: bool = False
-    """Change real and fake images alike before they are judged (Zhao et al. 2020): colour, translation, cutout."""
+    diffaugment: Literal[False] | Annotated[list[Change], Field(min_length=1)] = False
+    """Change real and fake images alike before they are judged (Zhao et al. 2020), and how; false: as they are."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Serve a moving average of the generator's weights, with this decay; none: the weights themselves."""
     lecam: Annotated[float, Field(ge=0, le=100)] = 0.0

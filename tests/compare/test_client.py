@@ -4,15 +4,21 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import compare.__main__ as command
 from compare.client import Zoo, ZooError
+from compare.evaluate import collect, served
 from lesions.labels import CLASSES, NOTICE
+
+if TYPE_CHECKING:
+    from tests.compare.conftest import Standing
 
 ANSWER = {
     "label": "mel",
@@ -204,6 +210,80 @@ def test_no_server(tmp_path: Path) -> None:
 def test_a_missing_picture_is_named(tmp_path: Path) -> None:
     with Server(tmp_path).zoo() as zoo, pytest.raises(ZooError, match=r"none\.jpg: No such file"):
         zoo.classify(tmp_path / "none.jpg", "gan_2")
+
+
+CALLS: list[Callable[[Zoo], object]] = [
+    lambda zoo: zoo.versions(),
+    lambda zoo: zoo.describe("gan_2"),
+    lambda zoo: zoo.default(),
+    lambda zoo: zoo.set_default("gan_2"),
+    lambda zoo: zoo.classify(b"x", "gan_2"),
+    lambda zoo: zoo.explain(b"x", "gan_2", "mel"),
+    lambda zoo: zoo.synthesise("mel", 2, 7, "sagan"),
+    lambda zoo: zoo.grid("mel", 2, 7, "sagan"),
+]
+KEYS = ["label", "probabilities", "overlay", "images", "image", "modelVersion", "customizedMetadata", "type", "message"]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    st.sampled_from(CALLS),
+    st.sampled_from([200, 201, 204, 302, 400, 401, 404, 413, 500, 503, 599]),
+    st.binary(max_size=50) | VALUES.map(lambda value: json.dumps(value).encode()),
+)
+def test_whatever_a_server_answers_the_client_returns_or_says_what_is_wrong(
+    tmp_path_factory: pytest.TempPathFactory, call: Callable[[Zoo], object], status: int, content: bytes
+) -> None:
+    class Odd(Server):
+        """Never says anything else."""
+
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            renewed = super().__call__(request) if request.url.path == "/token" else None
+            return renewed or httpx.Response(status, content=content)
+
+    with Odd(tmp_path_factory.mktemp("odd")).zoo(tries=2) as zoo:
+        try:
+            call(zoo)
+        except ZooError as error:
+            assert 0 < len(str(error)) < 500
+            assert "first" not in str(error)  # the token's own text
+        else:
+            assert 200 <= status < 300
+
+
+def test_another_server_on_the_port_is_named(tmp_path: Path) -> None:
+    server = Server(tmp_path, httpx.Response(200, text="<html>It works!</html>"))
+    with server.zoo() as zoo, pytest.raises(ZooError, match=r"8080/pred.* is not the zoo's; is another server on that"):
+        zoo.classify(b"x", "gan_2")
+    server = Server(tmp_path, httpx.Response(200, json={"images": []}))
+    with server.zoo() as zoo, pytest.raises(ZooError, match="no images"):  # and not asked for ever
+        zoo.synthesise("mel", 2, 7, "sagan")
+
+
+SECRET = "sec-4f1c-ret"
+
+
+def test_tokens_are_in_no_error_and_in_no_answer_that_is_kept(
+    standing: "Standing", tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")  # httpx and httpcore tell what they do
+    own = {"key": SECRET, "expiration time": "2999-01-01T00:00:00Z"}
+    standing.key_file.write_text(json.dumps({"inference": own, "management": own, "API": {"key": SECRET}}))
+    with standing.zoo() as zoo:
+        described = served(zoo)
+        collect(zoo, described, standing.labelled, tmp_path / "answers", {}, patience=5)
+        standing.trouble = lambda entry, image: httpx.Response(400, json={"message": "no"})
+        with pytest.raises(ZooError, match="no") as caught:
+            zoo.classify(b"x", "baseline")
+    assert SECRET not in f"{caught.value!r} {zoo!r}"
+    kept = [file.read_text() for file in (tmp_path / "answers").rglob("*") if file.is_file()]
+    assert len(kept) >= 2
+    assert not any(SECRET in text for text in (*kept, caplog.text))
+    assert SECRET in standing.key_file.read_text()
 
 
 @pytest.fixture

@@ -3,6 +3,9 @@
 import torch
 
 from gan import augment
+from zoo.entry import Change
+
+CHANGES: tuple[Change, ...] = ("colour", "translation", "cutout")
 
 
 def random(seed: int = 0) -> torch.Generator:
@@ -11,19 +14,31 @@ def random(seed: int = 0) -> torch.Generator:
 
 def test_gradients_pass_through_diffaugment() -> None:
     images = torch.rand(6, 3, 16, 16, requires_grad=True)
-    augment.differentiable(images, random()).square().sum().backward()  # type: ignore[no-untyped-call]
+    augment.differentiable(images, CHANGES, random()).square().sum().backward()  # type: ignore[no-untyped-call]
     assert images.grad is not None
     assert (images.grad.flatten(1).abs().amax(1) > 0).all()
     torch.autograd.gradcheck(
-        lambda x: augment.differentiable(x, random(3)),
+        lambda x: augment.differentiable(x, CHANGES, random(3)),
         torch.rand(2, 3, 8, 8, dtype=torch.float64, requires_grad=True),
     )
 
 
 def test_the_same_randomness_gives_the_same_changes() -> None:
     images = torch.rand(3, 3, 16, 16)
-    assert torch.equal(augment.differentiable(images, random(5)), augment.differentiable(images, random(5)))
-    assert not torch.equal(augment.differentiable(images, random(5)), augment.differentiable(images, random(6)))
+    assert torch.equal(
+        augment.differentiable(images, CHANGES, random(5)), augment.differentiable(images, CHANGES, random(5))
+    )
+    assert not torch.equal(
+        augment.differentiable(images, CHANGES, random(5)), augment.differentiable(images, CHANGES, random(6))
+    )
+
+
+def test_only_the_changes_that_are_asked_for_are_made() -> None:
+    images = torch.rand(3, 3, 16, 16) + 1  # above 0, the grey that comes in with shifts and holes
+    assert torch.equal(augment.differentiable(images, ["colour"], random()), augment.recoloured(images, random()))
+    moved = augment.differentiable(images, ["translation"], random())
+    assert set(moved[moved != 0].tolist()) <= set(images.flatten().tolist())
+    assert torch.equal(augment.differentiable(images, ["cutout"], random()), augment.cut_out(images, random()))
 
 
 def test_recoloured_images_are_on_average_what_they_were() -> None:

@@ -127,7 +127,7 @@ def test_a_training_that_diverges_ends_with_the_best_so_far(
     ("words", "said"),
     [
         (["nobody"], "error: nobody has no recipe in study 'mine'; `make zoo ENTRIES=nobody` writes it"),
-        (["pool"], "error: pool of which generator?"),
+        (["pool"], "error: which generator? python -m gan pool NAME"),
         (["pool", "plain"], "error: plain is not trained yet"),
     ],
 )
