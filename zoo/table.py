@@ -83,7 +83,6 @@ def differs(entry: Entry) -> str:
 
 
 def _few_words(key: str, value: Any) -> str:
-    stages = "/".join(f"{images:,}" for images, _ in value) if isinstance(value, list) else ""
     match key:
         case "weights" | "loss" | "sampling":
             return str(value).replace("_", " ")
@@ -92,9 +91,11 @@ def _few_words(key: str, value: Any) -> str:
         case "generator":
             return f"images of {value}"
         case "fill_up":
-            return f"classes filled up to {stages}"
+            return f"classes filled up to {_stages(value)}"
         case "draws":
-            return f"{stages or format(value, ',')} draws"
+            return f"{_stages(value) if isinstance(value, list) else format(value, ',')} draws"
+        case "diffaugment":
+            return f"diffaugment by {' and '.join(value)}"
         case "epochs":
             return f"{value} epochs"
         case "trainable_tensors":
@@ -102,6 +103,10 @@ def _few_words(key: str, value: Any) -> str:
         case "normalise":
             return f"normalised by the {value}'s statistics"
     return f"{key.replace('_', ' ')} {value}".removesuffix(" True")
+
+
+def _stages(schedule: Iterable[tuple[int, int]]) -> str:
+    return "/".join(f"{images:,}" for images, _ in schedule)
 
 
 def for_terminal(rows_: Iterable[Row], title: str, width: int) -> Table:
