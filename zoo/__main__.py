@@ -121,12 +121,26 @@ def archive(entry: str, study_name: Named = DEFAULT_STUDY) -> None:
 
 
 @app.command()
-def card(entry: str, study_name: Named = DEFAULT_STUDY) -> None:
-    """Print the model card (Markdown) of one trained entry, as its archive holds it."""
+def card(
+    entry: Annotated[str, typer.Argument(help="One trained entry; none: all of them, into --out.")] = "",
+    study_name: Named = DEFAULT_STUDY,
+    out: Annotated[Path | None, typer.Option(help="A folder for NAME.md, instead of printing.")] = None,
+) -> None:
+    """Print the model card (Markdown) of one trained entry, as its archive holds it; or write those of all."""
     from zoo.card import markdown
 
+    folders = Folders(study_name)
     with told():
-        print(markdown(_described(Folders(study_name), entry)), end="")
+        if not entry and out is None:
+            raise StudyError("which entry? python -m zoo card NAME; or all of them: --out FOLDER")
+        trained = sorted(name for name in catalogue() if (folders.run(name) / "weights.safetensors").is_file())
+        for name in [entry] if entry else trained:
+            content = markdown(_described(folders, name))
+            if out is None:
+                print(content, end="")
+            else:
+                out.mkdir(parents=True, exist_ok=True)
+                write(out / f"{name}.md", content)
 
 
 def _described(folders: Folders, entry: str) -> dict[str, Any]:

@@ -77,7 +77,8 @@ def launch(
         shutil.rmtree(old, ignore_errors=True)
     (folder / "logs").mkdir(parents=True)
     if len(os.fsencode(scratch / ".ts.sock.65535")) > SOCKET_PATH:
-        scratch = Path(tempfile.mkdtemp(prefix="lesion-zoo-"))
+        shortest = min(tempfile.gettempdir(), "/tmp", key=len)
+        scratch = Path(tempfile.mkdtemp(prefix="lesion-zoo-", dir=shortest))
     scratch.mkdir(mode=0o700, exist_ok=True)
     workflows = scratch / "workflows"
     workflows.mkdir()

@@ -89,30 +89,39 @@ def test_a_small_disk(case: Case, copy: Harmed, built: Harmed, disks: SmallDisks
     row.seen = f"“{case.said}”; nothing half-written; then the same bytes"
 
 
-def test_a_disk_too_small_for_a_generator(copy: Harmed, disks: SmallDisks, reliability: Reliability) -> None:
+@pytest.fixture
+def generating(copy: Harmed) -> Harmed:
+    """The checkout with the smallest generator, which is trained in seconds, and a classifier that needs it."""
     (copy.folder / "zoo" / "entries" / "quick.toml").write_text(GENERATOR)
     (copy.folder / "zoo" / "entries" / "filled.toml").write_text(FILLED)
-    run, pool = copy.runs / "quick", copy.runs / "quick" / "pool"
+    return copy
 
-    saved = reliability.row("disk full: checkpoint of a generator", "an error that names the file, and no half file")
-    disks.mount(run, "700k")
-    saved.tried = 1
-    fails(copy, "quick", "last.ckpt: No space left on device")
+
+def test_a_disk_too_small_for_a_generator(generating: Harmed, disks: SmallDisks, reliability: Reliability) -> None:
+    row = reliability.row("disk full: checkpoint of a generator", "an error that names the file, and no half file")
+    run = generating.runs / "quick"
+    disks.mount(run, "500k")
+    row.tried = 1
+    fails(generating, "quick", "last.ckpt: No space left on device")
     assert [file for file in disks.files(run) if "last" in file or "weights" in file] == []
     disks.grow(run)
-    saved.seen = "“last.ckpt: No space left on device”"
+    generating.made("zoo", ENTRIES="quick")
+    row.seen = "“last.ckpt: No space left on device”; with room it was trained"
 
-    drawn = reliability.row("disk full: pool of synthetic images", "an error that names the file; the next run goes on")
+
+def test_a_disk_too_small_for_a_pool(generating: Harmed, disks: SmallDisks, reliability: Reliability) -> None:
+    row = reliability.row("disk full: pool of synthetic images", "an error that names the file; the next run goes on")
+    pool = generating.runs / "quick" / "pool"
     disks.mount(pool, "1m")
-    drawn.tried = 1
-    fails(copy, "filled", ".png: No space left on device")
+    row.tried = 1
+    fails(generating, "filled", ".png: No space left on device")
     left = disks.files(pool)
     assert [file for file in left if not file.endswith(".png")] == ["begun.json"]
     before = {file: disks.digest(pool / file) for file in left[1::50]}
     disks.grow(pool)
-    said = copy.made("zoo", ENTRIES="filled")
+    said = generating.made("zoo", ENTRIES="filled")
     assert "quick: best at" not in said, "it was trained again"
     assert {file: disks.digest(pool / file) for file in before} == before
     assert "manifest.json" in disks.files(pool)
-    assert (copy.archives / "filled.mar").is_file()
-    drawn.seen = f"{len(left) - 1} images were there and whole; the next run drew the rest and trained on them"
+    assert (generating.archives / "filled.mar").is_file()
+    row.seen = f"{len(left) - 1} images were there and whole; the next run drew the rest and trained on them"

@@ -23,7 +23,6 @@ pytestmark = [pytest.mark.thorough, pytest.mark.server]
 FILE = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 
 CHECKS = [
-    not_a_server_error,
     checks.status_code_conformance,
     checks.content_type_conformance,
     checks.response_headers_conformance,
@@ -72,6 +71,12 @@ def session() -> Iterator[requests.Session]:
         yield session
 
 
+def torn(case: Case, answer: schemathesis.Response) -> bool:
+    """Whether TorchServe itself failed at a form, a field without a name say, as the description's 500 tells."""
+    form = (case.media_type or "").startswith("multipart/")
+    return form and answer.status_code == 500 and answer.json()["type"] == "ErrorDataDecoderException"
+
+
 def ask(case: Case, tag: str, served: Served, session: requests.Session) -> None:
     """Ask what `case` says, with a valid token, and hold the answer against the description."""
     by_json = case.media_type == "application/json" and "generator" in case.path
@@ -85,6 +90,8 @@ def ask(case: Case, tag: str, served: Served, session: requests.Session) -> None
     )
     SEEN[tag][answer.status_code] += 1
     further = [ACCEPTED, REFUSED] if by_json else [ACCEPTED] if tag != "inference" else []
+    if not torn(case, answer):
+        further.append(not_a_server_error)
     case.validate_response(answer, checks=[*CHECKS, *further])
 
 
@@ -124,7 +131,10 @@ def test_what_needs_a_token_is_refused_without_one(served: Served, reliability: 
 
 
 def test_what_was_asked_is_enough(reliability: Reliability) -> None:
-    row = reliability.row("calls by schemathesis, of docs/openapi.yaml", "answers as described, and never a 5xx")
+    row = reliability.row(
+        "calls by schemathesis, of docs/openapi.yaml",
+        "answers as described; a 5xx only of forms that TorchServe cannot take to pieces",
+    )
     together = sum(SEEN.values(), Counter[int]())
     row.tried = sum(together.values())
     row.seen = ", ".join(f"{together[status]} x {status}" for status in sorted(together))
