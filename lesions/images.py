@@ -93,9 +93,13 @@ def within(seconds: float | None) -> Iterator[None]:
 
     before = signal.signal(signal.SIGPROF, stop)
     try:
-        signal.setitimer(signal.ITIMER_PROF, seconds)
-        yield
-    finally:
+        try:
+            # Again each tenth of a second: raised in a finaliser, say, it would be lost.
+            signal.setitimer(signal.ITIMER_PROF, seconds, 0.1)
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+    finally:  # where it was raised just before the line above
         signal.setitimer(signal.ITIMER_PROF, 0)
         signal.signal(signal.SIGPROF, before)
 

@@ -19,7 +19,7 @@ import pytest
 
 from lesions.whole import write
 from tests.faults.checkout import Harmed
-from tests.faults.serving import Served
+from tests.faults.serving import Served, processes_of
 
 TARGET = "RELIABILITY"
 """The environment's variable that names the file to write; `make faults` sets it."""
@@ -123,6 +123,8 @@ def served(built: Harmed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield serving
     finally:
         serving.stop()
+        for stray in processes_of(serving.checkout.folder):
+            stray.kill()
 
 
 def pytest_configure(config: pytest.Config) -> None:

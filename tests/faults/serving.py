@@ -3,6 +3,7 @@
 import csv
 import threading
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -99,6 +100,18 @@ def _truth(checkout: Harmed, version: str) -> dict[str, list[float]]:
             for row in csv.DictReader(file)
             if row["part"] == "test"
         }
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Every process whose command names something in `folder`, a checkout's own."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(str(folder) in word for word in process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
 
 
 def is_gone(pid: int) -> bool:

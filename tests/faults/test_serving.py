@@ -11,13 +11,12 @@ import zipfile
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import psutil
 import pytest
 
 from compare.client import NoServer, Zoo
 from tests.faults.checkout import Harmed, kill, wait_for
 from tests.faults.conftest import Reliability
-from tests.faults.serving import Counting, Served, is_gone
+from tests.faults.serving import Counting, Served, is_gone, processes_of
 from zoo.archive import pack
 from zoo.launch import state
 
@@ -162,8 +161,8 @@ def test_make_serve_killed(begun: Callable[[Served], bool], served: Served, reli
         with served.zoo() as zoo:
             for number, version in enumerate(zoo.versions()):
                 served.ask(zoo, number, version)
-        servers = [one for one in psutil.process_iter() if str(served.folder) in " ".join(_command(one))]
-        assert {one.pid for one in servers} <= {one.pid for one in served.processes()}, "an orphan is left"
+        ours = {one.pid for one in processes_of(served.folder)}
+        assert ours <= {one.pid for one in served.processes()}, "an orphan is left"
         row.tried += 1
     row.seen = "it did, and of the killed one nothing was left"
 
@@ -210,10 +209,3 @@ def test_a_version_that_cannot_load(broken: Harmed, served: Served, reliability:
             served.ask(zoo, number, version)
     assert state(served.folder) is not None
     row.seen = "“broken: zoo.network.WrongWeights ...”; the other two answered"
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
