@@ -78,7 +78,8 @@ def _judged(folders: Folders, names: list[str], judge: str) -> dict[str, dict[st
     shown: dict[str, Part] = {"real test images": part_of(loaded, parts, 2, resolved.pixels)}
     for name in names:
         drawn = generator_recipe.read(folders.run(name) / "recipe.json")
-        shown[f"the same, at {drawn.pixels} px"] = part_of(loaded, parts, 2, drawn.pixels)
+        if drawn.pixels != resolved.pixels:
+            shown[f"the same, at {drawn.pixels} px"] = part_of(loaded, parts, 2, drawn.pixels)
         generator = restored(load_file(folders.run(name) / "weights.safetensors"), drawn.pixels, drawn.width)
         labels = torch.arange(len(CLASSES)).repeat_interleave(EACH)
         shown[name] = Part(torch.cat(list(draw(generator, labels, drawn.seed))), labels)
@@ -100,11 +101,11 @@ def _page(folders: Folders, reports: dict[str, dict[str, Any]], judged: dict[str
         "",
         _row("", "steps", "best step", *MEASURES.values(), "hours"),
         _row(*["---"] * (len(MEASURES) + 4)),
-        _row("floor", "", "", *(f"{first['floor'][key]:.3g}" for key in MEASURES), ""),
+        _row("floor", "", "", *(_figure(first["floor"][key]) for key in MEASURES), ""),
     ]
     for name, report in reports.items():
         for what in ("best", "last"):
-            figures = (f"{report[what][key]:.3g}" for key in MEASURES)
+            figures = (_figure(report[what][key]) for key in MEASURES)
             hours = f"{report['training']['seconds'] / 3600:.2f}"
             lines.append(_row(f"{name}, {what}", str(report["steps"]), str(report[what]["step"]), *figures, hours))
     lines += [
@@ -142,6 +143,10 @@ def _page(folders: Folders, reports: dict[str, dict[str, Any]], judged: dict[str
             f"![{name}]({name}.png)",
         ]
     return "\n".join(lines) + "\n"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _row(*cells: str) -> str:

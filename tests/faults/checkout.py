@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,5 +132,6 @@ def sha256(file: Path) -> str:
 
 def kill(process: subprocess.Popen[Any]) -> None:
     """Kill a command and all that it started, at once, as a power cut would."""
-    os.killpg(process.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it had ended
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -125,16 +125,17 @@ def test_the_server_killed(served: Served, reliability: Reliability) -> None:
 
 def test_stopped_and_started_again(served: Served, reliability: Reliability) -> None:
     row = reliability.row("`make stop`, then `make serve`", "versions and champion survive")
-    for champion in ("baseline", "weighted_loss"):
-        served.checkout.made("promote", ENTRY=champion, FORCE="1")
-        processes = [process.pid for process in served.processes()]
-        served.stop()
-        assert are_gone(processes)
-        served.start()
-        with served.zoo() as zoo:
-            assert (zoo.versions(), zoo.default()) == (["baseline", "weighted_loss"], champion)
-        row.tried += 1
-    row.seen = "they did"
+    with served.zoo() as zoo:
+        champion = next(version for version in zoo.versions() if version != zoo.default())
+    served.checkout.made("promote", ENTRY=champion, FORCE="1")
+    processes = [process.pid for process in served.processes()]
+    served.stop()
+    row.tried = 1
+    assert are_gone(processes)
+    served.start()
+    with served.zoo() as zoo:
+        assert (zoo.versions(), zoo.default()) == (["baseline", "weighted_loss"], champion)
+    row.seen = "they did; meanwhile no process was left"
 
 
 def launcher_runs(served: Served) -> bool:
@@ -150,20 +151,18 @@ def test_make_serve_killed(begun: Callable[[Served], bool], served: Served, reli
     row = reliability.row(
         f"`make serve` killed (-9) when the {begun.__name__.replace('_', ' ')}", "called again, it serves every version"
     )
-    chance = random.Random(begun.__name__)
-    for _ in range(2):
-        served.stop()
-        process = served.checkout.begin("serve", PORT=str(served.port))
-        wait_for(lambda: begun(served), begun.__name__)
-        time.sleep(chance.uniform(0, 1))  # the moment itself is random
-        kill(process)
-        served.start()
-        with served.zoo() as zoo:
-            for number, version in enumerate(zoo.versions()):
-                served.ask(zoo, number, version)
-        ours = {one.pid for one in processes_of(served.folder)}
-        assert ours <= {one.pid for one in served.processes()}, "an orphan is left"
-        row.tried += 1
+    served.stop()
+    process = served.checkout.begin("serve", PORT=str(served.port))
+    wait_for(lambda: begun(served), begun.__name__)
+    time.sleep(random.Random(begun.__name__).uniform(0, 1))  # the moment itself is random
+    kill(process)
+    row.tried = 1
+    served.start()
+    with served.zoo() as zoo:
+        for number, version in enumerate(zoo.versions()):
+            served.ask(zoo, number, version)
+    ours = {one.pid for one in processes_of(served.folder)}
+    assert ours <= {one.pid for one in served.processes()}, "an orphan is left"
     row.seen = "it did, and of the killed one nothing was left"
 
 
