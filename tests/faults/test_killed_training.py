@@ -58,7 +58,7 @@ def kill_in_time(checkout: Harmed, moment: str, wanted: dict[str, str], chance: 
     while True:
         checkout.wipe()
         process = checkout.begin("zoo", ENTRIES="baseline")
-        wait_for(lambda: begun(checkout) or process.poll() is not None, moment)
+        wait_for(lambda: begun(checkout) or process.poll() is not None, moment)  # noqa: B023 (awaited here and now)
         time.sleep(chance.uniform(0, longest))  # the moment itself is random
         kill(process)
         if process.returncode == -signal.SIGKILL and checkout.digests() != wanted:
