@@ -169,9 +169,9 @@ class Run:
             "best": self.best,
             "best_step": self.best_step,
         }
-        aside = self.folder / "last.part"
-        torch.save(state, aside)
-        aside.replace(self.folder / "last.ckpt")
+        content = io.BytesIO()
+        torch.save(state, content)
+        write(self.folder / "last.ckpt", content.getvalue())
 
     def _resume(self) -> None:
         """Go on from the checkpoint, if it is one of this recipe."""

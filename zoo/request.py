@@ -49,7 +49,7 @@ def parse(fields: Mapping[str, Any], headers: Mapping[str, Any]) -> Request:
 def _content(value: object, kind: str) -> Request:
     """The picture in the `value` of a field or a body of content type `kind`."""
     if isinstance(value, str):  # a text/* body, decoded on the way
-        value = value.encode()
+        value = value.encode(errors="replace")  # JSON may hold half a surrogate pair
     if not isinstance(value, bytes | bytearray):
         return _from_json(value)
     # No picture begins with a brace. What claims to be JSON and still comes as bytes is none.

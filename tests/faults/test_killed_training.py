@@ -2,8 +2,10 @@
 
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,10 +57,14 @@ MOMENTS: dict[str, tuple[Callable[[Harmed], bool], float, int]] = {
 def kill_in_time(checkout: Harmed, moment: str, wanted: dict[str, str], chance: random.Random) -> None:
     """Kill a `make zoo` at the moment, or somewhat later; once more, and sooner, if everything is built by then."""
     begun, longest, _ = MOMENTS[moment]
+
+    def is_time(process: subprocess.Popen[str]) -> bool:
+        return begun(checkout) or process.poll() is not None
+
     while True:
         checkout.wipe()
         process = checkout.begin("zoo", ENTRIES="baseline")
-        wait_for(lambda: begun(checkout) or process.poll() is not None, moment)  # noqa: B023 (awaited here and now)
+        wait_for(partial(is_time, process), moment)
         time.sleep(chance.uniform(0, longest))  # the moment itself is random
         kill(process)
         if process.returncode == -signal.SIGKILL and checkout.digests() != wanted:
