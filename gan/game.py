@@ -82,8 +82,12 @@ class Game:
             # Side by side: the discriminator has no batch statistics, so its scores are those of separate passes.
             images, labels = torch.cat([real_images, fake_images]), torch.cat([real_labels, fake_labels])
             with self._autocast():
-                real, fake = self.discriminator(images, labels).chunk(2)
+                found = self.discriminator.features(images)
+                real, fake = self.discriminator.scores(found, labels).chunk(2)
             loss = losses.discriminator_hinge(real, fake)
+            if self.recipe.class_loss:
+                logits = self.discriminator.class_logits(found[: len(real)])
+                loss = loss + self.recipe.class_loss * losses.classification(logits, real_labels)
             regular = 0.0
             if self.recipe.lecam:
                 begun = number >= self.recipe.lecam_from
@@ -103,8 +107,12 @@ class Game:
                 images = self.generator(z, labels).float()
                 changes = self.recipe.diffaugment
                 seen = augment.differentiable(images, changes, random) if changes else images
-                scores = self.discriminator(seen, labels)
+                found = self.discriminator.features(seen)
+                scores = self.discriminator.scores(found, labels)
             loss = losses.generator_hinge(scores)
+            if self.recipe.class_loss:
+                logits = self.discriminator.class_logits(found)
+                loss = loss + self.recipe.class_loss * losses.classification(logits, labels)
             self._descend(self.optimisers[1], loss)
         self.discriminator.requires_grad_(True)
         return loss.item(), images.detach().std(0).mean().item()

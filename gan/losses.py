@@ -1,4 +1,4 @@
-"""What the two networks strive for: the hinge loss, and LeCam's regularisation of the discriminator."""
+"""What the two networks strive for: the hinge loss, telling classes, LeCam's regularisation of the discriminator."""
 
 import torch
 from torch.nn import functional as F
@@ -12,6 +12,15 @@ def discriminator_hinge(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
 def generator_hinge(fake: torch.Tensor) -> torch.Tensor:
     """Scores [n] of fake images to a loss: the higher they score, the better."""
     return -fake.mean()
+
+
+def classification(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Logits [n, classes] of images and the classes [n] they are of, or were asked for: cross entropy.
+
+    Of real images for the discriminator, of fake ones for the generator (AC-GAN, Odena et al. 2017; beside a projection
+    discriminator, whose class embeddings are the classifier: Han et al. 2021, "Dual Projection GANs").
+    """
+    return F.cross_entropy(logits, labels)
 
 
 class LeCam:

@@ -234,13 +234,25 @@ class Discriminator(nn.Module):
 
     def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Images [n, 3, pixels, pixels] in -1..1 and classes int64 [n] to scores float32 [n]."""
+        return self.scores(self.features(images), labels)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """Images [n, 3, pixels, pixels] in -1..1 to float32 [n, channels], at least 0: summed over all places."""
         h = self.attention(self.first(images))
         for block in self.blocks:
             h = block(h)
-        h = F.relu(h).sum((2, 3), dtype=torch.float32)
-        with torch.autocast(h.device.type, enabled=False):  # sums of thousands of numbers: bf16 keeps too few digits
-            projected: torch.Tensor = self.score(h).squeeze(1) + (self.embedding(labels) * h).sum(1)
+        return F.relu(h).sum((2, 3), dtype=torch.float32)
+
+    def scores(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Features [n, channels] and classes int64 [n] to scores float32 [n]."""
+        with torch.autocast(features.device.type, enabled=False):  # sums of thousands: bf16 keeps too few digits
+            projected: torch.Tensor = self.score(features).squeeze(1) + (self.embedding(labels) * features).sum(1)
         return projected
+
+    def class_logits(self, features: torch.Tensor) -> torch.Tensor:
+        """Features [n, channels] to logits float32 [n, classes]: each class's projection (Han et al. 2021)."""
+        with torch.autocast(features.device.type, enabled=False):
+            return F.linear(features, self.embedding.weight)
 
 
 def _prepare(network: nn.Module, normalised: bool) -> None:

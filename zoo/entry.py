@@ -129,6 +129,11 @@ class Generator(BaseModel):
     """Change real and fake images alike before they are judged (Zhao et al. 2020), and how; false: as they are."""
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Serve a moving average of the generator's weights, with this decay; none: the weights themselves."""
+    class_loss: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """The strength of a loss for telling classes, real images' in the one network and asked ones in the other; 0: none.
+
+    The discriminator's projection is the classifier (Han et al. 2021).
+    """
     lecam: Annotated[float, Field(ge=0, le=100)] = 0.0
     """The strength of LeCam's regularisation of the discriminator (Tseng et al. 2021); 0: none."""
     lecam_from: Annotated[int, Field(ge=0, le=1_000_000)] | None = None

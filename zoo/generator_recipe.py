@@ -69,6 +69,7 @@ class GeneratorRecipe(BaseModel):
     ema: float | None
     ema_from: int
     """The step (from 0) from which weights are averaged."""
+    class_loss: float
     lecam: float
     lecam_from: int
     canvas_every: int
@@ -117,6 +118,7 @@ def resolve(name: str, entry: Generator, study: Study, data: Data, source: str) 
         # A short training must not be averaged with where it began: a tenth of it counts at most.
         ema=None if entry.ema is None else min(entry.ema, max(0.0, 1 - 10 / steps)),
         ema_from=min(1000, steps // 4),
+        class_loss=entry.class_loss,
         lecam=entry.lecam,
         lecam_from=min(entry.lecam_from or 0, steps // 4),
         canvas_every=min(scale.canvases, steps),

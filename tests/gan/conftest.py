@@ -22,6 +22,7 @@ EVERYTHING = Generator(
     turns="quarter_turns",
     diffaugment=["colour", "translation", "cutout"],
     ema=0.9,
+    class_loss=0.5,
     lecam=0.3,
     lecam_from=1000,
 )

@@ -3,13 +3,19 @@
 import pytest
 import torch
 
-from gan.losses import LeCam, discriminator_hinge, generator_hinge
+from gan.losses import LeCam, classification, discriminator_hinge, generator_hinge
 
 
 def test_hinge() -> None:
     real, fake = torch.tensor([2.0, 0.0]), torch.tensor([-3.0, 1.0])
     assert discriminator_hinge(real, fake).item() == pytest.approx((0 + 1) / 2 + (0 + 2) / 2)
     assert generator_hinge(fake).item() == pytest.approx(1)
+
+
+def test_classification_is_minus_the_logarithm_of_the_asked_class() -> None:
+    logits = torch.tensor([[0.0, 0.0], [torch.log(torch.tensor(3.0)), 0.0]])
+    expected = (torch.log(torch.tensor(2.0)) + torch.log(torch.tensor(4 / 3))) / 2
+    assert classification(logits, torch.tensor([1, 0])).item() == pytest.approx(expected.item())
 
 
 def test_lecam_follows_then_averages_and_pulls_towards_the_other_side() -> None:

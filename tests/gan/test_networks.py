@@ -148,3 +148,14 @@ def test_weights_computed_once_take_one_power_iteration_for_all_passes() -> None
         first, second = discriminator(images, labels), discriminator(images, labels)
     assert torch.equal(first, second)
     assert torch.equal(vector, once)
+
+
+def test_a_class_adds_its_logit_to_a_score() -> None:
+    torch.manual_seed(0)
+    discriminator = Discriminator(32, 2).eval()
+    with torch.no_grad():
+        found = discriminator.features(torch.randn(3, 3, 32, 32))
+        scores = torch.stack([discriminator.scores(found, torch.full((3,), label)) for label in range(7)], 1)
+        logits = discriminator.class_logits(found)
+    assert logits.std() > 0
+    torch.testing.assert_close(scores - scores[:, :1], logits - logits[:, :1])
