@@ -30,7 +30,7 @@ help: ## list targets and settings
 	@echo "Settings of a study (make zoo DATA=... SCALE=...):"
 	@echo "  DATA     phantom (default), or a folder with HAM10000 as downloaded"
 	@echo "  SCALE    demo (64 px, few epochs; default for the phantom), small (64 px), paper (224 px; default else)"
-	@echo "  SPLIT    lesion (default), or thesis (by image: lesions leak)"
+	@echo "  SPLIT    lesion (default), thesis (by image: lesions leak), or thesis_without_siblings (what the leak is worth)"
 	@echo "  WEIGHTS  procedural (default for the phantom), imagenet (default else), or a .safetensors file"
 	@echo "  ARCH     tf_efficientnet_b0 (default), or any network of timm"
 	@echo "  SEED     123 (default)"

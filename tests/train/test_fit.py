@@ -161,6 +161,24 @@ def test_everything_a_run_leaves(folders: Folders) -> None:
     assert list((run / "logs" / "tensorboard").rglob("events.out.tfevents.*"))
 
 
+def test_siblings_that_are_left_out_are_neither_learnt_nor_scored(tiny: Path, tmp_path: Path) -> None:
+    given = {"data": str(tiny), "arch": "test_efficientnet", "scale": "demo", "weights": "procedural"}
+    settled = settle(given | {"split": "thesis_without_siblings"}, "mine", tmp_path)
+    described = prepare.data(*settled)
+    made = prepare.recipes(settled[1], described, {"plain": Classifier(about="x")})
+    prepare.write(*settled, {"plain": Classifier(about="x")}, made)
+    assert sum(map(sum, described.counts.values())) == 350
+    assert set(made.classifiers["plain"].draws) == {sum(described.counts["train"])}
+    train(settled[0], "plain")
+    with settled[0].split.open() as file:
+        parts = {row["image"]: row["part"] for row in csv.DictReader(file)}
+    assert list(parts.values()).count("left out") == sum(described.counts["left out"]) > 0
+    with (settled[0].run("plain") / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["part"] for row in rows} == {"valid", "test"}
+    assert {row["image"] for row in rows} == {image for image, part in parts.items() if part in ("valid", "test")}
+
+
 def test_a_changed_recipe_does_not_go_on_from_the_old_checkpoint(folders: Folders) -> None:
     train(folders, "plain")
     run = folders.run("plain")
