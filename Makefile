@@ -19,7 +19,7 @@ RUNS := runs/$(STUDY)
 ARCHIVES := model_store/$(STUDY)
 FREE_GB := 8
 
-.PHONY: zoo source archives test faults check format list serve stop status logs predict explain compare promote synthesize describe download lock clean help
+.PHONY: zoo source archives test faults check format list serve stop status logs predict explain compare results promote synthesize describe download lock clean help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -136,6 +136,9 @@ explain: .venv/installed ## where in an image a version sees a class (Grad-CAM):
 
 compare: .venv/installed ## score every served version through REST and write the report: [TEST=folder-or-csv [STRICT=1]]
 	@study=$(NAME) || exit 2; $(PYTHON) -m compare evaluate $(if $(TEST),--test '$(TEST)') $(if $(STRICT),--strict) --study $$study
+
+results: .venv/installed ## record what is finished of a study in docs/results, and write docs/results.md: STUDY=...
+	@study=$(NAME) || exit 2; $(PYTHON) -m compare record --study $$study && $(PYTHON) -m compare results
 
 promote: .venv/installed ## make an entry the default version: ENTRY=gan_2, or best (by validation) [FORCE=1]
 	@test -n "$(ENTRY)" || { echo "error: which entry? make promote ENTRY=gan_2, or ENTRY=best" >&2; exit 2; }

@@ -1,0 +1,160 @@
+"""Records: what a run's becomes, that it can be trusted, and what is refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from compare import recording
+from compare.records import ClassifierRecord, RecordError, load, load_all, save, text
+from tests.compare.finished_run import leave
+from tests.compare.made_up import STUDY, classifier, generator, written
+from zoo.entry import catalogue
+from zoo.study import Folders, Study
+
+ROOT = Path(__file__).parents[2]
+THESIS = STUDY.model_copy(update={"split": "thesis"})
+WITHOUT = STUDY.model_copy(update={"split": "thesis_without_siblings"})
+
+
+def record(folders: Folders, name: str = "transfer") -> ClassifierRecord:
+    made = recording.record(folders, name, catalogue()[name])
+    assert isinstance(made, ClassifierRecord)
+    return made
+
+
+@pytest.mark.parametrize("study", [STUDY, THESIS, WITHOUT])
+def test_a_record_says_what_the_run_says(tmp_path: Path, study: Study) -> None:
+    wanted = classifier("transfer", 0.7, study)
+    found = record(leave(tmp_path, wanted, study))
+    assert found.test == wanted.test
+    assert found.images == wanted.images, "with which of them leak"
+    assert (found.study, found.settings, found.differs) == (wanted.study, wanted.settings, "pretrained")
+    assert (found.hardware, found.seconds, found.commit) == (wanted.hardware, wanted.seconds, wanted.commit)
+    leaking = sum(one.sibling for one in found.images)
+    assert (leaking > 0) == (study.split != "lesion")
+    content = text(found)
+    assert str(tmp_path) not in content
+    assert '"/' not in content, "no path of a machine"
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
+    folders = leave(tmp_path, classifier("transfer", 0.7), STUDY)
+    file = save(tmp_path / "results", record(folders))
+    content, changed = file.read_bytes(), file.stat().st_mtime_ns
+    assert save(tmp_path / "results", record(folders)).stat().st_mtime_ns == changed, "unchanged, so not written"
+    assert text(load(file)).encode() == content
+    assert load(file) == ClassifierRecord.model_validate_json(content)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("transfer/recipe.json", '"batch": 80', '"batch": 40', "recipe, weights and scores do not belong together"),
+        ("transfer/scores.json", '"recipe_sha256": "', '"recipe_sha256": "0', "do not belong together"),
+        ("transfer/weights.safetensors", 'sha256\\": \\"', 'sha256\\": \\"0', "do not belong together"),
+        ("transfer/predictions.csv", "0.7000000,0.0500000", "0.0500000,0.7000000", "are not of one training"),
+        ("transfer/predictions.csv", "ISIC_0000003,test", "ISIC_0000003,valid", "is not of the split's test images"),
+        ("split.csv", "OTHER,HAM_other,nv,train", "OTHER,HAM_other,nv,valid", "trained on another split"),
+        ("data.json", '"split_sha256": "', '"split_sha256": "0', "trained on another split"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(tmp_path: Path, file: str, old: str, new: str, message: str) -> None:
+    folders = leave(tmp_path, classifier("transfer", 0.7), STUDY)
+    place = folders.runs / file
+    content = place.read_bytes()
+    assert old.encode() in content
+    changed = content.replace(old.encode(), new.encode(), 1)
+    if file.endswith("safetensors"):  # its header says how long it is
+        changed = (len(changed) - 8).to_bytes(8, "little") + changed[8:]
+    place.write_bytes(changed)
+    with pytest.raises(RecordError, match=message):
+        record(folders)
+
+
+def test_what_is_not_trained_is_said(tmp_path: Path) -> None:
+    folders = leave(tmp_path, classifier("transfer", 0.7), STUDY)
+    assert recording.finished(folders, catalogue()) == ["transfer"]
+    with pytest.raises(RecordError, match="baseline is not trained in study"):
+        recording.record(folders, "baseline", catalogue()["baseline"])
+
+
+def test_records_are_of_one_study_and_of_what_they_are_called(tmp_path: Path) -> None:
+    one, other = written(tmp_path, classifier("transfer", 0.7), classifier("baseline", 0.3))
+    [generated] = written(tmp_path, generator("sagan"))
+    [study] = load_all(tmp_path / "docs" / "results")
+    assert list(study.classifiers) == ["baseline", "transfer"], "in the thesis's order"
+    assert list(study.generators) == ["sagan"]
+    assert load(generated) == generator("sagan")
+
+    known = json.loads(other.read_text())
+    for change, message in (
+        ({"entry": "transfer"}, "records are not renamed"),
+        ({"best_epoch": "x"}, "no record: .*best_epoch"),
+        ({"surprise": 1}, "no record: .*surprise"),
+        ({"images": known["images"][:-1]}, "its scores are not those of its images"),
+        ({"settings": known["settings"] | {"seed": 7}}, "other settings, images or split than those of"),
+    ):
+        other.write_text(json.dumps(known | change))
+        with pytest.raises(RecordError, match=message):
+            load_all(tmp_path / "docs" / "results")
+    renamed = [["ISIC_other", *known["images"][0][1:]], *known["images"][1:]]
+    other.write_text(json.dumps(known | {"images": renamed}))
+    with pytest.raises(RecordError, match="other test images than those of"):
+        load_all(tmp_path / "docs" / "results")
+    other.write_text("{")
+    with pytest.raises(RecordError, match=r"baseline\.json: no record"):
+        load_all(tmp_path / "docs" / "results")
+    assert one.stat().st_size < 250_000
+
+
+def test_rounding_changes_no_predicted_class(tmp_path: Path) -> None:
+    made = classifier("transfer", 0.7)
+    folders = leave(tmp_path, made, STUDY)
+    file = folders.run("transfer") / "predictions.csv"
+    lines = file.read_text().splitlines()
+    cells = lines[1].split(",")
+    first = cells.index("0.7000000")
+    other = 4 if first == 3 else 3
+    cells[first], cells[other] = "0.3500040", "0.3499960"
+    file.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]) + "\n")
+    found = record(folders)
+    assert found.said.tolist() == made.said.tolist()
+    assert sorted(found.images[0].probabilities)[-2:] == [0.35, 0.35] or found.images[0].probabilities[first - 3] > 0.35
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from compare.__main__ import app; app()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_torch_is_not_needed_for_the_page() -> None:
+    code = "import sys, compare.__main__, compare.records_page; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_commands(tmp_path: Path) -> None:
+    folders = leave(tmp_path, classifier("transfer", 0.7), STUDY)
+    done = run(tmp_path, "record", "--study", folders.name)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"docs/results/{folders.name}/transfer.json\n"
+    done = run(tmp_path, "results")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "docs" / "results.md").read_text()
+    assert f"## {folders.name}" in page
+    for arguments, message in (
+        (("record", "nobody", "--study", folders.name), "error: no entry nobody; there are: "),
+        (("record", "baseline", "--study", folders.name), "error: baseline is not trained in study"),
+        (("record", "--study", "nowhere"), "error: no study 'nowhere'; there are: "),
+    ):
+        done = run(tmp_path, *arguments)
+        assert (done.returncode, done.stderr[: len(message)]) == (2, message)
+        assert len(done.stderr.splitlines()) == 1
+    (tmp_path / "docs" / "results" / folders.name / "transfer.json").write_text("{}")
+    done = run(tmp_path, "results")
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert (tmp_path / "docs" / "results.md").read_text() == page, "nothing half-written"
