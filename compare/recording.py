@@ -17,6 +17,7 @@ from compare.records import (
     Tested,
 )
 from lesions import split
+from lesions.ham10000 import DataError
 from lesions.labels import CLASSES
 from zoo import card, generator_recipe, recipe
 from zoo.entry import Entry
@@ -36,9 +37,19 @@ def finished(folders: Folders, catalogue: dict[str, Entry]) -> list[str]:
 def record(folders: Folders, name: str, entry: Entry) -> AnyRecord:
     """The record of the entry `name` as it was trained.
 
-    Raises `RecordError` where it is not trained, or where recipe, weights, scores, predictions and split are not all of
-    one training.
+    Raises `RecordError` where it is not trained, where recipe, weights, scores, predictions and split are not all of
+    one training, or where a file is damaged or of another version of the zoo.
     """
+    try:
+        return _record(folders, name, entry)
+    except (DataError, StudyError):
+        raise
+    except (KeyError, TypeError, ValueError) as error:  # JSON that is none, or that lacks what is wanted
+        reason = str(error).splitlines()[0]
+        raise RecordError(f"{name}: what its training wrote cannot be read ({reason}); train it again") from None
+
+
+def _record(folders: Folders, name: str, entry: Entry) -> AnyRecord:
     run, study = folders.run(name), folders.read()
     try:
         described = card.entry(folders, name)
@@ -78,14 +89,14 @@ def record(folders: Folders, name: str, entry: Entry) -> AnyRecord:
         **{key: report[key] for key in ("best_epoch", "valid", "test")},
         **{f"last_{part}": report["last_epoch"][part] for part in ("valid", "test")},
         calibration=report.get("calibration"),
-        images=_tested(name, run / "predictions.csv", folders.split),
+        images=tested(name, run / "predictions.csv", folders.split),
     )
     if made.confusion != made.test.confusion:
         raise RecordError(f"{name}: predictions.csv and scores.json are not of one training; run `make zoo` again")
     return made
 
 
-def _tested(name: str, predictions: Path, parts: Path) -> list[Tested]:
+def tested(name: str, predictions: Path, parts: Path) -> list[Tested]:
     """The rows of the test images in `predictions`, with what the split file `parts` knows of them, in its order."""
     with parts.open(encoding="utf-8", newline="") as lines:
         known = list(csv.DictReader(lines))
@@ -95,14 +106,14 @@ def _tested(name: str, predictions: Path, parts: Path) -> list[Tested]:
     except FileNotFoundError:
         raise RecordError(f"{name}: no {predictions}; run `make zoo` again") from None
     learnt = {row["lesion"] for row in known if row["part"] in ("train", split.NAMES[split.LEFT_OUT])}
-    tested = [row for row in known if row["part"] == "test"]
-    if {row["image"]: row["label"] for row in tested} != {image: row["label"] for image, row in said.items()}:
+    wanted = [row for row in known if row["part"] == "test"]
+    if {row["image"]: row["label"] for row in wanted} != {image: row["label"] for image, row in said.items()}:
         raise RecordError(f"{name}: {predictions} is not of the split's test images; run `make zoo` again")
-    told = np.array([[float(said[row["image"]][label]) for label in CLASSES] for row in tested])
+    told = np.array([[float(said[row["image"]][label]) for label in CLASSES] for row in wanted])
     decimals = next((n for n in DECIMALS if (told.round(n).argmax(1) == told.argmax(1)).all()), DECIMALS[-1])
     return [
         Tested(row["image"], row["lesion"], row["label"], row["lesion"] in learnt, chances)
-        for row, chances in zip(tested, told.round(decimals).tolist(), strict=True)
+        for row, chances in zip(wanted, told.round(decimals).tolist(), strict=True)
     ]
 
 

@@ -5,6 +5,7 @@ no image; names of images and lesions, and classes, are HAM10000's.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -160,7 +161,8 @@ class GeneratorRecord(Record):
     """What real training images get in the place of synthetic ones."""
     best: dict[str, Any]
     last: dict[str, Any]
-    distance_to_training: dict[str, float]
+    distance_to_training: dict[str, float | None]
+    """By class; none where it is no number, as in the measurements above."""
 
 
 AnyRecord = ClassifierRecord | GeneratorRecord
@@ -180,7 +182,7 @@ def text(record: AnyRecord) -> str:
 def _rounded(value: Any) -> Any:
     match value:
         case float():
-            return round(value, DIGITS)
+            return round(value, DIGITS) if math.isfinite(value) else None  # of a generator that went astray
         case dict():
             # What is settled, a learning rate of 1e-7 perhaps, is no measurement.
             return {key: one if key in ("recipe", "thesis") else _rounded(one) for key, one in value.items()}

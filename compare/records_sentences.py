@@ -31,8 +31,8 @@ def facts(study: Recorded) -> str:
     hardware = sorted({record.hardware for record in records})
     commits = sorted({record.commit or "unknown" for record in records})
     versions = sorted({_versions(record.versions) for record in records})
-    hours = sum(record.seconds for record in records)
-    said += f" Hardware: {'; '.join(hardware)}; {markdown.duration(hours)} of training in all."
+    seconds = sum(record.seconds for record in records)
+    said += f" Hardware: {'; '.join(hardware)}; {markdown.duration(seconds)} of training in all."
     return f"{said} Code: {', '.join(_short(commit) for commit in commits)}. Libraries: {'; '.join(versions)}."
 
 

@@ -170,7 +170,7 @@ def quality(study: Recorded) -> str:
     """Every generator's quality on validation images, at its best step and its last, with the floor above."""
     headings = ("generator", "step", *QUALITY.values(), "training")
     lines: list[list[str]] = []
-    floor: Mapping[str, float] = {}
+    floor: Mapping[str, float | None] = {}
     for name, record in study.generators.items():
         if record.floor != floor:
             floor = record.floor
@@ -185,11 +185,13 @@ def quality(study: Recorded) -> str:
 def copies(study: Recorded) -> str:
     """The distance of synthetic images to the nearest training image, by class."""
     lines = [
-        [f"`{name}`", *(f"{record.distance_to_training[label]:.2f}" for label in CLASSES)]
+        [f"`{name}`", *(_figure(record.distance_to_training[label]) for label in CLASSES)]
         for name, record in study.generators.items()
     ]
     return markdown.table(["generator", *CLASSES], lines)
 
 
-def _figure(value: float) -> str:
+def _figure(value: float | None) -> str:
+    if value is None:
+        return "no number"
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

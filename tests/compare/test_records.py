@@ -1,6 +1,8 @@
 """Records: what a run's becomes, that it can be trusted, and what is refused."""
 
 import json
+import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from compare import recording
-from compare.records import ClassifierRecord, RecordError, load, load_all, save, text
+from compare.records import ClassifierRecord, GeneratorRecord, RecordError, load, load_all, save, text
+from lesions import split
+from lesions.ham10000 import Ham10000
+from lesions.labels import CLASSES
 from tests.compare.finished_run import leave
 from tests.compare.made_up import STUDY, classifier, generator, written
 from zoo.entry import catalogue
@@ -57,6 +62,9 @@ def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
         ("transfer/weights.safetensors", 'sha256\\": \\"', 'sha256\\": \\"0', "do not belong together"),
         ("transfer/predictions.csv", "0.7000000,0.0500000", "0.0500000,0.7000000", "are not of one training"),
         ("transfer/predictions.csv", "ISIC_0000003,test", "ISIC_0000003,valid", "is not of the split's test images"),
+        ("transfer/scores.json", '"last_epoch"', '"last"', "cannot be read .*'last_epoch'.*train it again"),
+        ("transfer/scores.json", '"macro_f1_interval"', '"x"', "cannot be read .*train it again"),
+        ("transfer/training.json", "{", "", "cannot be read .*train it again"),
         ("split.csv", "OTHER,HAM_other,nv,train", "OTHER,HAM_other,nv,valid", "trained on another split"),
         ("data.json", '"split_sha256": "', '"split_sha256": "0', "trained on another split"),
     ],
@@ -130,6 +138,28 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, check=False
     )
+
+
+def test_a_generator_that_went_astray_can_be_recorded(tmp_path: Path) -> None:
+    astray = generator("sagan").model_copy(update={"failed": True, "last": {"step": 1000, "kid": math.nan}})
+    [file] = written(tmp_path, astray)
+    found = load(file)
+    assert isinstance(found, GeneratorRecord)
+    assert found.last == {"step": 1000, "kid": None}
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not os.environ.get("HAM10000"), reason="set HAM10000=folder")
+@pytest.mark.parametrize(("how", "leaking"), [("thesis", 545), ("thesis_without_siblings", 545), ("lesion", 0)])
+def test_which_images_of_ham10000_leak(tmp_path: Path, how: split.How, leaking: int) -> None:
+    index = Ham10000(Path(os.environ["HAM10000"]).expanduser()).index
+    split.write(tmp_path / "split.csv", index, parts := split.split(index, how))
+    lines = [f"image,part,label,{','.join(CLASSES)}"]
+    rows = zip(index.images, index.labels, parts, strict=True)
+    lines += [f"{image},test,{CLASSES[label]},1,0,0,0,0,0,0" for image, label, part in rows if part == 2]
+    (tmp_path / "predictions.csv").write_text("\n".join(lines) + "\n")
+    tested = recording.tested("x", tmp_path / "predictions.csv", tmp_path / "split.csv")
+    assert sum(one.sibling for one in tested) == leaking
 
 
 def test_torch_is_not_needed_for_the_page() -> None:

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import log_loss
 
+from compare import recording, records
 from lesions.labels import CLASSES
 from train.best import origin_of
 from train.fit import made_of
@@ -137,6 +138,12 @@ def test_everything_a_run_leaves(folders: Folders) -> None:
     assert uncalibrated.macro_f1 == pytest.approx(report["valid"]["macro_f1"], abs=1e-6)
     assert "prior_corrected" not in calibration  # the natural classes were drawn
     assert card.entry(folders, "plain")["calibration"] == calibration
+
+    # They can be recorded, and the record read again.
+    recorded = recording.record(folders, "plain", ENTRIES["plain"])
+    assert isinstance(recorded, records.ClassifierRecord)
+    assert recorded.test.model_dump(mode="json") == report["test"]
+    assert records.load(records.save(folders.root / "results", recorded)).recipe == recorded.recipe
 
     # Frozen tensors stay what they were; only the classifier's two moved.
     begun, ended = (load_file(folders.run(name) / "weights.safetensors") for name in ("source", "frozen"))
