@@ -24,7 +24,7 @@ FREE_GB := 8
 export MALLOC_MMAP_THRESHOLD_ := 268435456
 export MALLOC_TRIM_THRESHOLD_ := 17179869184
 
-.PHONY: zoo source archives test faults check format list serve stop status logs predict explain compare promote synthesize describe download lock clean help
+.PHONY: zoo source archives test faults check format list serve stop status logs predict explain compare results promote synthesize describe download lock clean help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -35,7 +35,7 @@ help: ## list targets and settings
 	@echo "Settings of a study (make zoo DATA=... SCALE=...):"
 	@echo "  DATA     phantom (default), or a folder with HAM10000 as downloaded"
 	@echo "  SCALE    demo (64 px, few epochs; default for the phantom), small (64 px), paper (224 px; default else)"
-	@echo "  SPLIT    lesion (default), or thesis (by image: lesions leak)"
+	@echo "  SPLIT    lesion (default), thesis (by image: lesions leak), or thesis_without_siblings (what the leak is worth)"
 	@echo "  WEIGHTS  procedural (default for the phantom), imagenet (default else), or a .safetensors file"
 	@echo "  ARCH     tf_efficientnet_b0 (default), or any network of timm"
 	@echo "  SEED     123 (default)"
@@ -141,6 +141,9 @@ explain: .venv/installed ## where in an image a version sees a class (Grad-CAM):
 
 compare: .venv/installed ## score every served version through REST and write the report: [TEST=folder-or-csv [STRICT=1]]
 	@study=$(NAME) || exit 2; $(PYTHON) -m compare evaluate $(if $(TEST),--test '$(TEST)') $(if $(STRICT),--strict) --study $$study
+
+results: .venv/installed ## record what is finished of a study in docs/results, and write docs/results.md: STUDY=...
+	@study=$(NAME) || exit 2; $(PYTHON) -m compare record --study $$study && $(PYTHON) -m compare results
 
 promote: .venv/installed ## make an entry the default version: ENTRY=gan_2, or best (by validation) [FORCE=1]
 	@test -n "$(ENTRY)" || { echo "error: which entry? make promote ENTRY=gan_2, or ENTRY=best" >&2; exit 2; }

@@ -16,6 +16,7 @@ from lesions.ham10000 import DataError
 from lesions.labels import CLASSES, DIAGNOSES
 from lesions.whole import write
 from zoo.champion import ChampionError
+from zoo.entry import EntryError, catalogue
 from zoo.server import running
 from zoo.study import Folders, Study, StudyError
 
@@ -44,8 +45,12 @@ def told() -> Iterator[None]:
     """What cannot be done ends with a message and exit code 2."""
     try:
         yield
-    except (ZooError, DataError, StudyError, ChampionError) as error:
+    except (ZooError, DataError, StudyError, ChampionError, EntryError) as error:
         typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    except OSError as error:  # a full disk, above all
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"error: {where}{error.strerror or error}", err=True)
         raise typer.Exit(2) from None
 
 
@@ -209,6 +214,37 @@ def promote(
         )
     if champion.forced:
         print(f"forced, although {champion.forced}")
+
+
+@app.command()
+def record(
+    entries: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="All finished ones if none.")] = None,
+    study: Study_ = Study().name,
+) -> None:
+    """Copy what was measured of finished entries into docs/results/STUDY: files to be committed, without images."""
+    from compare import recording, records
+
+    with told():
+        folders, known = Folders(study), catalogue()
+        folders.read()  # a mistyped name is no empty study
+        if unknown := [name for name in entries or () if name not in known]:
+            raise EntryError(f"no entry {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
+        names = entries or recording.finished(folders, known)
+        if not names:
+            raise records.RecordError(f"nothing is trained in study {study!r} yet; first: make zoo")
+        # All of them are made before any is written: a mistake leaves no half of a study behind.
+        made = [recording.record(folders, name, known[name]) for name in names]
+        for one in made:
+            print(records.save(records.RESULTS, one))
+
+
+@app.command()
+def results() -> None:
+    """Write docs/results.md and its pictures from the records in docs/results; neither data nor weights are needed."""
+    from compare.records_page import publish
+
+    with told():
+        print(publish(Path(), catalogue()))
 
 
 def _told(found: "Results", folder: Path) -> None:

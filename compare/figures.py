@@ -88,7 +88,7 @@ def class_heat_map(results: Sequence[Result]) -> str:
     table = np.array([[result.scores.classes[name].f1 for name in CLASSES] for result in results])
     with _drawing(6.4, 1 + 0.28 * len(results)) as drawing:
         axes = drawing.axes
-        _cells(axes, table, [[f"{value:.2f}" for value in row] for row in table])
+        cells(axes, table, [[f"{value:.2f}" for value in row] for row in table])
         supports = [results[0].scores.classes[name].support for name in CLASSES]
         axes.set_xticks(range(len(CLASSES)), [f"{name}\n{n}" for name, n in zip(CLASSES, supports, strict=True)])
         axes.set_yticks(range(len(results)), [result.entry for result in results])
@@ -105,14 +105,15 @@ def confusion(counts: Sequence[Sequence[int]], normalised: bool) -> str:
     )
     with _drawing(3.6, 3.5) as drawing:
         axes = drawing.axes
-        _cells(axes, shares, said)
+        cells(axes, shares, said)
         axes.set_xticks(range(len(CLASSES)), CLASSES, rotation=45)
         axes.set_yticks(range(len(CLASSES)), CLASSES)
         axes.set(xlabel="predicted", ylabel="true", title="share of the true class" if normalised else "images")
     return drawing.url
 
 
-def _cells(axes: Axes, table: NDArray[np.float64], said: Sequence[Sequence[str]]) -> None:
+def cells(axes: Axes, table: NDArray[np.float64], said: Sequence[Sequence[str]]) -> None:
+    """Draw a `table` of shares (0 to 1) as coloured cells, with what is `said` in each."""
     axes.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)

@@ -14,6 +14,9 @@ from zoo.study import Folders
 
 OWN = "the study's test split"
 
+LEARNT = ("train", "valid")
+"""The parts of a split that a study has seen; what it left out, it has not."""
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -60,6 +63,6 @@ def learnt_from(folders: Folders) -> frozenset[str]:
     """The images that the study trained on or chose by: they are no test. Raises `DataError` where it has no split."""
     try:
         with folders.split.open(encoding="utf-8", newline="") as lines:
-            return frozenset(row["image"] for row in csv.DictReader(lines) if row["part"] != "test")
+            return frozenset(row["image"] for row in csv.DictReader(lines) if row["part"] in LEARNT)
     except FileNotFoundError as error:
         raise DataError(f"no {error.filename}; the study was never made: make zoo") from None

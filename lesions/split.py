@@ -1,4 +1,8 @@
-"""Which images train, which choose and which test: 70 / 15 / 15, by lesion (the default) or as the thesis did."""
+"""Which images train, which choose and which test: 70 / 15 / 15, by lesion (the default) or as the thesis did.
+
+The thesis's split leaks: test images have siblings, images of the same lesion, in training. What that is worth is
+measured by training without those siblings, a third split, whose validation and test images are the thesis's.
+"""
 
 import csv
 import hashlib
@@ -16,6 +20,15 @@ from lesions.whole import write_if_changed
 PARTS = ("train", "valid", "test")
 """The parts of a split, in the order of their numbers."""
 
+LEFT_OUT = len(PARTS)
+"""The number of images that belong to no part: siblings of test images, in `thesis_without_siblings`."""
+
+NAMES = (*PARTS, "left out")
+"""What `write` calls the numbers."""
+
+How = Literal["lesion", "thesis", "thesis_without_siblings"]
+"""The splits, by name."""
+
 SHARES = (0.70, 0.15, 0.15)
 """The share of each part."""
 
@@ -23,12 +36,14 @@ SEED = 123
 """The seed of both splits: a study's own SEED never moves an image, so that repeats over seeds can be compared."""
 
 
-def split(index: Index, how: Literal["lesion", "thesis"]) -> NDArray[np.int64]:
-    """The part of each of n images, int64 [n], numbered as in `PARTS`.
+def split(index: Index, how: How) -> NDArray[np.int64]:
+    """The part of each of n images, int64 [n], numbered as in `NAMES`.
 
     Raises `DataError` where a part lacks a class.
     """
     parts = by_lesion(index) if how == "lesion" else thesis(len(index))
+    if how == "thesis_without_siblings":
+        parts = without_siblings(index, parts)
     for number, part in enumerate(PARTS):
         counts = np.bincount(index.labels[parts == number], minlength=len(CLASSES))
         if lacking := [name for name, count in zip(CLASSES, counts, strict=True) if count == 0]:
@@ -44,6 +59,16 @@ def thesis(count: int) -> NDArray[np.int64]:
     parts[order[: math.floor(0.15 * count)]] = PARTS.index("test")
     parts[order[math.floor(0.15 * count) : math.floor(0.30 * count)]] = PARTS.index("valid")
     return parts
+
+
+def without_siblings(index: Index, parts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`parts` [n], but every training image whose lesion has a test image is left out, int64 [n].
+
+    Validation stays as it is, so that the two trainings differ in nothing but what they learn from.
+    """
+    tested = {lesion for lesion, part in zip(index.lesions, parts, strict=True) if part == PARTS.index("test")}
+    sibling = np.array([lesion in tested for lesion in index.lesions], dtype=np.bool_)
+    return np.where(sibling & (parts == PARTS.index("train")), LEFT_OUT, parts)
 
 
 def by_lesion(index: Index) -> NDArray[np.int64]:
@@ -76,7 +101,7 @@ def write(file: Path, index: Index, parts: NDArray[np.int64]) -> str:
     """Write `image,lesion,label,part` line by line, unless `file` says so already; return its sha256 (hex)."""
     lines = [("image", "lesion", "label", "part")]
     lines += [
-        (image, lesion, CLASSES[label], PARTS[part])
+        (image, lesion, CLASSES[label], NAMES[part])
         for image, lesion, label, part in zip(index.images, index.lesions, index.labels, parts, strict=True)
     ]
     content = "".join(f"{','.join(line)}\n" for line in lines)
@@ -95,4 +120,4 @@ def read(file: Path, images: tuple[str, ...]) -> NDArray[np.int64]:
         rows = list(csv.DictReader(lines))
     if tuple(row["image"] for row in rows) != images:
         raise DataError(f"{file} splits other images than those in the cache; run `make zoo` again")
-    return np.array([PARTS.index(row["part"]) for row in rows], dtype=np.int64)
+    return np.array([NAMES.index(row["part"]) for row in rows], dtype=np.int64)

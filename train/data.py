@@ -56,6 +56,10 @@ class Splits(pl.LightningDataModule):
         """Positions in the store of a part of the split, int64 [n]."""
         return np.flatnonzero(self.parts == part)
 
+    def held_out(self) -> NDArray[np.int64]:
+        """Positions of the validation and test images, int64 [n]."""
+        return np.flatnonzero((self.parts == 1) | (self.parts == 2))
+
     def candidates(self, epoch: int) -> NDArray[np.int64]:
         """Positions of the images that `epoch` may draw: real ones, and those that fill up classes, int64 [n]."""
         real, begin = self.positions(0), len(self.store.index)

@@ -196,9 +196,9 @@ def _finish(
 
 
 def _logits(built: torch.nn.Module, mean: Sequence[float], deviation: Sequence[float], splits: Splits) -> torch.Tensor:
-    """Logits [n, 7] of the validation and test images; rows of training images are zero."""
+    """Logits [n, 7] of the validation and test images; the rows of all others are zero."""
     answers = torch.zeros(len(splits.store.index), len(CLASSES))
-    rows = np.flatnonzero(splits.parts > 0)
+    rows = splits.held_out()
     for block in np.array_split(rows, max(1, len(rows) // 64)):
         images = torch.from_numpy(splits.store.images[block])
         answers[block] = network.logits(built, images, mean, deviation)
@@ -218,7 +218,7 @@ def _table(probabilities: NDArray[np.float32], splits: Splits) -> str:
     """CSV of image, part, true class and the seven probabilities."""
     index = splits.store.index
     lines = [",".join(("image", "part", "label", *CLASSES))]
-    for row in np.flatnonzero(splits.parts > 0):
+    for row in splits.held_out():
         told = ",".join(f"{value:.7f}" for value in probabilities[row])
         lines.append(f"{index.images[row]},{split.PARTS[splits.parts[row]]},{CLASSES[index.labels[row]]},{told}")
     return "\n".join(lines) + "\n"

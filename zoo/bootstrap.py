@@ -1,6 +1,6 @@
 """What chance could have done: resamples of whole lesions, paired differences, and Holm's correction."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -112,6 +112,12 @@ def class_f1(confusions: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(np.divide(2 * right, either, out=np.zeros_like(right), where=either > 0))
 
 
+def class_recall(confusions: NDArray[Any]) -> NDArray[np.float64]:
+    """Recall of each class, [..., 7], of confusion matrices [..., 7, 7]; NaN of a class that no image has."""
+    right, all_ = np.diagonal(confusions, axis1=-2, axis2=-1).astype(np.float64), confusions.sum(-1)
+    return np.asarray(np.divide(right, all_, out=np.full_like(right, np.nan), where=all_ > 0))
+
+
 def macro_f1(confusions: NDArray[Any]) -> NDArray[np.float64]:
     """The mean F1, [resamples], of the classes that the images of [resamples, 7, 7] have."""
     present = confusions.sum((0, 2)) > 0
@@ -125,9 +131,7 @@ def accuracy(confusions: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def balanced_accuracy(confusions: NDArray[np.float64]) -> NDArray[np.float64]:
     """The mean recall, [resamples], of the classes that the images of [resamples, 7, 7] have."""
-    right, all_ = np.diagonal(confusions, axis1=1, axis2=2), confusions.sum(2)
-    recall = np.divide(right, all_, out=np.full_like(right, np.nan), where=all_ > 0)
-    return np.asarray(np.nanmean(recall, axis=1))
+    return np.asarray(np.nanmean(class_recall(confusions), axis=1))
 
 
 def interval(resampled: NDArray[np.float64]) -> tuple[float, float]:
@@ -148,7 +152,7 @@ def reflected_interval(value: float, resampled: NDArray[np.float64]) -> tuple[fl
 
 
 class Estimate(NamedTuple):
-    """The macro F1 of one set of answers; two that come from the same `Resamples` are paired."""
+    """A score of one set of answers, macro F1 unless said; two that come from the same `Resamples` are paired."""
 
     value: float
     resampled: NDArray[np.float64]
@@ -156,7 +160,7 @@ class Estimate(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """The macro F1 of one set of answers less that of another, on the same images."""
+    """A score of one set of answers, macro F1 unless said, less that of another, on the same images."""
 
     difference: float
     interval: tuple[float, float]
@@ -165,10 +169,20 @@ class Difference(NamedTuple):
     """Two-sided: twice the share of resamples on the other side of 0, and never 0."""
 
 
-def estimate(resamples: Resamples, said: NDArray[np.int64]) -> Estimate:
-    """The macro F1 of what was `said` [n] of the images of `resamples`."""
-    observed = confusion_matrix(resamples.truth, said, labels=range(len(CLASSES)))
-    return Estimate(float(macro_f1(observed[None])[0]), macro_f1(resamples.confusions(said)))
+Score = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+"""A score [resamples] of confusion matrices [resamples, 7, 7], such as `macro_f1`."""
+
+
+def estimate(resamples: Resamples, said: NDArray[np.int64], score: Score = macro_f1) -> Estimate:
+    """The `score` of what was `said` [n] of the images of `resamples`."""
+    return estimates(resamples, said, {"": score})[""]
+
+
+def estimates(resamples: Resamples, said: NDArray[np.int64], scores: Mapping[str, Score]) -> dict[str, Estimate]:
+    """Each of several `scores` of what was `said` [n] of the images of `resamples`, which are gone through once."""
+    observed = confusion_matrix(resamples.truth, said, labels=range(len(CLASSES))).astype(np.float64)
+    resampled = resamples.confusions(said)
+    return {name: Estimate(float(score(observed[None])[0]), score(resampled)) for name, score in scores.items()}
 
 
 def paired_difference(mine: Estimate, other: Estimate) -> Difference:

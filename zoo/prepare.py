@@ -47,7 +47,8 @@ def data(folders: Folders, study: Study) -> recipe.Data:
     folders.runs.mkdir(parents=True, exist_ok=True)
     counts = {
         part: np.bincount(loaded.index.labels[parts == number], minlength=len(CLASSES)).tolist()
-        for number, part in enumerate(split.PARTS)
+        for number, part in enumerate(split.NAMES)
+        if number in parts  # most splits leave nothing out
     }
     described = recipe.Data(
         store_sha256=loaded.digest,

@@ -29,7 +29,7 @@ class Data(BaseModel):
     store_sha256: str
     split_sha256: str
     counts: dict[str, list[int]]
-    """Images of each class, for each part of the split."""
+    """Images of each class, for each part of the split, and for what is left out, if anything is."""
     mean: list[float]
     """Of the training split's red, green and blue, on the scale 0 to 1."""
     deviation: list[float]

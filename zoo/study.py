@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lesions.split import How
+
 SCALES: dict[str, int] = {"demo": 64, "small": 64, "paper": 224}
 """The classifier's pixels at each scale."""
 
@@ -34,7 +36,7 @@ class Study(BaseModel):
     data: Annotated[str, Field(min_length=1)] = "phantom"
     """`phantom`, or the absolute path of HAM10000 as downloaded."""
     scale: Literal["demo", "small", "paper"] = "demo"
-    split: Literal["lesion", "thesis"] = "lesion"
+    split: How = "lesion"
     weights: Annotated[str, Field(min_length=1)] = "procedural"
     """Where transfer starts: `imagenet`, `procedural`, or the absolute path of a safetensors file."""
     arch: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] = DEFAULT_ARCHITECTURE

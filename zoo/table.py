@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from zoo import prepare, recipe
-from zoo.entry import Classifier, Entry
+from zoo.entry import Classifier, Entry, Thesis
 from zoo.study import Folders
 
 
@@ -39,17 +39,23 @@ ROOM_FOR_WORDS = 110
 
 def rows(folders: Folders, catalogue: Mapping[str, Entry]) -> list[Row]:
     """A row for each entry, in the thesis's order. Scores and states are of the recipes that hold now."""
-
-    def place(item: tuple[str, Entry]) -> tuple[list[int], str]:
-        section = item[1].thesis.section if item[1].thesis else "99"
-        return [int(part) for part in section.split(".") if part.isdigit()], item[0]
-
     wanted: dict[str, str] = {}
     if folders.described.is_file():
         described = recipe.Data.model_validate_json(folders.described.read_text(encoding="utf-8"))
         made = prepare.recipes(folders.read(), described, catalogue)
         wanted = {name: resolved.sha256 for name, resolved in (made.classifiers | made.generators).items()}
-    return [_row(folders, name, entry, wanted.get(name)) for name, entry in sorted(catalogue.items(), key=place)]
+    return [_row(folders, name, entry, wanted.get(name)) for name, entry in in_order(catalogue).items()]
+
+
+def in_order(catalogue: Mapping[str, Entry]) -> dict[str, Entry]:
+    """The `catalogue` in the thesis's order: by section, then by name; what the thesis does not have comes last."""
+    return dict(sorted(catalogue.items(), key=lambda item: (place(item[1].thesis), item[0])))
+
+
+def place(thesis: Thesis | None) -> list[int]:
+    """What sorts by the thesis's sections."""
+    section = "99" if thesis is None else thesis.section
+    return [int(part) for part in section.split(".") if part.isdigit()]
 
 
 def _row(folders: Folders, name: str, entry: Entry, wanted: str | None) -> Row:

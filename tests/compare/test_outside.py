@@ -34,6 +34,11 @@ def test_the_test_split_and_nothing_else(standing: "Standing") -> None:
     labelled = held_out(standing.folders)
     assert not learnt_from(standing.folders).intersection(labelled.index.images)
     assert len(labelled.index) == 49
+    text = standing.folders.split.read_text()
+    some = next(line.partition(",")[0] for line in text.splitlines() if line.endswith(",train"))
+    standing.folders.split.write_text(text.replace(",train\n", ",left out\n", 1))
+    assert some not in learnt_from(standing.folders), "left out is not learnt"
+    standing.folders.split.write_text(text)
     assert labelled.split_sha256 == standing.split_sha256
     assert labelled.source.read(labelled.index.images[0]).startswith(b"\xff\xd8")
     with standing.folders.split.open("a") as file:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from compare import recording, records
 from gan import fit
 from gan.__main__ import main
 from gan.drawing import draw
@@ -21,6 +22,7 @@ from gan.game import Game, Step
 from gan.snapshot import restored
 from lesions.labels import CLASSES
 from zoo import generator_recipe
+from zoo.entry import Generator
 from zoo.study import Folders
 
 ROOT = Path(__file__).parents[2]
@@ -64,10 +66,17 @@ def test_killed_and_run_again_it_ends_in_the_same_bytes(folders: Folders, capsys
     assert not list(run.rglob("*.part")), "nothing half-written is left"
 
 
-def test_everything_a_run_leaves(folders: Folders) -> None:
+def test_everything_a_run_leaves(folders: Folders, tmp_path: Path) -> None:
     fit.fit(folders, "plain")
     run = folders.run("plain")
     report = json.loads((run / "scores.json").read_text())
+
+    # It can be recorded, and the record read again.
+    (run / "about.json").write_text(json.dumps({"about": "x", "thesis": None}))
+    recorded = recording.record(folders, "plain", Generator(kind="generator", about="x"))
+    assert isinstance(recorded, records.GeneratorRecord)
+    assert (recorded.best, recorded.floor) == (report["best"], report["floor"])
+    assert records.load(records.save(tmp_path / "results", recorded)).recipe == recorded.recipe
     assert [past["step"] for past in report["history"]] == [4, 8, 12]
     best = min(report["history"], key=lambda past: past["kid"])
     assert report["best"] == best

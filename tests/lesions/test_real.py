@@ -38,6 +38,17 @@ def test_the_thesis_split(data: Ham10000) -> None:
     assert leaking == 545, "test images whose lesion is also in training"
 
 
+def test_the_thesis_split_without_siblings(data: Ham10000) -> None:
+    parts, without = (split.split(data.index, how) for how in ("thesis", "thesis_without_siblings"))
+    assert ((parts == without) | ((parts == 0) & (without == split.LEFT_OUT))).all()
+    left_out = {lesion for lesion, part in zip(data.index.lesions, without, strict=True) if part == split.LEFT_OUT}
+    tested = [lesion in left_out for lesion, part in zip(data.index.lesions, without, strict=True) if part == 2]
+    assert sum(tested) == 545, "the test images that leak are those that siblings were left out of"
+    training = {lesion for lesion, part in zip(data.index.lesions, without, strict=True) if part == 0}
+    assert not any(part == 2 and lesion in training for lesion, part in zip(data.index.lesions, without, strict=True))
+    assert np.bincount(without).tolist() == [6369, 1502, 1502, 642]
+
+
 def test_the_lesion_split(data: Ham10000) -> None:
     parts = split.split(data.index, "lesion")
     where: dict[str, set[int]] = {}

@@ -1,4 +1,6 @@
-"""Both splits: the thesis's, to the image, and the one by lesion, with its shares and without a leak."""
+"""The splits: the thesis's, to the image, with siblings and without; the one by lesion, with its shares and no leak."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,3 +61,25 @@ def test_a_class_that_a_part_would_lack_is_an_error() -> None:
     labels = [0] + [k % 6 + 1 for k in range(600)]
     with pytest.raises(DataError, match="none of akiec for the"):
         split.split(index(labels, [f"l{k}" for k in range(601)]), "lesion")
+
+
+def test_without_siblings_only_training_images_are_left_out() -> None:
+    made = index([k % 7 for k in range(1400)], [f"l{k % 700}" for k in range(1400)])  # two images a lesion
+    parts, without = split.split(made, "thesis"), split.split(made, "thesis_without_siblings")
+    tested = {lesion for lesion, part in zip(made.lesions, parts, strict=True) if part == 2}
+    moved = np.flatnonzero(parts != without)
+    assert len(moved) > 0
+    assert set(parts[moved]) == {0}
+    assert set(without[moved]) == {split.LEFT_OUT}
+    assert not tested & {lesion for lesion, part in zip(made.lesions, without, strict=True) if part == 0}
+    assert sum(lesion in tested for lesion, part in zip(made.lesions, parts, strict=True) if part == 0) == len(moved)
+
+
+def test_what_is_left_out_is_written_and_read(tmp_path: Path) -> None:
+    made = index([k % 7 for k in range(1400)], [f"l{k % 700}" for k in range(1400)])
+    parts = split.split(made, "thesis_without_siblings")
+    digest = split.write(tmp_path / "split.csv", made, parts)
+    assert ",left out\n" in (tmp_path / "split.csv").read_text()
+    assert split.read(tmp_path / "split.csv", made.images).tolist() == parts.tolist()
+    assert split.digest(tmp_path / "split.csv") == digest
+    assert digest != split.write(tmp_path / "other.csv", made, split.split(made, "thesis"))

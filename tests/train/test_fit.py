@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import log_loss
 
+from compare import recording, records
 from lesions.labels import CLASSES
 from train.best import origin_of
 from train.fit import made_of
@@ -138,6 +139,12 @@ def test_everything_a_run_leaves(folders: Folders) -> None:
     assert "prior_corrected" not in calibration  # the natural classes were drawn
     assert card.entry(folders, "plain")["calibration"] == calibration
 
+    # They can be recorded, and the record read again.
+    recorded = recording.record(folders, "plain", ENTRIES["plain"])
+    assert isinstance(recorded, records.ClassifierRecord)
+    assert recorded.test.model_dump(mode="json") == report["test"]
+    assert records.load(records.save(folders.root / "results", recorded)).recipe == recorded.recipe
+
     # Frozen tensors stay what they were; only the classifier's two moved.
     begun, ended = (load_file(folders.run(name) / "weights.safetensors") for name in ("source", "frozen"))
     built = network.build("test_efficientnet")
@@ -159,6 +166,24 @@ def test_everything_a_run_leaves(folders: Folders) -> None:
     assert training["seconds"] > 0
     assert (run / "logs" / "csv" / "version_0" / "metrics.csv").is_file()
     assert list((run / "logs" / "tensorboard").rglob("events.out.tfevents.*"))
+
+
+def test_siblings_that_are_left_out_are_neither_learnt_nor_scored(tiny: Path, tmp_path: Path) -> None:
+    given = {"data": str(tiny), "arch": "test_efficientnet", "scale": "demo", "weights": "procedural"}
+    settled = settle(given | {"split": "thesis_without_siblings"}, "mine", tmp_path)
+    described = prepare.data(*settled)
+    made = prepare.recipes(settled[1], described, {"plain": Classifier(about="x")})
+    prepare.write(*settled, {"plain": Classifier(about="x")}, made)
+    assert sum(map(sum, described.counts.values())) == 350
+    assert set(made.classifiers["plain"].draws) == {sum(described.counts["train"])}
+    train(settled[0], "plain")
+    with settled[0].split.open() as file:
+        parts = {row["image"]: row["part"] for row in csv.DictReader(file)}
+    assert list(parts.values()).count("left out") == sum(described.counts["left out"]) > 0
+    with (settled[0].run("plain") / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {row["part"] for row in rows} == {"valid", "test"}
+    assert {row["image"] for row in rows} == {image for image, part in parts.items() if part in ("valid", "test")}
 
 
 def test_a_changed_recipe_does_not_go_on_from_the_old_checkpoint(folders: Folders) -> None:

@@ -24,7 +24,10 @@ def data(tmp_path: Path) -> Path:
         ({"data": "DATA", "scale": "small", "arch": "tf_efficientnet_lite0"}, "ham10000-small-tf_efficientnet_lite0"),
         ({"data": "DATA", "weights": "procedural"}, "ham10000-paper-procedural"),
         ({"arch": "mobilenetv2_100", "weights": "FILE"}, "phantom-demo-mobilenetv2_100-imagenet"),
-        ({"split": "thesis", "seed": "7", "threads": "2"}, "phantom-demo-thesis-seed7-threads2"),
+        (
+            {"split": "thesis_without_siblings", "seed": "7", "threads": "2"},
+            "phantom-demo-thesis_without_siblings-seed7-threads2",
+        ),
     ],
 )
 def test_the_name_says_what_differs_from_the_default(

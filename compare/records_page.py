@@ -1,0 +1,141 @@
+"""docs/results.md and its pictures, from the committed records alone."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from compare import leak, markdown, ordering, records_figures, records_sentences, records_tables, repeats, worth
+from compare.records import RESULTS, Recorded, load_all
+from lesions.labels import NOTICE
+from lesions.whole import write
+from zoo import bootstrap
+from zoo.entry import Classifier, Entry
+from zoo.table import in_order
+
+PAGE = RESULTS.with_suffix(".md")
+
+PICTURES = ("macro_f1", "class_f1", *(f"question_{name}" for name in worth.ASKED))
+"""Of a study; what else lies beside its records is not ours."""
+
+
+def publish(root: Path, catalogue: Mapping[str, Entry]) -> Path:
+    """Write the page and its pictures from the records below `root`; return the page's file. Raises `RecordError`."""
+    text, pictures = page(load_all(root / RESULTS), catalogue)
+    for name, content in pictures.items():
+        write(root / RESULTS / name, content)
+    for file in (root / RESULTS).glob("*/*.png"):
+        if file.stem in PICTURES and f"{file.parent.name}/{file.name}" not in pictures:
+            file.unlink()  # of a question that nothing answers any more
+    write(root / PAGE, text)
+    return root / PAGE
+
+
+def page(studies: Sequence[Recorded], catalogue: Mapping[str, Entry]) -> tuple[str, dict[str, bytes]]:
+    """The page of `studies` in Markdown, and its pictures (PNG) by their place below the records' folder.
+
+    The same studies and the same `catalogue` give the same text. Raises `RecordError` where records that are to be
+    compared are of different images.
+    """
+    catalogue = in_order(catalogue)
+    repeated = repeats.repeats(studies)
+    repeating = {study.name for group in repeated for study in group.studies[1:]}
+    main = [study for study in studies if study.name not in repeating and study.settings.split == "lesion"]
+    pictures: dict[str, bytes] = {}
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    text = environment.get_template("results.md.j2").render(
+        notice=NOTICE,
+        rare=worth.RARE,
+        level=worth.LEVEL,
+        resamples=bootstrap.RESAMPLES,
+        paired_resamples=bootstrap.PAIRED_RESAMPLES,
+        licences=sorted({record.data_licence for study in studies for record in study.records.values()} - {None}),
+        main=[_study(study, catalogue, pictures) for study in main],
+        others=[_facts(study, catalogue, whole=False) for study in studies if study not in main],
+        repeated=[
+            {"studies": markdown.code([study.name for study in group.studies]), "table": records_tables.seeds(group)}
+            for group in repeated
+        ],
+        leaks=[
+            {
+                "studies": markdown.code([one.with_siblings.study, one.without.study]),
+                "said": records_sentences.leak_said(one),
+                "table": records_tables.leak(one),
+            }
+            for one in leak.leaks(studies)
+        ],
+    )
+    return text, pictures
+
+
+def _facts(study: Recorded, catalogue: Mapping[str, Entry], whole: bool) -> dict[str, Any]:
+    """What is said of any study; the `whole` table has rows of entries that were not trained, too."""
+    chosen = [row for row in records_tables.rows(study, catalogue) if whole or row[3] is not None]
+    return {
+        "name": study.name,
+        "facts": records_sentences.facts(study),
+        "scores": records_tables.scores(chosen) if chosen else "",
+        "absent": records_sentences.absent(study, catalogue),
+        "commands": records_tables.commands(study, catalogue),
+        "quality": records_tables.quality(study) if study.generators else "",
+        "copies": records_tables.copies(study) if study.generators else "",
+        "features": sorted({record.features for record in study.generators.values()}),
+        "missing_generators": markdown.code(
+            [
+                name
+                for name, entry in catalogue.items()
+                if not isinstance(entry, Classifier) and name not in study.generators
+            ]
+        ),
+    }
+
+
+def _study(study: Recorded, catalogue: Mapping[str, Entry], pictures: dict[str, bytes]) -> dict[str, Any]:
+    """What is said of a study in full; its `pictures` are added to those that there are."""
+    judged = worth.judge(study)
+    questions = worth.questions(study, judged)
+    records = list(study.classifiers.values())
+
+    def picture(name: str, content: bytes) -> str:
+        pictures[f"{study.name}/{name}.png"] = content
+        return f"{RESULTS.name}/{study.name}/{name}.png"
+
+    return _facts(study, catalogue, whole=True) | {
+        "macro_f1": picture("macro_f1", records_figures.macro_f1(records)) if records else "",
+        "class_f1": picture("class_f1", records_figures.class_f1(records)) if records else "",
+        "by_class": records_tables.by_class(study) if records else "",
+        "questions": [
+            {
+                "asked": question.asked,
+                "verdicts": records_sentences.verdicts(question),
+                "table": records_tables.worths(study, question),
+                "techniques": records_sentences.by_technique(study, question) if question.name == "rare" else [],
+                "picture": picture(f"question_{question.name}", records_figures.differences(question.findings)),
+            }
+            for question in questions
+        ],
+        "orders": _orders(study, judged),
+    }
+
+
+def _orders(study: Recorded, judged: worth.Judged) -> list[str]:
+    """What became of the thesis's order: of all its entries, and of those that start from pretrained weights."""
+    thesis = {
+        name: record.thesis.macro_f1
+        for name, record in study.classifiers.items()
+        if record.thesis is not None and record.thesis.macro_f1 is not None
+    }
+    ours = {name: measures[worth.MACRO_F1] for name, measures in judged.items()}
+    pretrained = {name: value for name, value in thesis.items() if not worth.from_random(study, name)}
+    found = [
+        (ordering.ordering(chosen, ours), words)
+        for chosen, words in ((thesis, "All entries"), (pretrained, "Those alone that start from pretrained weights"))
+    ]
+    return [records_sentences.order(one, words) for one, words in found if one is not None]

@@ -1,0 +1,55 @@
+"""Repeats over seeds: studies that differ in SEED alone. Only they speak of recipes; the rest speaks of checkpoints."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from compare.records import Recorded
+
+
+class Repeated(NamedTuple):
+    """Studies that differ in nothing but their seeds."""
+
+    studies: list[Recorded]
+    """The first is the one that the others repeat."""
+    macro_f1: dict[str, dict[int, float]]
+    """On the test split, by entry and seed, of entries that were trained with two seeds at least."""
+
+    @property
+    def seeds(self) -> list[int]:
+        """Those of `studies`."""
+        return [study.settings.seed for study in self.studies]
+
+    def mean(self, entry: str) -> float:
+        """The mean macro F1 of `entry` over its seeds."""
+        values = self.macro_f1[entry].values()
+        return sum(values) / len(values)
+
+    def differences(self, entry: str, against: str) -> dict[int, float]:
+        """By seed, how much higher `entry` is than `against`, where both were trained."""
+        others = self.macro_f1.get(against, {})
+        return {seed: value - others[seed] for seed, value in self.macro_f1[entry].items() if seed in others}
+
+
+def repeats(studies: Sequence[Recorded]) -> list[Repeated]:
+    """Groups of studies with an entry in common that differ in their seeds alone."""
+    groups: dict[str, list[Recorded]] = {}
+    for study in studies:
+        groups.setdefault(study.settings.but("seed"), []).append(study)
+    found = []
+    for group in groups.values():
+        # The study with most entries is what the others repeat; another of the same seed is no repeat.
+        ordered: dict[int, Recorded] = {}
+        for study in sorted(group, key=lambda study: (-len(study.classifiers), study.settings.seed, study.name)):
+            ordered.setdefault(study.settings.seed, study)
+        names = dict.fromkeys(name for study in ordered.values() for name in study.classifiers)
+        scores = {
+            name: {
+                seed: study.classifiers[name].test.macro_f1
+                for seed, study in ordered.items()
+                if name in study.classifiers
+            }
+            for name in names
+        }
+        if several := {name: by_seed for name, by_seed in scores.items() if len(by_seed) > 1}:
+            found.append(Repeated(list(ordered.values()), several))
+    return found

@@ -1,0 +1,139 @@
+"""docs/results.md: what must stand on it, and that the one in the repository is what the command writes."""
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from compare.records import RESULTS, load_all
+from compare.records_page import PAGE, page, publish
+from tests.compare.made_up import STUDY, classifier, generator, written
+from zoo.entry import Classifier, catalogue
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_page_in_the_repository_is_what_the_command_writes() -> None:
+    text, pictures = page(load_all(ROOT / RESULTS), catalogue())
+    assert (ROOT / PAGE).read_text(encoding="utf-8") == text, "write it again: python -m compare results"
+    for name in pictures:
+        assert (ROOT / RESULTS / name).is_file(), "write it again: python -m compare results"
+
+
+def test_records_in_the_repository_hold_no_path_and_no_picture() -> None:
+    for file in (ROOT / RESULTS).rglob("*"):
+        if file.suffix == ".json":
+            content = file.read_text(encoding="utf-8")
+            assert file.stat().st_size < 250_000
+            assert '"/' not in content
+        assert file.is_dir() or file.suffix in (".json", ".png")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("page")
+    skills = {"baseline": 0.3, "weighted_loss": 0.3, "transfer": 0.6, "transfer_weighted_loss": 0.85}
+    skills |= {"transfer_oversampling": 0.3, "transfer_frozen_2": 0.4}
+    written(made, *(classifier(name, skill) for name, skill in skills.items()), generator("sagan"))
+    for key, value in (("seed", 1), ("split", "thesis"), ("split", "thesis_without_siblings")):
+        study = STUDY.model_copy(update={key: value})
+        siblings = 0.9 if value == "thesis" else 0.5
+        written(made, classifier("transfer", 0.65, study, siblings=siblings))
+    publish(made, catalogue())
+    return made
+
+
+@pytest.fixture(scope="module")
+def text(root: Path) -> str:
+    return (root / PAGE).read_text(encoding="utf-8")
+
+
+def test_every_row_of_the_thesis_is_there_in_its_order(text: str) -> None:
+    table = text.partition(f"## {STUDY.name}\n")[2].partition("![")[0]
+    rows = [line.split(" | ") for line in table.splitlines() if re.match(r"\| \d", line)]
+    sections = [[int(part) for part in row[0].strip("| ").split(".")] for row in rows]
+    assert sections == sorted(sections)
+    names = [row[1].strip("`") for row in rows]
+    assert set(names) == {name for name, entry in catalogue().items() if isinstance(entry, Classifier)}
+    absent = [row[1] for row in rows if "not trained (yet)" in row]
+    assert len(absent) == len(rows) - 6
+    assert "`gan_1`" in absent
+    baseline = next(row for row in rows if row[1] == "`baseline`")
+    assert baseline[3:5] == ["0.34", "0.63"]
+    assert baseline[-1].startswith("10 min")
+
+
+def test_what_did_not_help_is_said_as_plainly_as_what_did(text: str) -> None:
+    assert (
+        "- Macro F1: **helped**: `transfer_weighted_loss`; **hurt**: `transfer_oversampling`, `transfer_frozen_2`; "
+        "**no difference that this test set can show**: nothing." in text
+    )
+    assert (
+        "- Macro F1: **helped**: `transfer`; **hurt**: nothing; "
+        "**no difference that this test set can show**: `weighted_loss`." in text
+    )
+    assert "Do the rare classes (akiec, bcc, df, vasc) gain from weighting, sampling, or synthetic images?" in text
+    assert (
+        "Weighting, alone or with others, mean recall of the rare classes: of 2 entries 1 gained, 0 lost, "
+        "1 without a difference shown." in text
+    )
+
+
+def test_what_p_values_mean_is_said(text: str) -> None:
+    assert "A p value speaks of two checkpoints" in text
+    assert "only repeats over seeds speak" in text
+    assert "For research only" in text
+
+
+def test_seeds_leak_and_generators(text: str) -> None:
+    assert "| entry | seed 123 | seed 1 | mean | highest less lowest |" in text
+    assert re.search(r"without the siblings of\s+\d+ test images", text)
+    assert "with their siblings in training: accuracy higher by" in text
+    assert "no sibling, with the larger training set: no difference that these images can show" in text
+    assert "| real training images (the floor) |  | 0.011 |" in text
+    assert "Generators not trained (yet): `sagan_diffaugment`." in text
+    assert "make zoo DATA=~/ham10000 SCALE=small WEIGHTS=~/w.safetensors ARCH=mobilenetv2_100 SEED=1 ENTRIES=" in text
+    assert "SPLIT=thesis_without_siblings" in text
+
+
+def test_pictures_are_there_and_no_more_than_they_should_be(root: Path, text: str) -> None:
+    named = set(re.findall(r"\]\((results/.+?\.png)\)", text))
+    assert {str(file.relative_to(root / "docs")) for file in (root / RESULTS).rglob("*.png")} == named
+    for name in named:
+        with Image.open(io.BytesIO((root / "docs" / name).read_bytes())) as picture:
+            assert picture.width > 500
+    assert not list((root / "docs").rglob("*.part"))
+
+
+def test_it_is_the_same_every_time(root: Path, text: str) -> None:
+    again = page(load_all(root / RESULTS), catalogue())
+    assert again[0] == text
+    assert all((root / RESULTS / name).read_bytes() == content for name, content in again[1].items())
+
+
+def test_a_picture_of_a_question_that_is_gone_goes(tmp_path: Path) -> None:
+    files = written(tmp_path, classifier("transfer", 0.6), classifier("gan_2", 0.6))
+    publish(tmp_path, catalogue())
+    assert (files[0].parent / "question_transfer.png").is_file()
+    own = files[0].parent / "canvas.png"
+    own.touch()
+    files[1].unlink()
+    publish(tmp_path, catalogue())
+    assert not (files[0].parent / "question_transfer.png").exists()
+    assert own.exists()
+
+
+def test_without_records_it_says_so() -> None:
+    assert "Nothing is recorded yet." in page([], catalogue())[0]
+
+
+def test_generators_alone_and_one_entry_alone(tmp_path: Path) -> None:
+    written(tmp_path, generator("sagan"))
+    publish(tmp_path, catalogue())
+    said = (tmp_path / PAGE).read_text(encoding="utf-8")
+    assert "No classifier is recorded." in said
+    written(tmp_path, classifier("gan_3", 0.6))
+    publish(tmp_path, catalogue())
+    assert "### Is anything better" not in (tmp_path / PAGE).read_text(encoding="utf-8")
