@@ -22,7 +22,9 @@ def main(
         typer.Argument(help="Generators to train, in this order; after `pool` or `report`: those."),
     ],
     study: Annotated[str, typer.Option(help="The study, as `make zoo` named it.")] = "phantom-demo",
-    judge: Annotated[str, typer.Option(help="For a report: the entry that names classes.")] = "transfer",
+    judge: Annotated[
+        str | None, typer.Option(help="For a report: the entry that names classes; else the best on validation.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="For a report: its folder; else in reports/.")] = None,
 ) -> None:
     """Train generators, or go on with them where they were interrupted; draw their pools; or write a page on them."""
@@ -40,7 +42,7 @@ def main(
                 (pool.make if does == "pool" else fit.fit)(folders, name)
         if does == "report":
             folder = out or folders.root / "reports" / study / "generators"
-            report.write_page(folders, names, judge, folder)
+            report.write_page(folders, names, judge or report.best_judge(folders), folder)
             print(folder / "README.md")
     except (StudyError, DataError, WrongWeights, fit.Diverged) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -27,6 +27,8 @@ EACH = 100
 ENLARGED = 640
 """A canvas is shown at the multiple of its size that is next above so many pixels across."""
 
+REAL, SMALL = "real test images", "the same, at {} px"
+
 MEASURES = {
     "kid": "KID, mean of classes",
     "frechet": "Fréchet distance",
@@ -49,6 +51,33 @@ def write_page(folders: Folders, names: list[str], judge: str, out: Path) -> Non
     for name in names:
         write(out / f"{name}.png", _enlarged(folders.run(name) / "canvas.png"))
     write(out / "README.md", _page(folders, reports, judged, judge))
+
+
+def best_judge(folders: Folders) -> str:
+    """The classifier that names validation images best (balanced accuracy) among those that saw real images alone.
+
+    Raises `StudyError` where none is trained.
+    """
+    scored = {}
+    for file in sorted(folders.runs.glob("*/weights.safetensors")):
+        try:
+            report = json.loads((file.parent / "scores.json").read_text(encoding="utf-8"))
+            if "valid" in report and _saw_real_images_alone(folders, file.parent.name):
+                scored[file.parent.name] = report["valid"]["balanced_accuracy"]
+        except FileNotFoundError:  # the source, or a training that is not whole
+            continue
+    if not scored:
+        raise StudyError(
+            f"no classifier is trained yet in study {folders.name}; make zoo ENTRIES=transfer_oversampling"
+        )
+    return max(scored, key=scored.__getitem__)
+
+
+def _saw_real_images_alone(folders: Folders, name: str) -> bool:
+    resolved = recipe.read(folders.run(name) / "recipe.json")
+    if resolved.generator is not None:
+        return False
+    return resolved.parent_sha256 is None or _saw_real_images_alone(folders, resolved.start.removeprefix("parent "))
 
 
 def _report(folders: Folders, name: str) -> dict[str, Any]:
@@ -75,11 +104,11 @@ def _judged(folders: Folders, names: list[str], judge: str) -> dict[str, dict[st
     loaded = store.load(folders.store(folders.read()))
     parts = split.read(folders.split, loaded.index.images)
     weights = run / "weights.safetensors"
-    shown: dict[str, Part] = {"real test images": part_of(loaded, parts, 2, resolved.pixels)}
+    shown: dict[str, Part] = {REAL: part_of(loaded, parts, 2, resolved.pixels)}
     for name in names:
         drawn = generator_recipe.read(folders.run(name) / "recipe.json")
         if drawn.pixels != resolved.pixels:
-            shown[f"the same, at {drawn.pixels} px"] = part_of(loaded, parts, 2, drawn.pixels)
+            shown[SMALL.format(drawn.pixels)] = part_of(loaded, parts, 2, drawn.pixels)
         generator = restored(load_file(folders.run(name) / "weights.safetensors"), drawn.pixels, drawn.width)
         labels = torch.arange(len(CLASSES)).repeat_interleave(EACH)
         shown[name] = Part(torch.cat(list(draw(generator, labels, drawn.seed))), labels)
@@ -116,12 +145,22 @@ def _page(folders: Folders, reports: dict[str, dict[str, Any]], judged: dict[str
         "",
         "## Can the classes be told?",
         f"Recall of each class by the entry `{judge}`, trained on real images ({EACH} synthetic images a class).",
+        "In brackets: over its balanced accuracy on real images, at their own size and at the synthetic ones'.",
         "",
         _row("shown", *CLASSES, "balanced accuracy"),
         _row(*["---"] * (len(CLASSES) + 2)),
     ]
     for what, figures_ in judged.items():
-        lines.append(_row(what, *(f"{figures_[label]:.2f}" for label in (*CLASSES, "balanced_accuracy"))))
+        cells = [f"{figures_[label]:.2f}" for label in (*CLASSES, "balanced_accuracy")]
+        if what in reports:
+            rivals = (REAL, SMALL.format(reports[what]["recipe"].pixels))
+            shares = [
+                figures_["balanced_accuracy"] / judged[rival]["balanced_accuracy"]
+                for rival in rivals
+                if rival in judged
+            ]
+            cells[-1] += f" ({', '.join(f'{share:.2f}' for share in shares)})"
+        lines.append(_row(what, *cells))
     lines += ["", "## Copies?"]
     lines += [
         "The median distance from a synthetic image to the nearest training image of its class, over that of real",

@@ -10,10 +10,11 @@ from safetensors.torch import save_file
 
 from gan import fit
 from gan.__main__ import main
+from gan.report import best_judge
 from lesions.labels import CLASSES
 from zoo import network, prepare, recipe
 from zoo.entry import Classifier
-from zoo.study import Folders
+from zoo.study import Folders, StudyError
 
 
 @pytest.fixture
@@ -42,12 +43,32 @@ def test_what_the_page_says(judged: Folders, tmp_path: Path, monkeypatch: pytest
     assert f"| {report['best']['kid']:.3g} |" in page
     assert f"| {report['floor']['kid']:.3g} |" in page
     constant = " | ".join("1.00" if label == "mel" else "0.00" for label in CLASSES)
-    for shown in ("real test images", "the same, at 32 px", "everything"):
+    for shown in ("real test images", "the same, at 32 px"):
         assert f"| {shown} | {constant} | 0.14 |" in page
+    assert f"| everything | {constant} | 0.14 (1.00, 1.00) |" in page
     with Image.open(out / "everything.png") as enlarged, Image.open(judged.run("everything") / "canvas.png") as canvas:
         assert enlarged.size == (2 * canvas.width, 2 * canvas.height) == (640, 448)
     with Image.open(out / "curves.png") as curves:
         assert len(curves.convert("L").getcolors(100_000)) > 10  # type: ignore[arg-type]
+
+
+def test_the_judge_is_the_best_on_validation_that_saw_real_images_alone(judged: Folders) -> None:
+    with pytest.raises(StudyError, match="no classifier is trained yet in study mine"):
+        best_judge(judged)
+    known = recipe.read(judged.run("judge") / "recipe.json")
+    filled = {"generator": "everything", "fill_up": [9]}
+    family = {
+        "real": (known, 0.4),
+        "better": (known, 0.5),
+        "filled_up": (known.model_copy(update=filled), 0.8),
+        "child": (known.model_copy(update={"start": "parent filled_up", "parent_sha256": "x"}), 0.9),
+    }
+    for name, (resolved, score) in family.items():
+        judged.run(name).mkdir()
+        (judged.run(name) / "recipe.json").write_text(resolved.text)
+        (judged.run(name) / "scores.json").write_text(json.dumps({"valid": {"balanced_accuracy": score}}))
+        (judged.run(name) / "weights.safetensors").touch()
+    assert best_judge(judged) == "better"
 
 
 @pytest.mark.parametrize(
