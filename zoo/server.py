@@ -21,7 +21,7 @@ from lesions.whole import alone
 from zoo import manifest
 from zoo.archive import MODELS
 from zoo.champion import ChampionError, current, is_replaced
-from zoo.launch import EVERYWHERE, LOOPBACK, ServerError, halt, launch, state, tail
+from zoo.launch import EVERYWHERE, LOOPBACK, ServerError, halt, last_words, launch, state, tail
 
 DEATHS = 2
 """A version whose worker has died so often is given up on (TorchServe goes on trying for five minutes)."""
@@ -170,11 +170,11 @@ def _expected(archives: Path, troubles: Mapping[str, str]) -> tuple[dict[str, tu
 def _wait(pending: list[tuple[str, str]], failures: dict[str, str], folder: Path, port: int, deadline: float) -> None:
     """Return when every version has answered a picture. Raises `ServerError` when some never will."""
     total = len(pending) + len(failures)
-    with _client() as client, tqdm(total=total, desc="versions ready", unit="version") as bar:
+    with _client() as client, tqdm(total=total, desc="versions ready", unit="version", disable=None) as bar:
         while pending:
             if state(folder) is None:
                 halt(folder)
-                raise ServerError(f"TorchServe died:\n{tail(folder / 'logs' / 'console.log')}")
+                raise ServerError(f"TorchServe died:\n{last_words(folder)}")
             late = time.monotonic() > deadline
             for model, name in list(pending):
                 reason = _trouble(client, folder, port, model, name)
