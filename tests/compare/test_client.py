@@ -272,6 +272,27 @@ def test_whatever_a_server_answers_the_client_returns_or_says_what_is_wrong(
                 assert all(0 <= chance <= 1 for chance in found["probabilities"].values())
 
 
+ODD: list[Any] = [float("nan"), 1.5, -0.1, "x", None]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"label": "wart"},
+        {"label": None},
+        {"entry": ...},
+        {"probabilities": {}},
+        {"probabilities": [0.1] * 7},
+        *({"probabilities": dict.fromkeys(CLASSES, odd)} for odd in ODD),
+    ],
+)
+def test_what_only_looks_like_an_answer_is_none(tmp_path: Path, change: dict[str, Any]) -> None:
+    said = {key: value for key, value in (ANSWER | change).items() if value is not ...}
+    server = Server(tmp_path, httpx.Response(200, content=json.dumps(said)))
+    with server.zoo() as zoo, pytest.raises(ZooError, match="is not the zoo's; is another server on that port"):
+        zoo.classify(b"x", "gan_2")
+
+
 @pytest.mark.parametrize(
     "content", ["", "[]", "null", "[" * 9999, "{}", '{"inference": 1}', '{"inference": {"key": 1}}']
 )

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import EntryNotFoundError
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from ts.context import Context
@@ -23,6 +24,7 @@ from handlers.lesion_classifier import LesionClassifier
 from handlers.lesion_generator import LesionGenerator
 from lesions import images, store
 from lesions.labels import CLASSES
+from train import source
 from train.best import origin_of
 from zoo import damage
 from zoo.archive import ROOT
@@ -131,6 +133,30 @@ def test_so_is_a_generators(way: Way, tmp_path: Path, victim: Path) -> None:
     run._resume()
     assert not file.exists()
     assert not victim.exists()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nor_is_what_a_hub_gives(way: Way, tmp_path: Path, victim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    way(Evil(victim), file := tmp_path / "pytorch_model.bin")
+    asked: list[str] = []
+
+    def download(filename: str, **_: object) -> str:
+        asked.append(filename)
+        if filename.endswith(".safetensors"):
+            raise EntryNotFoundError("there is none")
+        return str(file)
+
+    monkeypatch.setattr("timm.models._hub.hf_hub_download", lambda *names, **rest: download(**_named(names, rest)))
+    monkeypatch.setattr("httpx.head", lambda *_, **__: None)
+    with pytest.raises(source.NoWeights):
+        source._imagenet("mobilenetv2_100")
+    assert "pytorch_model.bin" in asked
+    assert not victim.exists()
+
+
+def _named(names: tuple[str, ...], rest: dict[str, str]) -> dict[str, str]:
+    """huggingface_hub's arguments by name."""
+    return rest | dict(zip(("repo_id", "filename"), names, strict=False))
 
 
 def test_the_cache_is_not_unpickled(tmp_path: Path, victim: Path) -> None:
