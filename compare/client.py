@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import httpx
 
+from lesions.labels import CLASSES
 from zoo.server import token
 
 MODEL = "lesion_classifier"
@@ -99,7 +100,7 @@ class Zoo:
         """The names of the served versions of `model`, sorted. Raises `ZooError`."""
         url = f"{self.management}/models/{model}/all"
         with _understood(url):
-            return sorted(row["modelVersion"] for row in self._call("GET", url, "management").json())
+            return sorted(str(row["modelVersion"]) for row in self._call("GET", url, "management").json())
 
     def describe(self, version: str) -> dict[str, Any]:
         """The `entry.json` of a served classifier: recipe, scores, hashes; TorchServe leaves out what is null.
@@ -125,9 +126,7 @@ class Zoo:
         """What `version` says of a picture, given as the bytes of its file or as that file. Raises `ZooError`."""
         url = f"{self.url}/predictions/{MODEL}/{quote(version, safe='')}"
         with _understood(url):
-            found: Answer = self._call("POST", url, "inference", _content(image), BYTES).json()
-            dict(found["probabilities"])
-            return found
+            return _answer(self._call("POST", url, "inference", _content(image), BYTES).json())
 
     def explain(self, image: bytes | Path, version: str, label: str | None = None) -> bytes:
         """Where in a picture `version` sees the class `label` (none: the one that it predicts).
@@ -204,7 +203,7 @@ class Zoo:
                 if self._tokens[kind] == stale:
                     self._tokens[kind] = token(self._key_file, self.management, kind, True, self._http)
                 return self._tokens[kind]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise NoServer(f"no token in {self._key_file} ({error}); start the server: make serve") from None
         except httpx.HTTPStatusError as error:
             raise NoServer(f"{self._key_file} is another server's: {_message(error.response, 0)}") from None
@@ -215,9 +214,18 @@ def _understood(url: str) -> Iterator[None]:
     """Raise `ZooError` where an answer from `url` turns out to be of another shape than the zoo's."""
     try:
         yield
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         said = f"{type(error).__name__}: {error}"
         raise ZooError(f"what {url} answers is not the zoo's; is another server on that port? ({said:.200})") from None
+
+
+def _answer(said: Any) -> Answer:
+    """What was answered, if it is of the zoo's shape. Raises `ValueError`, `TypeError` or `LookupError` if not."""
+    chances = {name: float(said["probabilities"][name]) for name in CLASSES}
+    if said["label"] not in CLASSES or not all(0 <= chance <= 1 for chance in chances.values()):
+        raise ValueError("no probabilities of the classes")
+    entry, study, notice = (str(said[name]) for name in ("entry", "study", "notice"))
+    return Answer(label=said["label"], probabilities=chances, entry=entry, study=study, notice=notice)
 
 
 def _content(image: bytes | Path) -> bytes:
@@ -231,7 +239,7 @@ def _content(image: bytes | Path) -> bytes:
 def _body(answer: httpx.Response) -> dict[str, Any]:
     try:
         found = answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

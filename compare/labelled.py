@@ -42,6 +42,8 @@ def held_out(folders: Folders) -> Labelled:
         store_sha256 = json.loads(folders.described.read_bytes())["store_sha256"]
     except FileNotFoundError as error:
         raise DataError(f"no {error.filename}; the study was never made: make zoo") from None
+    except (ValueError, LookupError, TypeError):
+        raise DataError(f"{folders.described} is damaged; run `make zoo` again") from None
     rows = [row for row in csv.DictReader(content.decode().splitlines()) if row["part"] == "test"]
     data = Ham10000(folders.source(study))
     if gone := {row["image"] for row in rows}.difference(data.index.images):

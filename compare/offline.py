@@ -30,12 +30,15 @@ class Agreement(BaseModel):
 def agreement(predictions: Path, answers: Answers, index: Index) -> Agreement | None:
     """Compare `answers` with the file `predictions` that training wrote, over all images of `index`.
 
-    None where the run is not on this machine. Raises `DataError` where its predictions lack an image.
+    None where the run is not on this machine. Raises `DataError` where its predictions lack an image, or are damaged.
     """
     if not predictions.is_file():
         return None
-    with predictions.open(encoding="utf-8", newline="") as lines:
-        offline = {row["image"]: [float(row[name]) for name in CLASSES] for row in csv.DictReader(lines)}
+    try:
+        with predictions.open(encoding="utf-8", newline="") as lines:
+            offline = {row["image"]: [float(row[name]) for name in CLASSES] for row in csv.DictReader(lines)}
+    except (ValueError, LookupError, TypeError, csv.Error):
+        raise DataError(f"{predictions} is damaged; make it again: make zoo") from None
     if lacking := [image for image in index.images if image not in offline]:
         raise DataError(f"{predictions} lacks {len(lacking)} test images, {lacking[0]} first; make it again: make zoo")
     wanted = np.array([offline[image] for image in index.images])

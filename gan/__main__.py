@@ -13,6 +13,7 @@ import typer
 from gan import fit, pool, report
 from lesions.ham10000 import DataError
 from zoo.network import WrongWeights
+from zoo.recipe import RecipeError
 from zoo.study import Folders, StudyError
 
 
@@ -44,7 +45,7 @@ def main(
             folder = out or folders.root / "reports" / study / "generators"
             report.write_page(folders, names, judge or report.best_judge(folders), folder)
             print(folder / "README.md")
-    except (StudyError, DataError, WrongWeights, fit.Diverged) as error:
+    except (StudyError, RecipeError, DataError, WrongWeights, fit.Diverged) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:  # a full disk, above all

@@ -11,7 +11,6 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save
 from torch.utils.tensorboard import SummaryWriter
 
@@ -25,11 +24,11 @@ from gan.quality import Judge, Quality
 from gan.snapshot import restored, snapshot, tensors
 from gan.watch import Watch, failed
 from lesions import split, store
-from lesions.whole import alone, write
-from zoo import generator_recipe
+from lesions.whole import alone, is_json, write
+from zoo import damage, generator_recipe
 from zoo.generator_recipe import GeneratorRecipe
 from zoo.provenance import begin, timed
-from zoo.study import Folders
+from zoo.study import Folders, StudyError
 
 LOG_EVERY = 10
 """Steps from one line of losses.csv to the next."""
@@ -46,13 +45,15 @@ def fit(folders: Folders, name: str) -> None:
     """Train the generator `name` by its `recipe.json`, or go on with it, and write weights and scores.
 
     `weights.safetensors` (the best snapshot) is written last: where it is newer than the recipe, all of the run is
-    whole. Raises `WrongWeights` where the source backbone's do not fit, `Diverged` where there is nothing to keep.
+    whole. Raises `StudyError` where data or split are not those of the recipe, `WrongWeights` where the source
+    backbone's do not fit, `Diverged` where there is nothing to keep.
     """
     run = folders.run(name)
     resolved = generator_recipe.read(run / "recipe.json")
     weights = run / "weights.safetensors"
     with alone(run):
-        if recipe_in(weights) == resolved.sha256:
+        made = damage.origin_of(weights).get("recipe_sha256") == resolved.sha256
+        if made and not damage.beside(run, damage.GENERATOR):
             print(f"{name}: trained by this recipe already")
             os.utime(weights)
             return
@@ -64,16 +65,6 @@ def fit(folders: Folders, name: str) -> None:
             run_of.finish()
 
 
-def recipe_in(weights: Path) -> str | None:
-    """The digest of the recipe by which the file `weights` was trained; none if it is not there."""
-    if not weights.is_file():
-        return None
-    with safe_open(weights, "pt") as opened:
-        metadata: dict[str, str] = opened.metadata() or {}
-    origin: dict[str, str] = json.loads(metadata.get("origin", "{}"))
-    return origin.get("recipe_sha256")
-
-
 class Run:
     """One training: the game, the judge, and what has been found so far."""
 
@@ -81,6 +72,10 @@ class Run:
         self.recipe, self.folder = resolved, folders.run(resolved.entry)
         study = folders.read()
         loaded = store.load(folders.store(study))
+        if loaded.digest != resolved.store_sha256 or split.digest(folders.split) != resolved.split_sha256:
+            raise StudyError(
+                f"{resolved.entry}: images or split are no longer those of its recipe; run `make zoo` again"
+            )
         parts = split.read(folders.split, loaded.index.images)
         training, validation = (part_of(loaded, parts, number, resolved.pixels) for number in (0, 1))
         source = folders.run("source") / "weights.safetensors"
@@ -187,6 +182,8 @@ class Run:
         self.done, self.failed, self.history, self.rows = (state[key] for key in ("done", "failed", "history", "rows"))
         self.best, self.best_step = state["best"], state["best_step"]
         self.game.load(state["game"])
+        if not is_json(self.folder / "training.json"):
+            begin(self.folder / "training.json")
 
     def finish(self) -> None:
         """Look for copies, and write the last snapshot, the report, and the best snapshot."""

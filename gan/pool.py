@@ -10,13 +10,11 @@ from typing import Any
 import torch
 from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors.torch import load_file
 from tqdm import tqdm
 
-from gan import canvas
+from gan import canvas, trained
 from gan.drawing import CHUNK, draw
 from gan.networks import Generator
-from gan.snapshot import restored
 from lesions import store
 from lesions.class_folders import ClassFolders
 from lesions.labels import CLASSES
@@ -70,7 +68,7 @@ def make(folders: Folders, name: str) -> None:
         _write(begun, wanted)
     torch.set_num_threads(resolved.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    generator = restored(load_file(weights), resolved.pixels, resolved.width)
+    generator = trained.generator(run, resolved.pixels, resolved.width)
     generator.to("cuda" if torch.cuda.is_available() else "cpu")
     bar_wanted = sys.stderr.isatty() and "--jobserver" not in os.environ.get("MAKEFLAGS", "")
     total = sum(resolved.pool.values())

@@ -9,12 +9,11 @@ import matplotlib as mpl
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
-from safetensors.torch import load_file
 
+from gan import trained
 from gan.data import Part, part_of
 from gan.drawing import draw
 from gan.quality import recognition
-from gan.snapshot import restored
 from lesions import split, store
 from lesions.labels import CLASSES
 from lesions.whole import write
@@ -88,6 +87,8 @@ def _report(folders: Folders, name: str) -> dict[str, Any]:
         found["training"] = json.loads((run / "training.json").read_text(encoding="utf-8"))
     except OSError as error:
         raise StudyError(f"{name} is not trained yet in study {folders.name} ({error.filename})") from None
+    except ValueError as error:
+        raise StudyError(f"a file of {run} is damaged ({error}); run `make zoo` again") from None
     if found["recipe_sha256"] != found["recipe"].sha256:
         raise StudyError(f"{name} was trained by another recipe; make zoo ENTRIES={name}")
     return found
@@ -101,6 +102,8 @@ def _judged(folders: Folders, names: list[str], judge: str) -> dict[str, dict[st
         scored = json.loads((run / "scores.json").read_text(encoding="utf-8"))
     except OSError as error:
         raise StudyError(f"{judge} is not trained yet in study {folders.name} ({error.filename})") from None
+    except ValueError as error:
+        raise StudyError(f"a file of {run} is damaged ({error}); run `make zoo` again") from None
     loaded = store.load(folders.store(folders.read()))
     parts = split.read(folders.split, loaded.index.images)
     weights = run / "weights.safetensors"
@@ -109,7 +112,7 @@ def _judged(folders: Folders, names: list[str], judge: str) -> dict[str, dict[st
         drawn = generator_recipe.read(folders.run(name) / "recipe.json")
         if drawn.pixels != resolved.pixels:
             shown[SMALL.format(drawn.pixels)] = part_of(loaded, parts, 2, drawn.pixels)
-        generator = restored(load_file(folders.run(name) / "weights.safetensors"), drawn.pixels, drawn.width)
+        generator = trained.generator(folders.run(name), drawn.pixels, drawn.width)
         labels = torch.arange(len(CLASSES)).repeat_interleave(EACH)
         shown[name] = Part(torch.cat(list(draw(generator, labels, drawn.seed))), labels)
     return {what: recognition(part, weights, resolved, scored) for what, part in shown.items()}

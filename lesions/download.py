@@ -9,6 +9,7 @@ the checksum of the upload (IQSS/dataverse, issues 5321 and 7275). Such a file i
 """
 
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -131,7 +132,9 @@ def _download(file: PublishedFile, folder: Path) -> None:
     """Bring one file in, with a progress bar; pooch verifies a temporary file and renames it when it is whole."""
     store = pooch.create(path=folder, base_url="", registry={file.name: file.checksum}, urls={file.name: file.url})
     # A bar is false, and so ignored by pooch, while its total is 0.
-    with tqdm(total=max(file.size, 1), desc=file.name, unit="B", unit_scale=True) as bar:
+    if not sys.stderr.isatty():  # a log has no use for a bar
+        print(f"{file.name}: {file.size / 1e6:,.0f} MB", file=sys.stderr, flush=True)
+    with tqdm(total=max(file.size, 1), desc=file.name, unit="B", unit_scale=True, disable=None) as bar:
         store.fetch(
             file.name,
             downloader=pooch.HTTPDownloader(

@@ -6,6 +6,7 @@ another class. No image shows a patient, and no figure measured on the phantom s
 """
 
 import csv
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -135,7 +136,9 @@ def _fill(folder: Path, seed: int, workers: int | None) -> None:
     # Spawned, not forked: the caller may have threads (torch, the progress bar).
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         done = pool.map(partial(_draw_lesion, folder=folder, parts=parts, seed=seed), lesions, chunksize=8)
-        for _ in tqdm(done, "Drawing the phantom", total=len(lesions), unit="lesion"):
+        if not sys.stderr.isatty():  # a log has no use for a bar
+            print(f"Drawing the phantom: {len(lesions)} lesions, about half a minute", file=sys.stderr, flush=True)
+        for _ in tqdm(done, "Drawing the phantom", total=len(lesions), unit="lesion", disable=None):
             pass
 
 

@@ -61,9 +61,12 @@ def prepare(source: Path, folder: Path, pixels: int) -> None:
 
 
 def is_fresh(folder: Path, stamp: Mapping[str, Any]) -> bool:
-    """Whether `folder` holds a store that was made with this `stamp`."""
-    file = folder / "store.json"
-    return file.is_file() and bool(json.loads(file.read_text())["stamp"] == stamp)
+    """Whether `folder` holds a whole store that was made with this `stamp`."""
+    try:
+        load(folder)
+        return bool(json.loads((folder / "store.json").read_text())["stamp"] == stamp)
+    except (DataError, KeyError):
+        return False
 
 
 def decode_all(data: Readable, name: str, folder: Path, pixels: int, stamp: Mapping[str, Any]) -> None:
@@ -91,12 +94,21 @@ def decode_all(data: Readable, name: str, folder: Path, pixels: int, stamp: Mapp
 
 
 def load(folder: Path) -> Store:
-    """The store that `prepare` wrote into `folder`."""
-    with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
-        image_names, names, lesions = zip(*csv.reader(file), strict=True)
-    labels = np.array([CLASSES.index(name) for name in names], dtype=np.int64)
-    pixels = np.load(folder / "images.npy", mmap_mode="r")
-    return Store(Index(image_names, labels, lesions), pixels, digest(folder))
+    """The store that `prepare` wrote into `folder`. Raises `DataError` where it is not there, or damaged."""
+    try:
+        with (folder / "index.csv").open(newline="", encoding="utf-8") as file:
+            lines = file.readlines()
+        if not lines or not lines[-1].endswith("\n"):
+            raise ValueError("index.csv is cut short")
+        image_names, names, lesions = zip(*csv.reader(lines), strict=True)
+        labels = np.array([CLASSES.index(name) for name in names], dtype=np.int64)
+        pixels = np.load(folder / "images.npy", mmap_mode="r")
+        loaded = Store(Index(image_names, labels, lesions), pixels, digest(folder))
+        if len(pixels) != len(labels):
+            raise ValueError(f"{len(labels)} names of {len(pixels)} images")
+    except (OSError, ValueError, LookupError, TypeError, EOFError, csv.Error) as error:
+        raise DataError(f"{folder}: the decoded images cannot be read ({error}); run `make zoo` again") from None
+    return loaded
 
 
 def digest(folder: Path) -> str:

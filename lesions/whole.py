@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import struct
@@ -35,6 +36,14 @@ def naming(file: Path) -> Iterator[None]:
         if error.filename is None:
             error.filename = str(file)
         raise
+
+
+def is_json(file: Path) -> bool:
+    """Whether `file` is there and holds a JSON object."""
+    try:
+        return isinstance(json.loads(file.read_bytes()), dict)
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def write_if_changed(file: Path, content: str) -> None:

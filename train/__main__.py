@@ -10,6 +10,7 @@ import typer
 from lesions.ham10000 import DataError
 from train import fit, source
 from zoo.network import WrongWeights
+from zoo.recipe import RecipeError
 from zoo.study import Folders, StudyError
 
 
@@ -30,8 +31,12 @@ def main(
                 fit.fit(folders, name)
             else:
                 raise StudyError(f"{name} has no recipe in study {study!r}; `make zoo ENTRIES={name}` writes it")
-    except (StudyError, DataError, WrongWeights, source.NoWeights, fit.Changed) as error:
+    except (StudyError, RecipeError, DataError, WrongWeights, source.NoWeights, fit.Changed) as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:  # a full disk, above all
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror or error}; with that mended, `make zoo` goes on", file=sys.stderr)
         raise SystemExit(2) from None
 
 

@@ -12,18 +12,17 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
-from safetensors import safe_open
 from safetensors.torch import save
 
 from lesions import split, store
 from lesions.labels import CLASSES
-from lesions.whole import alone, write
+from lesions.whole import alone, is_json, write
 from train.best import Best, WholeCheckpoints, origin_of
 from train.data import Splits
 from train.loss import class_weights
 from train.module import Classification, freeze
 from train.progress import Progress
-from zoo import network, provenance, recipe, scores
+from zoo import damage, network, provenance, recipe, scores
 from zoo.calibration import Calibration, Logits, calibrate, shares
 from zoo.study import Folders
 
@@ -48,7 +47,7 @@ def fit(folders: Folders, name: str) -> None:
         resolved = recipe.read(run / "recipe.json")
         start = _start(folders, resolved)
         origin = {"recipe_sha256": resolved.sha256, "start_sha256": "" if start is None else _sha256(start)}
-        if made_of(run / "weights.safetensors") == origin and scored_by(run) == resolved.sha256:
+        if damage.origin_of(run / "weights.safetensors") == origin and not damage.beside(run, damage.CLASSIFIER):
             print(f"{name}: trained by this recipe already")
             os.utime(run / "weights.safetensors")
             return
@@ -57,21 +56,6 @@ def fit(folders: Folders, name: str) -> None:
         except OSError as error:
             where = f"{error.filename or run}: {error.strerror or error}"
             raise Changed(f"{name}: {where}; with that mended, `make zoo` goes on from the last epoch") from None
-
-
-def made_of(weights: Path) -> dict[str, str]:
-    """The digests of the recipe and the start that the file `weights` was made of; empty if it is not there."""
-    if not weights.is_file():
-        return {}
-    with safe_open(weights, "pt") as opened:
-        metadata = opened.metadata() or {}
-    return dict(json.loads(metadata.get("origin", "{}")))
-
-
-def scored_by(run: Path) -> str | None:
-    """The digest of the recipe that the scores in `run` are of; none if there are none."""
-    file = run / "scores.json"
-    return str(json.loads(file.read_text(encoding="utf-8"))["recipe_sha256"]) if file.is_file() else None
 
 
 def _start(folders: Folders, resolved: recipe.Recipe) -> Path | None:
@@ -101,7 +85,7 @@ def _train(folders: Folders, run: Path, resolved: recipe.Recipe, start: Path | N
     torch.set_num_threads(resolved.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     splits = _data(folders, resolved)
-    described = recipe.Data.model_validate_json(folders.described.read_text())
+    described = recipe.read_data(folders.described)
     built = network.build(resolved.architecture)
     mean, deviation = described.mean, described.deviation
     if start is not None:
@@ -124,7 +108,7 @@ def _train(folders: Folders, run: Path, resolved: recipe.Recipe, start: Path | N
     precision: Precision = "16-mixed" if torch.cuda.is_available() else "32-true"  # on a GPU as in the thesis
     best = Best(origin | {"precision": precision}, checkpoint)
     resumed = origin_of(checkpoint) == best.origin
-    if not (resumed and (run / "training.json").is_file()):
+    if not (resumed and is_json(run / "training.json")):
         provenance.begin(run / "training.json")
     if not resumed:
         checkpoint.unlink(missing_ok=True)

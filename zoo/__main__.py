@@ -72,7 +72,7 @@ def resolve(
     ] = None,
 ) -> None:
     """Make the data, write every recipe that changed, and print the study's name; the first step of `make zoo`."""
-    from zoo import manifest, prepare
+    from zoo import damage, manifest, prepare
 
     with told():
         folders, settled = _settled(settings)
@@ -84,6 +84,7 @@ def resolve(
         described = prepare.data(folders, settled)
         made = prepare.recipes(settled, described, entries_by_name, wanted)
         prepare.write(folders, settled, entries_by_name, made)
+        damage.drop(folders, settled, made.classifiers, made.generators)
         for dropped in manifest.drop(folders.archives, made.classifiers.keys() | made.generators.keys()):
             print(dropped, file=sys.stderr)
     print(folders.name)

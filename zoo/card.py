@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from lesions.labels import CLASSES, DATA_LICENCE, DIAGNOSES, NOTICE
-from zoo import generator_recipe, recipe
+from zoo import damage, generator_recipe, recipe
 from zoo.study import Folders, StudyError
 
 
@@ -18,15 +18,13 @@ def entry(folders: Folders, name: str) -> dict[str, Any]:
     """The `entry.json` of a trained entry.
 
     Raises `FileNotFoundError` where it is not trained, and `StudyError` where its recipe is no longer the one that
-    weights and scores are of.
+    weights and scores are of, or one of these is damaged.
     """
     run, study = folders.run(name), folders.read()
-    about, report, training = (
-        json.loads((run / f"{file}.json").read_text(encoding="utf-8")) for file in ("about", "scores", "training")
-    )
+    about, report, training = (_said(run / f"{file}.json") for file in ("about", "scores", "training"))
     wanted = hashlib.sha256((run / "recipe.json").read_bytes()).hexdigest()
     weights = run / "weights.safetensors"
-    if not wanted == report["recipe_sha256"] == _recipe_of(weights):
+    if not wanted == report.get("recipe_sha256") == damage.origin_of(weights).get("recipe_sha256"):
         raise StudyError(f"{name}: recipe, weights and scores do not belong together; run `make zoo` again")
     phantom = study.data == "phantom"
     said = {
@@ -47,12 +45,12 @@ def entry(folders: Folders, name: str) -> dict[str, Any]:
     return said | (_generator(run, report) if generates else _classifier(run, report))
 
 
-def _recipe_of(weights: Path) -> str | None:
-    """The digest of the recipe that a file of weights says it was made by (read without torch: a length, then JSON)."""
-    with weights.open("rb") as file:
-        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-    origin: dict[str, str] = json.loads(header.get("__metadata__", {}).get("origin", "{}"))
-    return origin.get("recipe_sha256")
+def _said(file: Path) -> dict[str, Any]:
+    """What a run says of itself in `file`."""
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise StudyError(f"{file} is damaged; run `make zoo` again") from None
 
 
 def _classifier(run: Path, report: dict[str, Any]) -> dict[str, Any]:

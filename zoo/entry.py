@@ -168,7 +168,7 @@ def read(file: Path) -> Entry:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise EntryError(f"{file}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError is not all that tomllib raises
         raise EntryError(f"{file}: not TOML: {error}") from None
     try:
         return _ENTRY.validate_python({"kind": "classifier"} | content)

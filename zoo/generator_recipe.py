@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lesions.labels import CLASSES
 from zoo.entry import Change, Generator
-from zoo.recipe import THESIS_TRAINING_IMAGES, Data
+from zoo.recipe import THESIS_TRAINING_IMAGES, Data, parsed
 from zoo.study import Study
 
 
@@ -128,5 +128,5 @@ def resolve(name: str, entry: Generator, study: Study, data: Data, source: str) 
 
 
 def read(file: Path) -> GeneratorRecipe:
-    """The recipe in `file`, as `resolve` made it."""
-    return GeneratorRecipe.model_validate_json(file.read_text(encoding="utf-8"))
+    """The recipe in `file`, as `resolve` made it. Raises `RecipeError` where it is damaged."""
+    return parsed(GeneratorRecipe, file)

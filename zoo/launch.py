@@ -22,6 +22,9 @@ SETTINGS = "config.properties"
 
 BASE = Path(__file__).resolve().parent.parent / SETTINGS
 
+LOGGING = "logging.xml"
+"""In the server's folder: how it logs. `SETTINGS` names it, by a name that Java finds nowhere else."""
+
 STATE = "server.json"
 """In the server's folder: its port, scratch folder, and the digests of its archives. Written before it is started."""
 
@@ -86,10 +89,10 @@ def launch(
     write(folder / STATE, json.dumps(found, indent=2))  # before, so that it is found even if we are killed meanwhile
     settings = folder / SETTINGS
     settings.write_text(f"{BASE.read_text()}\n# This study's own.\n{_settings(archives, workflows, files, port, host)}")
+    shutil.copyfile(Path(__file__).with_name("log4j2.xml"), folder / LOGGING)
     command = [sys.executable, "-m", "ts.model_server", "--start", "--ncs"]  # no snapshots: they would win next time
     command += ["--model-store", str(archives), "--ts-config", str(settings)]
-    console = folder / "logs" / "console.log"
-    with console.open("wb") as output:
+    with (folder / "logs" / "console.log").open("wb") as output:
         subprocess.run(
             command,
             cwd=folder,  # key_file.json and logs/ land in it
@@ -102,7 +105,7 @@ def launch(
             check=False,
         )
     if state(folder) is None:
-        raise ServerError(f"TorchServe did not start:\n{tail(console)}")
+        raise ServerError(f"TorchServe did not start:\n{last_words(folder)}")
 
 
 def halt(folder: Path) -> bool:
@@ -145,6 +148,12 @@ def tail(file: Path, lines: int = 15) -> str:
         return "\n".join(file.read_text(errors="replace").splitlines()[-lines:])
     except OSError as error:
         return f"{file}: {error.strerror}"
+
+
+def last_words(folder: Path) -> str:
+    """The end of what the server of `folder` wrote: by itself (a wrong setting, say), and by Java."""
+    files = [file for name in ("ts_log.log", "console.log") if (file := folder / "logs" / name).exists()]
+    return "\n".join(tail(file) for file in files)
 
 
 def _check_free(port: int, purpose: str, host: str) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,8 +38,8 @@ def data(folders: Folders, study: Study) -> recipe.Data:
                 phantom.draw(source)
     store.prepare(source, folder, study.pixels)
     known = folders.described
-    if known.is_file():
-        described = recipe.Data.model_validate_json(known.read_text())
+    with suppress(OSError, recipe.RecipeError):  # it is not there, or damaged
+        described = recipe.read_data(known)
         if described.store_sha256 == store.digest(folder) and described.split_sha256 == split.digest(folders.split):
             return described
     loaded = store.load(folder)

@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from zoo.entry import Classifier
 from zoo.study import Study
@@ -85,7 +85,7 @@ class Recipe(BaseModel):
 
 
 class RecipeError(ValueError):
-    """An entry that cannot be at this scale; `str()` says why."""
+    """An entry that cannot be at this scale, or a damaged recipe; `str()` says why."""
 
 
 class Pool(NamedTuple):
@@ -131,8 +131,24 @@ def resolve(
 
 
 def read(file: Path) -> Recipe:
-    """The recipe in `file`, as `resolve` made it."""
-    return Recipe.model_validate_json(file.read_text(encoding="utf-8"))
+    """The recipe in `file`, as `resolve` made it. Raises `RecipeError` where it is damaged."""
+    return parsed(Recipe, file)
+
+
+def read_data(file: Path) -> Data:
+    """What `file` says of a study's data. Raises `RecipeError` where it is damaged."""
+    return parsed(Data, file)
+
+
+Written = TypeVar("Written", bound=BaseModel)
+
+
+def parsed(schema: type[Written], file: Path) -> Written:
+    """What is in `file`, which `make zoo` wrote by `schema`. Raises `RecipeError` where it is damaged."""
+    try:
+        return schema.model_validate_json(file.read_bytes())
+    except ValidationError:
+        raise RecipeError(f"{file} is damaged; `make zoo` writes it again") from None
 
 
 def _schedules(entry: Classifier, real: Sequence[int], pool: Pool | None, demo: bool) -> tuple[list[int], list[int]]:

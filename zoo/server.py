@@ -21,7 +21,7 @@ from lesions.whole import alone
 from zoo import manifest
 from zoo.archive import MODELS
 from zoo.champion import ChampionError, current, is_replaced
-from zoo.launch import EVERYWHERE, LOOPBACK, ServerError, halt, launch, state, tail
+from zoo.launch import EVERYWHERE, LOOPBACK, ServerError, halt, last_words, launch, state, tail
 
 DEATHS = 2
 """A version whose worker has died so often is given up on (TorchServe goes on trying for five minutes)."""
@@ -116,7 +116,7 @@ def versions(folder: Path) -> list[Version]:
         with _client() as client:
             models = [model["modelName"] for model in _manage(client, folder, port, "models")["models"]]
             rows = [row for model in models for row in _manage(client, folder, port, f"models/{model}/all")]
-    except (httpx.HTTPError, KeyError, OSError, ValueError) as error:
+    except (httpx.HTTPError, LookupError, OSError, TypeError, ValueError) as error:
         raise ServerError(f"the server on port {port} does not answer ({error}); see: make logs") from None
     return sorted(
         Version(row["modelName"], row["modelVersion"], _ready(row), len(row["workers"]), port) for row in rows
@@ -136,7 +136,7 @@ def token(key_file: Path, management: str, kind: str, renew: bool, client: httpx
     """A valid token of `kind` ("inference" or "management") of the server with the management URL `management`.
 
     TorchServe's tokens are valid for 60 minutes; a stale one is renewed, as is any with `renew`. Raises `OSError`,
-    `ValueError`, `KeyError` or `httpx.HTTPError` where there is no key file or no server.
+    `ValueError`, `KeyError`, `TypeError` or `httpx.HTTPError` where there is no key file of ours, or no server.
     """
     keys = json.loads(key_file.read_text())
     expires = datetime.fromisoformat(re.sub(r"\.\d+", "", keys[kind]["expiration time"]))  # it has nanoseconds
@@ -170,11 +170,11 @@ def _expected(archives: Path, troubles: Mapping[str, str]) -> tuple[dict[str, tu
 def _wait(pending: list[tuple[str, str]], failures: dict[str, str], folder: Path, port: int, deadline: float) -> None:
     """Return when every version has answered a picture. Raises `ServerError` when some never will."""
     total = len(pending) + len(failures)
-    with _client() as client, tqdm(total=total, desc="versions ready", unit="version") as bar:
+    with _client() as client, tqdm(total=total, desc="versions ready", unit="version", disable=None) as bar:
         while pending:
             if state(folder) is None:
                 halt(folder)
-                raise ServerError(f"TorchServe died:\n{tail(folder / 'logs' / 'console.log')}")
+                raise ServerError(f"TorchServe died:\n{last_words(folder)}")
             late = time.monotonic() > deadline
             for model, name in list(pending):
                 reason = _trouble(client, folder, port, model, name)
@@ -211,7 +211,7 @@ def _trouble(client: httpx.Client, folder: Path, port: int, model: str, name: st
     except httpx.HTTPStatusError as error:  # it answers when all archives are unpacked, so what it lacks now, it lacks
         if error.response.status_code == httpx.codes.NOT_FOUND:
             return f"TorchServe could not unpack it; see {folder / 'logs' / 'ts_log.log'}"
-    except (OSError, ValueError, KeyError, httpx.HTTPError):
+    except (OSError, ValueError, LookupError, TypeError, httpx.HTTPError):
         return None  # not up yet
     died = sum("worker process died" in line for line in _written(folder, f"{model}_{re.escape(name)}"))
     return _last_words(folder, model, name) if died >= DEATHS else None
@@ -229,7 +229,7 @@ def _apply_champion(archives: Path, folder: Path, port: int) -> None:
     try:
         with _client() as client:
             _manage(client, folder, port, f"models/{MODELS['classifier'].name}/{champion.entry}/set-default", "PUT")
-    except (OSError, ValueError, KeyError, httpx.HTTPError) as error:
+    except (OSError, ValueError, LookupError, TypeError, httpx.HTTPError) as error:
         print(f"warning: the champion, {champion.entry}, is not the default version ({error}); make promote ENTRY=...")
     else:
         print(f"champion: {champion.entry}, since {champion.since[:10]}")

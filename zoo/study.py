@@ -131,8 +131,8 @@ class Folders:
             known = sorted(file.parent.name for file in (self.root / "runs").glob("*/study.json"))
             there = f"there are: {', '.join(known)}" if known else "there is none yet: `make zoo` makes one"
             raise StudyError(f"no study {self.name!r}; {there}") from None
-        except ValidationError as error:
-            raise StudyError(f"{self.runs / 'study.json'} is damaged ({error.errors()[0]['msg']})") from None
+        except ValidationError:
+            raise StudyError(f"{self.runs / 'study.json'} is damaged; delete it, and run `make zoo` again") from None
 
 
 def settle(given: Mapping[str, str], name: str | None = None, root: Path = Path()) -> tuple[Folders, Study]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from lesions.whole import is_json
 from zoo import prepare, recipe
 from zoo.entry import Classifier, Entry, Thesis
 from zoo.study import Folders
@@ -41,7 +42,7 @@ def rows(folders: Folders, catalogue: Mapping[str, Entry]) -> list[Row]:
     """A row for each entry, in the thesis's order. Scores and states are of the recipes that hold now."""
     wanted: dict[str, str] = {}
     if folders.described.is_file():
-        described = recipe.Data.model_validate_json(folders.described.read_text(encoding="utf-8"))
+        described = recipe.read_data(folders.described)
         made = prepare.recipes(folders.read(), described, catalogue)
         wanted = {name: resolved.sha256 for name, resolved in (made.classifiers | made.generators).items()}
     return [_row(folders, name, entry, wanted.get(name)) for name, entry in in_order(catalogue).items()]
@@ -138,4 +139,4 @@ def markdown(rows_: Iterable[Row]) -> str:
 
 def _report(run: Path) -> dict[str, Any]:
     file = run / "scores.json"
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+    return dict(json.loads(file.read_bytes())) if is_json(file) else {}  # a damaged one is made anew by make zoo

@@ -134,7 +134,8 @@ class Standing:
             told = self.probabilities[entry].get(image, np.full(7, 1 / 7)).tolist()
             with self._alone:
                 self.asked[entry, image] += 1
-            return httpx.Response(200, json={"probabilities": dict(zip(CLASSES, told, strict=True))})
+            said = {"label": CLASSES[int(np.argmax(told))], "entry": entry, "study": "tiny", "notice": NOTICE}
+            return httpx.Response(200, json=said | {"probabilities": dict(zip(CLASSES, told, strict=True))})
         finally:
             with self._alone:
                 self.under_way -= 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import compare.__main__ as command
-from compare.client import Zoo, ZooError
+from compare.client import NoServer, Zoo, ZooError
 from compare.evaluate import collect, served
 from lesions.labels import CLASSES, NOTICE
 
@@ -228,12 +228,25 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
     max_leaves=6,
 )
+NEARLY = st.fixed_dictionaries(
+    {"label": st.sampled_from([*CLASSES, "wart", None, 1])},
+    optional={
+        "probabilities": st.fixed_dictionaries({name: st.floats(0, 1) | VALUES for name in CLASSES}) | VALUES,
+        "entry": VALUES,
+        "study": VALUES,
+        "notice": VALUES,
+    },
+)
+"""What looks like an answer."""
 
 
 @given(
     st.sampled_from(CALLS),
-    st.sampled_from([200, 201, 204, 302, 400, 401, 404, 413, 500, 503, 599]),
-    st.binary(max_size=50) | VALUES.map(lambda value: json.dumps(value).encode()),
+    st.sampled_from([200, 200, 200, 201, 204, 302, 400, 401, 404, 413, 500, 503, 599]),
+    st.binary(max_size=50)
+    | VALUES.map(lambda value: json.dumps(value).encode())
+    | NEARLY.map(lambda value: json.dumps(value).encode())
+    | st.sampled_from([b"[" * 100_000, b"9" * 5000, b'{"probabilities": ' * 50_000]),
 )
 def test_whatever_a_server_answers_the_client_returns_or_says_what_is_wrong(
     tmp_path_factory: pytest.TempPathFactory, call: Callable[[Zoo], object], status: int, content: bytes
@@ -247,12 +260,47 @@ def test_whatever_a_server_answers_the_client_returns_or_says_what_is_wrong(
 
     with Odd(tmp_path_factory.mktemp("odd")).zoo(tries=2) as zoo:
         try:
-            call(zoo)
+            found = call(zoo)
         except ZooError as error:
             assert 0 < len(str(error)) < 500
             assert "first" not in str(error)  # the token's own text
         else:
             assert 200 <= status < 300
+            if isinstance(found, dict) and "probabilities" in found:
+                assert list(found["probabilities"]) == list(CLASSES)
+                assert found["label"] in CLASSES
+                assert all(0 <= chance <= 1 for chance in found["probabilities"].values())
+
+
+ODD: list[Any] = [float("nan"), 1.5, -0.1, "x", None]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"label": "wart"},
+        {"label": None},
+        {"entry": ...},
+        {"probabilities": {}},
+        {"probabilities": [0.1] * 7},
+        *({"probabilities": dict.fromkeys(CLASSES, odd)} for odd in ODD),
+    ],
+)
+def test_what_only_looks_like_an_answer_is_none(tmp_path: Path, change: dict[str, Any]) -> None:
+    said = {key: value for key, value in (ANSWER | change).items() if value is not ...}
+    server = Server(tmp_path, httpx.Response(200, content=json.dumps(said)))
+    with server.zoo() as zoo, pytest.raises(ZooError, match="is not the zoo's; is another server on that port"):
+        zoo.classify(b"x", "gan_2")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "null", "[" * 9999, "{}", '{"inference": 1}', '{"inference": {"key": 1}}']
+)
+def test_a_damaged_key_file_is_said(tmp_path: Path, content: str) -> None:
+    server = Server(tmp_path)
+    server.key_file.write_text(content)
+    with server.zoo() as zoo, pytest.raises(NoServer, match=r"no token in .*key_file\.json .*; start the server"):
+        zoo.classify(b"x", "gan_2")
 
 
 def test_another_server_on_the_port_is_named(tmp_path: Path) -> None:

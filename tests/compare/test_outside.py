@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from compare.labelled import held_out, learnt_from
@@ -110,6 +112,28 @@ def test_replaced_images_are_others(tmp_path: Path) -> None:
     assert outside(tmp_path, ()).digest == before
     Image.new("RGB", (50, 50)).save(tmp_path / "mel" / "a.jpg")
     assert outside(tmp_path, ()).digest != before
+
+
+LINES = st.lists(
+    st.lists(st.sampled_from(["a", "a.jpg", "../b", "1", "0", "1e999", "nan", "", '"', "\r", "ü", "\0"]), max_size=10),
+    max_size=6,
+)
+
+
+@given(
+    LINES.map(lambda rows: "\n".join(",".join(row) for row in rows).encode()) | st.binary(max_size=99), st.booleans()
+)
+def test_whatever_a_table_says_it_is_used_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes, headed: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("fuzz")
+    write(folder, "a.jpg")
+    (folder.parent / "b.jpg").write_bytes(picture())
+    (folder / "truth.csv").write_bytes(HEAD.encode() + b"\n" + content if headed else content)
+    try:
+        assert outside(folder / "truth.csv", ()).index.images == ("a",)
+    except DataError as error:
+        assert str(folder) in str(error)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,15 @@ def test_a_served_study_is_scored_and_has_a_champion(standing: "Standing", monke
         assert {result["entry"] for result in found["results"]} == {"baseline", "transfer"}
         assert all(result["offline"]["largest"] < 1e-4 for result in found["results"])
         assert found["images"] == len(standing.labelled.index)
-        assert "transfer is the champion of tiny" in typed("promote", "best")
+        said = typed("promote", "best")
+        assert "transfer is the champion of tiny" in said
+        keys = [own["key"] for own in json.loads((serve / "key_file.json").read_text()).values()]
+        files = {file for file in folders.root.rglob("*") if file.is_file() and file.name != "key_file.json"}
+        assert {"index.html", "results.csv", "champion.json", "ts_log.log", "transfer.mar"} <= {
+            file.name for file in files
+        }
+        assert not [file for file in files for key in keys if key.encode() in file.read_bytes()]
+        assert not any(key in said for key in keys)
         with Zoo(port, serve / "key_file.json") as zoo:
             assert zoo.default() == "transfer"
             zoo.set_default("baseline")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,6 +84,7 @@ class Reliability:
 
 ROWS = pytest.StashKey[list[Row]]()
 MINE = pytest.StashKey[Reliability]()
+BEGAN = pytest.StashKey[float]()
 
 
 @pytest.fixture
@@ -90,6 +92,17 @@ def reliability(request: pytest.FixtureRequest) -> Reliability:
     """Rows of docs/reliability.md; the module's docstring says how."""
     mine: Reliability = request.node.stash.setdefault(MINE, Reliability())
     return mine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """After all of them no process is left that works in one of the tests' folders."""
+    yield
+    left = processes_of(tmp_path_factory.getbasetemp())
+    said = [process.cmdline() for process in left if process.is_running()]
+    for process in left:
+        process.kill()
+    assert said == []
 
 
 @pytest.fixture(scope="session")
@@ -131,6 +144,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the mark."""
     config.addinivalue_line("markers", "thorough: takes long; runs where tests/faults is named (make faults)")
     config.stash[ROWS] = []
+    config.stash[BEGAN] = time.monotonic()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -175,8 +189,10 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     red = sum(bool(row.trouble) for row in rows)
     memory = psutil.virtual_memory().total / 2**30
+    untried = sum(bool(row.skipped) for row in rows)
+    minutes, seconds = divmod(round(time.monotonic() - session.config.stash[BEGAN]), 60)
     where = (
-        f"{len(rows)} faults, {red} of them red. Python {platform.python_version()}, {platform.system()}, "
-        f"{os.cpu_count()} processors, {memory:.0f} GiB."
+        f"{len(rows)} faults, {red} of them red, {untried} not tried, in {minutes} min {seconds} s. "
+        f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} processors, {memory:.0f} GiB."
     )
     write(Path(target), HEAD.format(where=where) + "".join(row.line + "\n" for row in rows))

@@ -107,7 +107,7 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if any(str(folder) in word for word in process.cmdline()):
+            if any(f"{folder}/" in f"{word}/" for word in process.cmdline()):  # pytest-1 is no part of pytest-13
                 found.append(process)
         except psutil.Error:
             continue

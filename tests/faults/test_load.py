@@ -21,6 +21,8 @@ from tests.faults.serving import MODEL, Counting, Served
 pytestmark = [pytest.mark.thorough, pytest.mark.server]
 
 CLIENTS, SECONDS, GARBAGE = 200, 60, 0.05
+WARM = 15
+"""Seconds of the same before, after which memory should grow no more."""
 
 BAD = (b"hello", b"", b"\xff\xd8\xff\xe0 no picture", b'{"image": 1}', b"GIF89a")
 
@@ -65,7 +67,7 @@ def test_more_than_the_queue_holds(served: Served, reliability: Reliability) -> 
         "no good request gets a wrong answer or none; 503 comes from the full queue alone, and the client that asks "
         "again gets through; memory after is within 10 % of before",
     )
-    crowd(served, Counting(), 5)  # the first requests make Java and the workers what they are
+    crowd(served, Counting(), WARM)  # the first requests make Java and the workers what they are
     before, network = served.memory(), Counting()
     outcomes = crowd(served, network, SECONDS)
     row.tried = sum(outcomes.values())

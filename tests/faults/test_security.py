@@ -105,12 +105,24 @@ def documented() -> set[tuple[int, str, str]]:
     }
 
 
+def offered(http: httpx.Client) -> set[str]:
+    """Every path that TorchServe itself says a port has, with names of ours in it."""
+    names = {"model_name": "lesion_classifier", "model_version": "baseline", "workflow_name": "x"}
+    said = http.get("/api-description").json()["paths"]
+    return {re.sub(r"\{(\w+)\}", lambda found: names[found[1]], path) for path in said}
+
+
 def test_without_a_token_just_what_the_docs_list_answers(served: Served, reliability: Reliability) -> None:
-    row = reliability.row("calls without a token", "only what SECURITY.md lists is answered")
+    row = reliability.row(
+        "calls without a token: all that TorchServe says there are, and others",
+        "only what SECURITY.md lists is answered",
+    )
     answered = set()
     for offset, own in PATHS.items():
         with served.http(None, offset) as http:
-            for path in [*COMMON, *own]:
+            known = offered(http)
+            assert len(known) >= {0: 5, 1: 6, 2: 1}[offset], known
+            for path in sorted({*COMMON, *own, *known}):
                 for method in METHODS:
                     answer = http.request(method, path)
                     assert answer.status_code < 500
@@ -295,6 +307,23 @@ def test_keys_are_for_their_owner_and_nowhere_else(
     assert mode(scratch) == 0o700
     assert not [file for file in scratch.rglob("*") if file.is_file() and mode(file) & 0o077]
     row.tried, row.seen = len(files), f"of {len(files)} files only key_file.json has it"
+
+
+def test_logs_do_not_grow_for_ever(served: Served, reliability: Reliability) -> None:
+    row = reliability.row("calls with a wrong token and a URL of 3,500 letters, to fill logs", "no log exceeds 10 MB")
+    folder = served.folder / "logs"
+    console = (folder / "console.log").stat().st_size
+    headers, older = {"Authorization": "Bearer wrong"}, folder / "access_log.1.log.gz"
+    with served.http(None) as http:
+        while not older.exists():
+            assert row.tried < 10_000, "nothing was written, or it was not rotated"
+            for _ in range(500):
+                assert http.get(f"/ping?{'x' * 3500}", headers=headers).status_code == 400
+            row.tried += 500
+    assert (folder / "console.log").stat().st_size == console < 20_000
+    sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
+    assert max(sizes.values()) < 10.5 * 2**20, sizes
+    row.seen = f"access_log.log was begun anew at 10 MB; {sum(sizes.values()) / 2**20:.0f} MiB of logs in all"
 
 
 def test_a_server_for_other_machines_opens_inference_and_nothing_else(

@@ -132,6 +132,7 @@ def test_stopped_and_started_again(served: Served, reliability: Reliability) -> 
     served.stop()
     row.tried = 1
     assert are_gone(processes)
+    assert not served.key_file.exists(), "tokens of a server that is gone"
     served.start()
     with served.zoo() as zoo:
         assert (zoo.versions(), zoo.default()) == (["baseline", "weighted_loss"], champion)

@@ -108,6 +108,48 @@ def test_everything_a_run_leaves(folders: Folders, tmp_path: Path) -> None:
     assert json.loads((run / "training.json").read_text())["seconds"] > 0
 
 
+def test_what_is_damaged_is_trained_again_into_the_same_bytes(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit.fit(folders, "plain")
+    run = folders.run("plain")
+    before = {name: (run / name).read_bytes() for name in ("weights.safetensors", "scores.json")}
+    for damaged in (["weights.safetensors", "training.json"], ["scores.json"], ["weights.safetensors", "last.ckpt"]):
+        for name in damaged:
+            (run / name).write_bytes((run / name).read_bytes()[:200])
+        fit.fit(folders, "plain")
+        assert {name: (run / name).read_bytes() for name in before} == before
+        assert json.loads((run / "training.json").read_text())["seconds"] > 0
+
+    (run / "weights.safetensors").write_bytes(before["weights.safetensors"][:-1])
+    monkeypatch.chdir(folders.root)
+    with pytest.raises(SystemExit) as ended:
+        main(["pool", "plain"], "mine")
+    assert ended.value.code == 2
+    assert "weights.safetensors cannot be read (" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("plain/recipe.json", "recipe.json is damaged; `make zoo` writes it again"),
+        ("source/weights.safetensors", "not a readable safetensors file"),
+        ("split.csv", "images or split are no longer those of its recipe; run `make zoo` again"),
+        ("../../data/cache/*/images.npy", "the decoded images cannot be read"),
+    ],
+)
+def test_what_training_goes_by_is_damaged(
+    file: str, said: str, folders: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [damaged] = folders.runs.glob(file)
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    monkeypatch.chdir(folders.root)
+    with pytest.raises(SystemExit) as ended:
+        main(["plain"], "mine")
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
 def test_a_training_that_diverges_ends_with_the_best_so_far(
     folders: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -218,6 +218,8 @@ def test_a_tile_far_larger_than_its_picture_is_refused() -> None:
         (file_of(Image.new("RGB", (1, 1))), "1 x 1 pixels; each side must have at least 16"),
         (file_of(Image.new("RGB", (400, 15))), "400 x 15 pixels"),
         (file_of(Image.new("F", (20, 20)), "TIFF"), "floating-point"),
+        (file_of(Image.fromarray(np.full((20, 20), np.nan, np.float32)), "TIFF"), "floating-point"),
+        (file_of(Image.new("RGB", (1, 10_000))), "1 x 10000 pixels; each side must have at least 16"),
         (file_of(Image.new("I", (20, 20)), "TIFF"), "32-bit"),
         (file_of(Image.new("LAB", (20, 20)), "TIFF"), "send RGB"),
         (file_of(Image.new("RGB", (20, 20)), "PPM"), "not an image of a supported format"),

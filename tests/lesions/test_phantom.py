@@ -44,6 +44,16 @@ def test_layout_is_that_of_the_download(drawn: Path) -> None:
     assert len(index) == len(list(drawn.glob("*/*.jpg"))) == sum(phantom.IMAGES.values())
 
 
+def test_a_log_gets_a_line_and_no_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    few = phantom._lesions(123)[:3]
+    monkeypatch.setattr(phantom, "_lesions", lambda seed: few)
+    phantom.draw(tmp_path / "phantom", workers=1)
+    assert capfd.readouterr().err == "Drawing the phantom: 3 lesions, about half a minute\n"
+    assert len(list((tmp_path / "phantom").glob("*/*.jpg"))) == sum(len(lesion.images) for lesion in few)
+
+
 def test_images_have_the_size_and_are_not_blank(drawn: Path) -> None:
     for path in sorted(drawn.glob("*/*.jpg"))[::50]:
         with Image.open(path) as image:

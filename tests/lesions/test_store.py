@@ -84,6 +84,22 @@ def test_a_leftover_of_a_killed_run_is_no_cache(copy: Path, tmp_path: Path) -> N
     assert left(tmp_path) == ["cache", "ham10000"]
 
 
+@pytest.mark.parametrize("name", ["store.json", "index.csv", "images.npy"])
+@pytest.mark.parametrize("kept", [None, 0, 40, -1])
+def test_a_damaged_cache_is_said_and_made_anew(name: str, kept: int | None, copy: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    store.prepare(copy, cache, 16)
+    before = {file.name: file.read_bytes() for file in cache.iterdir()}
+    content = before[name][:kept]
+    (cache / name).unlink()
+    if kept is not None:
+        (cache / name).write_bytes(content)
+    with pytest.raises(DataError, match=r"the decoded images cannot be read .*; run `make zoo` again"):
+        store.load(cache)
+    store.prepare(copy, cache, 16)
+    assert {file.name: file.read_bytes() for file in cache.iterdir()} == before
+
+
 def test_channel_statistics_are_numpys() -> None:
     images = np.random.default_rng(0).integers(0, 256, (700, 8, 8, 3), dtype=np.uint8)
     mean, deviation = store.channel_statistics(images)

@@ -1,6 +1,7 @@
 """Training: reproducible to the byte, also through kill -9; the best epoch is kept; and what cannot be is said."""
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -16,9 +17,10 @@ from sklearn.metrics import log_loss
 
 from compare import recording, records
 from lesions.labels import CLASSES
+from train import source
+from train.__main__ import main
 from train.best import origin_of
-from train.fit import made_of
-from zoo import card, network, prepare
+from zoo import card, damage, network, prepare
 from zoo.calibration import undone
 from zoo.entry import Classifier
 from zoo.scores import Predictions, reliability, score
@@ -221,12 +223,67 @@ def test_killed_before_its_end_it_still_ends_in_the_same_bytes(folders: Folders)
         assert {name: (run / name).read_bytes() for name in before} == before
 
 
+def test_what_is_damaged_is_trained_again_into_the_same_bytes(folders: Folders) -> None:
+    train(folders, "plain")
+    run = folders.run("plain")
+    before = {name: (run / name).read_bytes() for name in ("weights.safetensors", "scores.json", "predictions.csv")}
+    for damaged in (
+        ["weights.safetensors"],
+        ["scores.json"],
+        ["predictions.csv", "training.json"],
+        ["weights.safetensors", "last.ckpt"],  # from the beginning
+    ):
+        for name in damaged:
+            (run / name).write_bytes((run / name).read_bytes()[:1000])
+        assert "Traceback" not in train(folders, "plain")
+        assert {name: (run / name).read_bytes() for name in before} == before
+        assert card.entry(folders, "plain")["versions"]["torch"], "it can be packed"
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("plain/recipe.json", "recipe.json is damaged; `make zoo` writes it again"),
+        ("data.json", "data.json is damaged; `make zoo` writes it again"),
+        ("study.json", "study.json is damaged; delete it, and run `make zoo` again"),
+        ("split.csv", "images or split are no longer those of its recipe; run `make zoo` again"),
+        ("../../data/cache/*/index.csv", "the decoded images cannot be read"),
+        ("../../data/cache/*/images.npy", "the decoded images cannot be read"),
+        ("../../data/cache/*/store.json", "the decoded images cannot be read"),
+    ],
+)
+def test_what_training_goes_by_is_damaged(
+    file: str, said: str, folders: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    [damaged] = folders.runs.glob(file)
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    monkeypatch.chdir(folders.root)
+    with pytest.raises(SystemExit) as ended:
+        main(["plain"], folders.name)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_full_disk_under_the_source_is_said_in_a_line(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(file: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+
+    monkeypatch.setattr(source, "write", full)
+    monkeypatch.chdir(folders.root)
+    with pytest.raises(SystemExit) as ended:
+        main(["source"], folders.name)
+    assert ended.value.code == 2
+    assert "weights.safetensors: No space left on device; with that mended, " in capsys.readouterr().err
+
+
 def test_another_start_is_another_training(folders: Folders) -> None:
     train(folders, "source", "plain", "child")
     first = weights(folders, "child")
     parent = folders.run("plain") / "weights.safetensors"
     tensors = {name: tensor + (tensor.is_floating_point()) * 0.01 for name, tensor in load_file(parent).items()}
-    save_file(tensors, parent, {"origin": json.dumps(made_of(parent))})
+    save_file(tensors, parent, {"origin": json.dumps(damage.origin_of(parent))})
     train(folders, "child")
     assert weights(folders, "child") != first
 

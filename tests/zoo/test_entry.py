@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from zoo.entry import ENTRIES, Classifier, EntryError, Generator, catalogue, read
@@ -124,6 +124,9 @@ def test_whatever_a_file_says_the_answer_is_an_entry_or_an_entry_error(
 
 
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
+@example(b"epochs = " + b"9" * 5000)
+@example(b"draws = " + b"[" * 100_000)
+@example(b"a" + b".a" * 2000 + b" = 1")
 def test_whatever_bytes_a_file_has_the_answer_is_an_entry_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:

@@ -40,6 +40,16 @@ def test_a_split_that_was_edited_is_made_anew(made: tuple[Folders, Study]) -> No
     assert folders.split.read_text() == text
 
 
+@pytest.mark.parametrize("content", ["", "{", "{}", "[]", "\0\0"])
+def test_what_is_known_of_the_data_is_found_out_again(made: tuple[Folders, Study], content: str) -> None:
+    described = prepare.data(*made)
+    folders, _ = made
+    text = folders.described.read_text()
+    folders.described.write_text(content)
+    assert prepare.data(*made) == described
+    assert folders.described.read_text() == text
+
+
 def test_everything_is_written_once(made: tuple[Folders, Study]) -> None:
     folders, study = made
     entries = catalogue()

@@ -8,23 +8,27 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub.errors import EntryNotFoundError
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from ts.context import Context
 
-from gan.fit import Run, recipe_in
+from gan import trained
+from gan.fit import Run
 from handlers.lesion_classifier import LesionClassifier
 from handlers.lesion_generator import LesionGenerator
 from lesions import images, store
 from lesions.labels import CLASSES
+from train import source
 from train.best import origin_of
-from train.fit import made_of
+from zoo import damage
 from zoo.archive import ROOT
-from zoo.launch import BASE, EVERYWHERE, LOOPBACK, PORTS, ServerError, _settings
+from zoo.launch import BASE, EVERYWHERE, LOGGING, LOOPBACK, PORTS, ServerError, _settings
 from zoo.network import WrongWeights, build, load, pretrained_statistics
 from zoo.server import start
 
@@ -89,8 +93,7 @@ def test_a_handler_does_not_unpickle_weights(
 READERS: list[Callable[[Path], object]] = [
     lambda file: load(build("test_efficientnet"), file),
     lambda file: pretrained_statistics(build("test_efficientnet"), file),
-    made_of,
-    recipe_in,
+    lambda file: trained.generator(file.parent, 32, 4),
 ]
 
 
@@ -102,6 +105,14 @@ def test_nothing_that_reads_weights_unpickles_them(
     way(Evil(victim), file := tmp_path / "weights.safetensors")
     with pytest.raises((WrongWeights, SafetensorError)):
         reader(file)
+    assert not victim.exists()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nor_does_what_looks_where_they_are_from(way: Way, tmp_path: Path, victim: Path) -> None:
+    way(Evil(victim), file := tmp_path / "weights.safetensors")
+    assert damage.origin_of(file) == {}
+    assert not damage.is_whole(file)
     assert not victim.exists()
 
 
@@ -122,6 +133,30 @@ def test_so_is_a_generators(way: Way, tmp_path: Path, victim: Path) -> None:
     run._resume()
     assert not file.exists()
     assert not victim.exists()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nor_is_what_a_hub_gives(way: Way, tmp_path: Path, victim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    way(Evil(victim), file := tmp_path / "pytorch_model.bin")
+    asked: list[str] = []
+
+    def download(filename: str, **_: object) -> str:
+        asked.append(filename)
+        if filename.endswith(".safetensors"):
+            raise EntryNotFoundError("there is none")
+        return str(file)
+
+    monkeypatch.setattr("timm.models._hub.hf_hub_download", lambda *names, **rest: download(**_named(names, rest)))
+    monkeypatch.setattr("httpx.head", lambda *_, **__: None)
+    with pytest.raises(source.NoWeights):
+        source._imagenet("mobilenetv2_100")
+    assert "pytorch_model.bin" in asked
+    assert not victim.exists()
+
+
+def _named(names: tuple[str, ...], rest: dict[str, str]) -> dict[str, str]:
+    """huggingface_hub's arguments by name."""
+    return rest | dict(zip(("repo_id", "filename"), names, strict=False))
 
 
 def test_the_cache_is_not_unpickled(tmp_path: Path, victim: Path) -> None:
@@ -181,6 +216,18 @@ def test_the_settings_promise_what_security_md_does(tmp_path: Path) -> None:
     assert f"{images.MAX_PIXELS // 10**6} million pixels and {int(said['max_request_size']) // 10**6} MB" in SECURITY
     assert f"{images.MAX_SCANS} scans; in at most {images.SECONDS} seconds" in SECURITY
     assert f"valid for {said['token_expiration_min']} minutes" in SECURITY
+
+
+def test_logs_are_bounded() -> None:
+    assert settings()["vmargs"] == f"-Dlog4j.configurationFile={LOGGING}"
+    appenders = ElementTree.parse(ROOT / "zoo" / "log4j2.xml").getroot().findall("Appenders/*")
+    assert {appender.tag for appender in appenders} == {"RollingFile"}  # no console, which nothing rotates
+    assert len(appenders) == 3
+    for appender in appenders:
+        assert "%i" in appender.attrib["filePattern"]  # else `max` means nothing
+        assert appender.find("SizeBasedTriggeringPolicy").attrib == {"size": "10 MB"}  # type: ignore[union-attr]
+        assert appender.find("DefaultRolloverStrategy").attrib == {"max": "3"}  # type: ignore[union-attr]
+    assert "No log grows beyond 10 MB, with three older ones" in SECURITY
 
 
 def test_only_inference_is_opened_to_others(tmp_path: Path) -> None:

@@ -1,0 +1,20 @@
+"""A generator as its training left it."""
+
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from gan.networks import Generator
+from gan.snapshot import restored
+from zoo.network import WrongWeights
+
+
+def generator(run: Path, pixels: int, width: int) -> Generator:
+    """The generator in the folder `run`, on the CPU. Raises `WrongWeights` where its weights cannot be read."""
+    weights = run / "weights.safetensors"
+    try:
+        return restored(load_file(weights), pixels, width)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        said = str(error).partition("\n")[0]
+        raise WrongWeights(f"{weights} cannot be read ({said}); run `make zoo` again") from None
