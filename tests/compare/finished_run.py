@@ -47,6 +47,7 @@ def leave(root: Path, record: ClassifierRecord, study: Study) -> Folders:
     (run / "scores.json").write_text(json.dumps(report))
     training = {key: getattr(record, key) for key in ("commit", "versions", "hardware", "seconds")}
     (run / "training.json").write_text(json.dumps(training | {"began": "2026-01-01T00:00:00+00:00"}))
-    header = json.dumps({"__metadata__": {"origin": json.dumps({"recipe_sha256": recipe.sha256})}}).encode()
+    origin = {"__metadata__": {"origin": json.dumps({"recipe_sha256": recipe.sha256})}}
+    header = json.dumps(origin | {"empty": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}}).encode()
     (run / "weights.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
     return folders
