@@ -5,7 +5,7 @@ that do not: both trainings are scored on the same images.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,9 +68,16 @@ def leaks(studies: Sequence[Recorded]) -> list[Leak]:
     return found
 
 
+def _recipe(record: ClassifierRecord) -> dict[str, Any]:
+    """What both trainings have in common: all but the images left out, and how many are drawn of those that stay."""
+    return record.recipe.model_dump(exclude={"split_sha256", "draws", "parent_sha256", "generator_sha256"})
+
+
 def _leak(record: ClassifierRecord, without: ClassifierRecord) -> Leak:
     if not same_images(record, without):
         raise RecordError(f"{record.study} and {without.study}: {record.entry} was scored on different test images")
+    if _recipe(record) != _recipe(without):
+        raise RecordError(f"{record.study} and {without.study}: {record.entry} has different recipes or data")
     sibling = np.array([one.sibling for one in record.images])
     return Leak(record.entry, record, without, *(_part(record, without, rows) for rows in (sibling, ~sibling)))
 

@@ -236,7 +236,8 @@ class Recorded:
 def load_all(folder: Path) -> list[Recorded]:
     """Every study below `folder`, by name; records in the thesis's order.
 
-    Raises `RecordError` for a file that is no record, and where those of a study are of different settings or images.
+    Raises `RecordError` for a file that is no record, and where those of a study are of different settings or images,
+    or one went on from an entry that is not recorded.
     """
     found: dict[str, Recorded] = {}
     files = {file: load(file) for file in folder.glob("*/*.json")}
@@ -257,7 +258,21 @@ def load_all(folder: Path) -> list[Recorded]:
                 raise RecordError(f"{file}: other test images than those of {other.entry}; {AGAIN}")
             break
         study.classifiers[record.entry] = record
+    for study in found.values():
+        _check_parents(folder, study)
     return list(found.values())
+
+
+def _check_parents(folder: Path, study: Recorded) -> None:
+    """Without its parent nothing can be said of what an entry has seen, and what it is to be compared with."""
+    for name, record in study.classifiers.items():
+        if record.recipe.parent_sha256 is None:
+            continue
+        parent = record.recipe.start.removeprefix("parent ")
+        known = study.classifiers.get(parent)
+        if known is None or known.recipe.sha256 != record.recipe.parent_sha256:
+            missing = folder / study.name / f"{parent}.json"
+            raise RecordError(f"{missing}: {name} went on from {parent}, and this is not its record; {AGAIN} {parent}")
 
 
 def same_images(one: ClassifierRecord, other: ClassifierRecord) -> bool:

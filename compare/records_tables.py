@@ -135,16 +135,11 @@ def _seeds(found: Repeated, name: str) -> list[str]:
     other = worth.reference(against, name)
     apart = found.differences(name, other) if other else {}
     told = ", ".join(f"{value:+.3f}" for value in apart.values())
-    signs = {value > 0 for value in apart.values()}
-    words = (
-        ""
-        if len(apart) < 2
-        else "never the same way"
-        if len(signs) == 2
-        else "always higher"
-        if True in signs
-        else "always lower"
-    )
+    higher, lower = (sum(way * value > 0 for value in apart.values()) for way in (1, -1))
+    words = ""
+    if len(apart) > 1:
+        ways = {higher: "always higher", lower: "always lower"}
+        words = ways.get(len(apart), "not always the same way")
     return [
         f"`{name}`",
         *(f"{values[seed]:.3f}" if seed in values else "" for seed in found.seeds),
@@ -177,6 +172,8 @@ def quality(study: Recorded) -> str:
             lines.append(["real training images (the floor)", "", *(_figure(floor[key]) for key in QUALITY), ""])
         for what, found in (("best", record.best), ("last", record.last)):
             step = f"{found['step']:,} of {record.recipe.steps:,}"
+            if record.failed and what == "last":
+                step += f"; the losses were no numbers at {record.steps:,}"
             time = markdown.duration(record.seconds)
             lines.append([f"`{name}`, {what}", step, *(_figure(found[key]) for key in QUALITY), time])
     return markdown.table(headings, lines)

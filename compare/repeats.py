@@ -1,9 +1,9 @@
 """Repeats over seeds: studies that differ in SEED alone. Only they speak of recipes; the rest speaks of checkpoints."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from compare.records import Recorded
+from compare.records import ClassifierRecord, Recorded, RecordError
 
 
 class Repeated(NamedTuple):
@@ -30,8 +30,16 @@ class Repeated(NamedTuple):
         return {seed: value - others[seed] for seed, value in self.macro_f1[entry].items() if seed in others}
 
 
+def _recipe(record: ClassifierRecord) -> dict[str, Any]:
+    """What a repeat has in common with what it repeats."""
+    return record.recipe.model_dump(exclude={"seed", "parent_sha256", "generator_sha256"})
+
+
 def repeats(studies: Sequence[Recorded]) -> list[Repeated]:
-    """Groups of studies with an entry in common that differ in their seeds alone."""
+    """Groups of studies with an entry in common that differ in their seeds alone.
+
+    Raises `RecordError` where an entry's recipe, its data and split included, differs in more than the seed.
+    """
     groups: dict[str, list[Recorded]] = {}
     for study in studies:
         groups.setdefault(study.settings.but("seed"), []).append(study)
@@ -42,6 +50,13 @@ def repeats(studies: Sequence[Recorded]) -> list[Repeated]:
         for study in sorted(group, key=lambda study: (-len(study.classifiers), study.settings.seed, study.name)):
             ordered.setdefault(study.settings.seed, study)
         names = dict.fromkeys(name for study in ordered.values() for name in study.classifiers)
+        for name in names:
+            records = [study.classifiers[name] for study in ordered.values() if name in study.classifiers]
+            for other in records[1:]:
+                if _recipe(other) != _recipe(records[0]):
+                    raise RecordError(
+                        f"{other.study}: {name} is no repeat of {records[0].study}'s: other recipe or data"
+                    )
         scores = {
             name: {
                 seed: study.classifiers[name].test.macro_f1

@@ -63,7 +63,7 @@ def best_judge(folders: Folders) -> str:
             report = json.loads((file.parent / "scores.json").read_text(encoding="utf-8"))
             if "valid" in report and _saw_real_images_alone(folders, file.parent.name):
                 scored[file.parent.name] = report["valid"]["balanced_accuracy"]
-        except FileNotFoundError:  # the source, or a training that is not whole
+        except (OSError, ValueError, LookupError):  # the source, or a training that is not whole
             continue
     if not scored:
         raise StudyError(

@@ -71,7 +71,7 @@ def drop(folders: Folders, study: Study, classifiers: Collection[str], generator
     """Let make build again what is damaged in these runs and in the source's, and say what that is.
 
     Weights go where they, or what belongs to them, cannot be read: training goes on from its last checkpoint, and ends
-    in the same bytes. A pool becomes older than its generator's weights: it is looked through, and decoded anew.
+    in the same bytes. A pool counts as begun, not as drawn: it is looked through, and decoded anew.
     """
     belonging = {"source": ()} | dict.fromkeys(classifiers, CLASSIFIER) | dict.fromkeys(generators, GENERATOR)
     for name, files in belonging.items():
@@ -84,7 +84,7 @@ def drop(folders: Folders, study: Study, classifiers: Collection[str], generator
         manifest, decoded = folders.run(name) / "pool" / "manifest.json", folders.pool(name, study)
         if manifest.exists() and not _is_readable(decoded):
             _say(decoded)
-            os.utime(manifest, (0, 0))
+            manifest.replace(manifest.with_name("begun.json"))
 
 
 def _say(file: Path) -> None:

@@ -89,6 +89,20 @@ def test_what_is_not_trained_is_said(tmp_path: Path) -> None:
         recording.record(folders, "baseline", catalogue()["baseline"])
 
 
+def test_a_child_is_not_read_without_its_parent(tmp_path: Path) -> None:
+    child, parent = written(tmp_path, classifier("gan_3", 0.7), classifier("gan_2", 0.6))
+    [study] = load_all(tmp_path / "docs" / "results")
+    assert set(study.classifiers) == {"gan_2", "gan_3"}
+    known = json.loads(parent.read_text())
+    parent.write_text(json.dumps(known | {"recipe": known["recipe"] | {"batch": 3}}))
+    with pytest.raises(RecordError, match=r"gan_3 went on from gan_2, and this is not its record; .* record gan_2"):
+        load_all(tmp_path / "docs" / "results")
+    parent.unlink()
+    with pytest.raises(RecordError, match="gan_3 went on from gan_2"):
+        load_all(tmp_path / "docs" / "results")
+    assert child.exists()
+
+
 def test_records_are_of_one_study_and_of_what_they_are_called(tmp_path: Path) -> None:
     one, other = written(tmp_path, classifier("transfer", 0.7), classifier("baseline", 0.3))
     [generated] = written(tmp_path, generator("sagan"))

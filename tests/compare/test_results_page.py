@@ -134,6 +134,6 @@ def test_generators_alone_and_one_entry_alone(tmp_path: Path) -> None:
     publish(tmp_path, catalogue())
     said = (tmp_path / PAGE).read_text(encoding="utf-8")
     assert "No classifier is recorded." in said
-    written(tmp_path, classifier("gan_3", 0.6))
+    written(tmp_path, classifier("gan_2", 0.6))
     publish(tmp_path, catalogue())
     assert "### Is anything better" not in (tmp_path / PAGE).read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, recall_score
 
-from compare import leak, ordering, repeats, worth
+from compare import leak, ordering, records_tables, repeats, worth
 from compare.records import Recorded, RecordError, load_all
 from tests.compare.made_up import STUDY, classifier, written
 from zoo import bootstrap
@@ -158,6 +158,32 @@ def test_repeats_over_seeds(tmp_path: Path) -> None:
     differences = found.differences("transfer_weighted_loss", "transfer")
     assert list(differences) == [123, 1]
     assert all(value > 0 for value in differences.values())
+
+
+def test_another_recipe_is_no_repeat(tmp_path: Path) -> None:
+    other = classifier("transfer", 0.6, STUDY.model_copy(update={"seed": 1}))
+    changed = other.recipe.model_copy(update={"learning_rate": 1e-5})
+    written(tmp_path, classifier("transfer", 0.7), other.model_copy(update={"recipe": changed}))
+    with pytest.raises(RecordError, match="transfer is no repeat"):
+        repeats.repeats(load_all(tmp_path / "docs" / "results"))
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ((0.5, 0.7, 0.5), "not always the same way"),
+        ((0.7, 0.7, 0.7), "always higher"),
+        ((0.5, 0.5, 0.5), "always lower"),
+        ((0.6, 0.7, 0.7), "not always the same way"),
+    ],
+)
+def test_what_is_said_of_differences_by_seed(scores: tuple[float, ...], words: str) -> None:
+    seeds = (123, 1, 2)
+    made = {name: classifier(name, 0.6) for name in ("baseline", "weighted_loss")}
+    study = Recorded("x", made["baseline"].settings, made)
+    both = {"weighted_loss": dict(zip(seeds, scores, strict=True)), "baseline": dict.fromkeys(seeds, 0.6)}
+    table = records_tables.seeds(repeats.Repeated([study] * 3, both))
+    assert f"({words})" in next(line for line in table.splitlines() if line.startswith("| `weighted_loss`"))
 
 
 def leaking(root: Path, with_siblings: float, without: float) -> list[Recorded]:

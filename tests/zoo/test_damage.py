@@ -92,11 +92,12 @@ def test_headers_that_are_none(header: bytes, tmp_path: Path) -> None:
     assert damage.origin_of(file) == {}
 
 
-def test_a_pool_whose_decoded_images_are_damaged_becomes_older_than_its_weights(folders: Folders) -> None:
+def test_a_pool_whose_decoded_images_are_damaged_counts_as_begun(folders: Folders) -> None:
     pool, decoded = folders.run("sagan") / "pool", folders.pool("sagan", Study())
     pool.mkdir()
-    (pool / "manifest.json").write_text("{}")
+    (pool / "manifest.json").write_text('{"a": 1}')
     decoded.mkdir()
     (decoded / "store.json").write_text("{")
     assert drop(folders) == set()
-    assert (pool / "manifest.json").stat().st_mtime < (folders.run("sagan") / "weights.safetensors").stat().st_mtime
+    assert not (pool / "manifest.json").exists()
+    assert (pool / "begun.json").read_text() == '{"a": 1}'
