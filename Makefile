@@ -20,7 +20,7 @@ ARCHIVES := model_store/$(STUDY)
 FREE_GB := 8
 
 # glibc gives large blocks back to the kernel and fetches them anew, zeroed, in every training step: keeping them saves
-# a sixth of the time (python -m benchmarks.kept_memory). Where there is another libc, they mean nothing.
+# a fifth of the time (python -m benchmarks.kept_memory). Where there is another libc, they mean nothing.
 export MALLOC_MMAP_THRESHOLD_ := 268435456
 export MALLOC_TRIM_THRESHOLD_ := 17179869184
 
