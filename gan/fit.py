@@ -52,8 +52,7 @@ def fit(folders: Folders, name: str) -> None:
     resolved = generator_recipe.read(run / "recipe.json")
     weights = run / "weights.safetensors"
     with alone(run):
-        made = damage.origin_of(weights).get("recipe_sha256") == resolved.sha256
-        if made and not damage.beside(run, damage.GENERATOR):
+        if damage.is_made(run, resolved.sha256, damage.GENERATOR):
             print(f"{name}: trained by this recipe already")
             os.utime(weights)
             return

@@ -47,7 +47,8 @@ def fit(folders: Folders, name: str) -> None:
         resolved = recipe.read(run / "recipe.json")
         start = _start(folders, resolved)
         origin = {"recipe_sha256": resolved.sha256, "start_sha256": "" if start is None else _sha256(start)}
-        if damage.origin_of(run / "weights.safetensors") == origin and not damage.beside(run, damage.CLASSIFIER):
+        made = damage.is_made(run, resolved.sha256, damage.CLASSIFIER)
+        if made and damage.origin_of(run / "weights.safetensors") == origin:
             print(f"{name}: trained by this recipe already")
             os.utime(run / "weights.safetensors")
             return

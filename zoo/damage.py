@@ -28,6 +28,17 @@ def origin_of(weights: Path) -> dict[str, str]:
         return {}
 
 
+def is_made(run: Path, recipe_sha256: str, files: Collection[str]) -> bool:
+    """Whether weights and scores of `run` are both of one recipe, and the `files` beside the weights are whole.
+
+    Scores are written first: a run that was killed between them, and its recipe put back, has scores of another.
+    """
+    if origin_of(run / "weights.safetensors").get("recipe_sha256") != recipe_sha256 or beside(run, files):
+        return False
+    scores = json.loads((run / "scores.json").read_bytes())
+    return bool(scores.get("recipe_sha256") == recipe_sha256)
+
+
 def is_whole(weights: Path) -> bool:
     """Whether a file of weights is there, and as long as its header says."""
     try:

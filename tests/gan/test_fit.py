@@ -129,6 +129,15 @@ def test_what_is_damaged_is_trained_again_into_the_same_bytes(
     assert "weights.safetensors cannot be read (" in capsys.readouterr().err
 
 
+def test_scores_of_another_recipe_are_made_anew(folders: Folders) -> None:
+    fit.fit(folders, "plain")
+    scores = folders.run("plain") / "scores.json"
+    before = scores.read_bytes()
+    scores.write_text(json.dumps(json.loads(before) | {"recipe_sha256": "0" * 64}))
+    fit.fit(folders, "plain")
+    assert scores.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("file", "said"),
     [

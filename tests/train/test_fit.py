@@ -278,6 +278,17 @@ def test_a_full_disk_under_the_source_is_said_in_a_line(
     assert "weights.safetensors: No space left on device; with that mended, " in capsys.readouterr().err
 
 
+def test_scores_of_another_recipe_are_made_anew(folders: Folders) -> None:
+    """A training killed between scores and weights, and its recipe then put back as it was."""
+    train(folders, "plain")
+    scores = folders.run("plain") / "scores.json"
+    before = scores.read_bytes()
+    scores.write_text(json.dumps(json.loads(before) | {"recipe_sha256": "0" * 64}))
+    train(folders, "plain")
+    assert scores.read_bytes() == before
+    assert card.entry(folders, "plain"), "it can be packed"
+
+
 def test_another_start_is_another_training(folders: Folders) -> None:
     train(folders, "source", "plain", "child")
     first = weights(folders, "child")
