@@ -16,7 +16,7 @@ from sklearn.metrics import roc_curve
 
 from compare.results import Result
 from lesions.labels import CLASSES
-from zoo.scores import BINS, SPECIFICITY, Predictions
+from zoo.scores import BINS, SPECIFICITY, Predictions, Scores
 
 INK, SOFT, ACCENT, PALE = "#26323a", "#6f7f88", "#a3462f", "#b9c4ca"
 
@@ -85,15 +85,19 @@ def macro_f1(results: Sequence[Result], champion: str | None) -> str:
 
 def class_heat_map(results: Sequence[Result]) -> str:
     """The F1 of each class (columns) by each version (rows)."""
-    table = np.array([[result.scores.classes[name].f1 for name in CLASSES] for result in results])
     with _drawing(6.4, 1 + 0.28 * len(results)) as drawing:
-        axes = drawing.axes
-        cells(axes, table, [[f"{value:.2f}" for value in row] for row in table])
-        supports = [results[0].scores.classes[name].support for name in CLASSES]
-        axes.set_xticks(range(len(CLASSES)), [f"{name}\n{n}" for name, n in zip(CLASSES, supports, strict=True)])
-        axes.set_yticks(range(len(results)), [result.entry for result in results])
-        axes.set_xlabel("class, and how many images have it")
+        class_cells(drawing.axes, {result.entry: result.scores for result in results})
     return drawing.url
+
+
+def class_cells(axes: Axes, scores: Mapping[str, Scores]) -> None:
+    """Draw the F1 of each class (columns) by each entry (rows), all of the same images."""
+    table = np.array([[one.classes[name].f1 for name in CLASSES] for one in scores.values()])
+    _cells(axes, table, [[f"{value:.2f}" for value in row] for row in table])
+    classes = next(iter(scores.values())).classes
+    axes.set_xticks(range(len(CLASSES)), [f"{name}\n{classes[name].support}" for name in CLASSES])
+    axes.set_yticks(range(len(scores)), list(scores))
+    axes.set_xlabel("F1 of each class, and how many images have it")
 
 
 def confusion(counts: Sequence[Sequence[int]], normalised: bool) -> str:
@@ -105,14 +109,14 @@ def confusion(counts: Sequence[Sequence[int]], normalised: bool) -> str:
     )
     with _drawing(3.6, 3.5) as drawing:
         axes = drawing.axes
-        cells(axes, shares, said)
+        _cells(axes, shares, said)
         axes.set_xticks(range(len(CLASSES)), CLASSES, rotation=45)
         axes.set_yticks(range(len(CLASSES)), CLASSES)
         axes.set(xlabel="predicted", ylabel="true", title="share of the true class" if normalised else "images")
     return drawing.url
 
 
-def cells(axes: Axes, table: NDArray[np.float64], said: Sequence[Sequence[str]]) -> None:
+def _cells(axes: Axes, table: NDArray[np.float64], said: Sequence[Sequence[str]]) -> None:
     """Draw a `table` of shares (0 to 1) as coloured cells, with what is `said` in each."""
     axes.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.spines[:].set_visible(False)

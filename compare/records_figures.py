@@ -9,10 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.figures import ACCENT, INK, PALE, SOFT, STYLE, cells
+from compare.figures import ACCENT, INK, PALE, SOFT, STYLE, class_cells
 from compare.records import ClassifierRecord
 from compare.worth import Finding
-from lesions.labels import CLASSES
 
 DPI = 130
 
@@ -59,14 +58,9 @@ def macro_f1(records: Sequence[ClassifierRecord]) -> bytes:
 
 def class_f1(records: Sequence[ClassifierRecord]) -> bytes:
     """The F1 of each class (columns) by each entry (rows)."""
-    table = np.array([[record.test.classes[name].f1 for name in CLASSES] for record in records])
     with _drawing(7.2, 0.9 + 0.27 * len(records)) as drawing:
         [axes] = drawing.axes
-        cells(axes, table, [[f"{value:.2f}" for value in row] for row in table])
-        supports = [records[0].test.classes[name].support for name in CLASSES]
-        axes.set_xticks(range(len(CLASSES)), [f"{name}\n{n}" for name, n in zip(CLASSES, supports, strict=True)])
-        axes.set_yticks(range(len(records)), [record.entry for record in records])
-        axes.set_xlabel("F1 of each class, and how many test images have it")
+        class_cells(axes, {record.entry: record.test for record in records})
     return drawing.png
 
 
@@ -74,7 +68,7 @@ def differences(findings: Sequence[Finding]) -> bytes:
     """A dot and its interval for each finding: rows are entries, a column for each measure; colours are verdicts."""
     measures = list(dict.fromkeys(finding.measure for finding in findings))
     entries = list(dict.fromkeys((finding.entry, finding.against) for finding in findings))
-    with _drawing(7.2, 1.15 + 0.27 * len(entries), len(measures)) as drawing:
+    with _drawing(7.2, 1.3 + 0.27 * len(entries), len(measures)) as drawing:
         for axes, measure in zip(drawing.axes, measures, strict=True):
             axes.axvline(0, color=INK, linewidth=0.8)
             for finding in findings:
@@ -85,11 +79,8 @@ def differences(findings: Sequence[Finding]) -> bytes:
             against = list(dict.fromkeys(other for _, other in entries))
             same = len(against) == 1
             _named(axes, [entry if same else f"{entry} − {other}" for entry, other in entries])
-            axes.set_xlabel(
-                f"{measure}, less that of {against[0]}"
-                if same
-                else f"{measure.replace(' of ', chr(10) + 'of ')}, difference"
-            )
+            # Two lines, since labels of axes side by side run into each other.
+            axes.set_xlabel(f"{measure},\n{f'less that of {against[0]}' if same else 'difference'}")
         axes = drawing.axes[0]
         there = {finding.verdict for finding in findings}
         for verdict, colour in COLOURS.items():

@@ -4,13 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from compare import leak, markdown, ordering, records_figures, records_sentences, records_tables, repeats, worth
 from compare.records import RESULTS, Recorded, load_all
 from lesions.labels import NOTICE
 from lesions.whole import write
-from zoo import bootstrap
+from zoo import bootstrap, card
 from zoo.entry import Classifier, Entry
 from zoo.table import in_order
 
@@ -43,14 +41,7 @@ def page(studies: Sequence[Recorded], catalogue: Mapping[str, Entry]) -> tuple[s
     repeating = {study.name for group in repeated for study in group.studies[1:]}
     main = [study for study in studies if study.name not in repeating and study.settings.split == "lesion"]
     pictures: dict[str, bytes] = {}
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    text = environment.get_template("results.md.j2").render(
+    text = card.template(Path(__file__).with_name("results.md.j2")).render(
         notice=NOTICE,
         rare=worth.RARE,
         level=worth.LEVEL,

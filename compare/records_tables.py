@@ -9,21 +9,11 @@ from compare.repeats import Repeated
 from compare.worth import Finding, Question
 from lesions.labels import CLASSES
 from zoo.entry import Classifier, Entry, Thesis
-from zoo.scores import SPECIFICITY
+from zoo.scores import QUALITY, SPECIFICITY
 from zoo.study import DEFAULT_ARCHITECTURE, Study
 from zoo.table import differs, place
 
 NOT_TRAINED = "not trained (yet)"
-
-QUALITY = {
-    "kid": "KID, mean of classes",
-    "frechet": "Fréchet distance",
-    "precision": "precision",
-    "recall": "recall",
-    "density": "density",
-    "coverage": "coverage",
-}
-"""What is measured of generators, as `gan.quality.Quality` has it."""
 
 Row = tuple[str, Thesis | None, str, ClassifierRecord | None]
 """Of the table: entry, the thesis on it, what differs, and the record, if there is one."""

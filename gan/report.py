@@ -18,6 +18,7 @@ from lesions import split, store
 from lesions.labels import CLASSES
 from lesions.whole import write
 from zoo import generator_recipe, recipe
+from zoo.scores import QUALITY
 from zoo.study import Folders, StudyError
 
 EACH = 100
@@ -27,15 +28,6 @@ ENLARGED = 640
 """A canvas is shown at the multiple of its size that is next above so many pixels across."""
 
 REAL, SMALL = "real test images", "the same, at {} px"
-
-MEASURES = {
-    "kid": "KID, mean of classes",
-    "frechet": "Fréchet distance",
-    "precision": "precision",
-    "recall": "recall",
-    "density": "density",
-    "coverage": "coverage",
-}
 
 
 def write_page(folders: Folders, names: list[str], judge: str, out: Path) -> None:
@@ -131,13 +123,13 @@ def _page(folders: Folders, reports: dict[str, dict[str, Any]], judged: dict[str
         f"Features: {first['features']}. The floor is what as many real training images of each class get.",
         "The step with the smallest KID is the one that is served.",
         "",
-        _row("", "steps", "best step", *MEASURES.values(), "hours"),
-        _row(*["---"] * (len(MEASURES) + 4)),
-        _row("floor", "", "", *(_figure(first["floor"][key]) for key in MEASURES), ""),
+        _row("", "steps", "best step", *QUALITY.values(), "hours"),
+        _row(*["---"] * (len(QUALITY) + 4)),
+        _row("floor", "", "", *(_figure(first["floor"][key]) for key in QUALITY), ""),
     ]
     for name, report in reports.items():
         for what in ("best", "last"):
-            figures = (_figure(report[what][key]) for key in MEASURES)
+            figures = (_figure(report[what][key]) for key in QUALITY)
             hours = f"{report['training']['seconds'] / 3600:.2f}"
             lines.append(_row(f"{name}, {what}", str(report["steps"]), str(report[what]["step"]), *figures, hours))
     lines += [
@@ -199,7 +191,7 @@ def _curves(reports: dict[str, dict[str, Any]]) -> bytes:
     """Each measure over the steps, as PNG; the floor dashed."""
     figure = Figure(figsize=(9, 5), layout="constrained")
     floor = next(iter(reports.values()))["floor"]
-    for axes, (key, title) in zip(figure.subplots(2, 3).flat, MEASURES.items(), strict=True):
+    for axes, (key, title) in zip(figure.subplots(2, 3).flat, QUALITY.items(), strict=True):
         for colour, (name, report) in zip(mpl.color_sequences["tab10"], reports.items(), strict=False):
             steps = [past["step"] for past in report["history"]]
             axes.plot(steps, [past[key] for past in report["history"]], ".-", color=colour, label=name)

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from lesions.labels import CLASSES, DATA_LICENCE, DIAGNOSES, NOTICE
 from zoo import damage, generator_recipe, recipe
@@ -81,15 +81,20 @@ def _generator(run: Path, report: dict[str, Any]) -> dict[str, Any]:
 
 def markdown(entry: Mapping[str, Any]) -> str:
     """The model card (Mitchell et al., FAT* 2019) of an `entry.json`, as Markdown; the same text for the same entry."""
+    card = template(Path(__file__).with_name("model_card.md.j2"))
+    return card.render(entry=entry, recipe=_in_words(entry.get("recipe", {})), diagnoses=DIAGNOSES, notice=NOTICE)
+
+
+def template(file: Path) -> Template:
+    """The Markdown template in `file`: a name that it is not given is an error, and lines of tags alone leave none."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(file.parent),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    template = environment.get_template("model_card.md.j2")
-    return template.render(entry=entry, recipe=_in_words(entry.get("recipe", {})), diagnoses=DIAGNOSES, notice=NOTICE)
+    return environment.get_template(file.name)
 
 
 def _in_words(recipe: Mapping[str, Any]) -> dict[str, str]:

@@ -27,6 +27,16 @@ BINS = 15
 SPECIFICITY = 0.95
 """At which melanoma's sensitivity is given."""
 
+QUALITY = {
+    "kid": "KID, mean of classes",
+    "frechet": "Fréchet distance",
+    "precision": "precision",
+    "recall": "recall",
+    "density": "density",
+    "coverage": "coverage",
+}
+"""What is measured of generators (`gan.quality.Quality`), in words."""
+
 
 Interval = tuple[float, float]
 """95 %, by bootstrap over lesions, stratified by class."""
