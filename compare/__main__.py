@@ -259,12 +259,17 @@ def _told(found: "Results", folder: Path) -> None:
     compared = [result.offline.largest for result in found.results if result.offline is not None]
     if compared:
         print(f"served and offline probabilities differ by {max(compared):.1e} at most")
+    for said in found.beside_records:
+        print(said)
     print(f"report: {folder / 'index.html'}")
     for result in found.disagreeing:
         assert result.offline is not None
         message = f"{result.entry} answers otherwise than it did in training: by {result.offline.largest:.2g}"
         typer.echo(f"error: {message} on {result.offline.image}; archive it again: make zoo serve", err=True)
-    if found.disagreeing:
+    for result in found.unlike_published:
+        message = f"{result.entry} answers otherwise than the record of the same weights in docs/results"
+        typer.echo(f"error: {message}; record it again: make results", err=True)
+    if found.disagreeing or found.unlike_published:
         raise typer.Exit(1)
 
 

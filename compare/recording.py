@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from compare.records import (
+    DECIMALS,
     AnyRecord,
     ClassifierRecord,
     GeneratorRecord,
@@ -24,9 +25,6 @@ from zoo.entry import Entry
 from zoo.recipe import Data
 from zoo.study import Folders, StudyError
 from zoo.table import differs
-
-DECIMALS = range(4, 8)
-"""Of probabilities: as few of these as leave every predicted class what it is; training wrote seven."""
 
 
 def finished(folders: Folders, catalogue: dict[str, Entry]) -> list[str]:

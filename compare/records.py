@@ -33,6 +33,9 @@ RESULTS = Path("docs") / "results"
 DIGITS = 6
 """Decimals of scores in a record."""
 
+DECIMALS = range(4, 8)
+"""Of probabilities: as few of these as leave every predicted class what it is; training wrote seven."""
+
 CLOSED = ConfigDict(frozen=True, extra="forbid")
 
 

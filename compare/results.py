@@ -14,6 +14,7 @@ from tqdm import tqdm
 from compare.answers import Answers
 from compare.labelled import Labelled
 from compare.offline import Agreement, agreement
+from compare.published import Published, published, told
 from lesions.whole import write
 from zoo import bootstrap, scores
 from zoo.calibration import undone
@@ -39,6 +40,8 @@ class Result(BaseModel):
     latency_p99_ms: float
     """As the client saw them, with many requests under way at once, further tries included."""
     offline: Agreement | None
+    published: Published | None = None
+    """Beside the committed record, where there is one."""
     weights_sha256: str
     temperature: float | None = None
     """By which the version divides its logits; none where it is not calibrated."""
@@ -86,6 +89,16 @@ class Results(BaseModel):
     def disagreeing(self) -> list[Result]:
         """Versions that say something else than training did."""
         return [result for result in self.results if result.offline is not None and not result.offline.holds]
+
+    @property
+    def beside_records(self) -> list[str]:
+        """What versions are beside the committed records, for people; nothing where none is recorded."""
+        return told([(result.scores.macro_f1, result.published) for result in self.results])
+
+    @property
+    def unlike_published(self) -> list[Result]:
+        """Versions that say something else than the record of the same weights."""
+        return [result for result in self.results if result.published is not None and not result.published.holds]
 
 
 def compute(
@@ -167,6 +180,7 @@ def _result(
         latency_p50_ms=round(float(np.quantile(took, 0.5)), 1),
         latency_p99_ms=round(float(np.quantile(took, 0.99)), 1),
         offline=agreement(folders.run(name) / "predictions.csv", answers, labelled.index) if is_own else None,
+        published=published(folders.root, folders.name, name, answers, labelled.index) if is_own else None,
         weights_sha256=described["weights_sha256"],
         temperature=temperature,
         uncalibrated=None if before is None else scores.reliability(predictions.labels, before),

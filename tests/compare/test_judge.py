@@ -13,8 +13,11 @@ from sklearn.metrics import f1_score, log_loss
 from typer.testing import CliRunner
 
 import compare.__main__ as command
+from compare.records import Tested, save
 from lesions.labels import CLASSES, DATA_LICENCE, NOTICE
+from tests.compare.made_up import classifier
 from zoo import champion
+from zoo.scores import Predictions, score
 
 if TYPE_CHECKING:
     from tests.compare.conftest import Standing
@@ -133,6 +136,61 @@ def test_answers_other_than_offline_fail_after_the_report(standing: "Standing", 
     assert done.exit_code == 1
     assert f"error: transfer answers otherwise than it did in training: by 0.0003 on {image}" in done.output
     assert "transfer answers otherwise than it did" in (reports(standing) / "index.html").read_text()
+
+
+def recorded(standing: "Standing", weights: str = "weights of transfer") -> Path:
+    """A record of what the served `transfer` says, rounded."""
+    index = standing.labelled.index
+    told = np.array([standing.probabilities["transfer"][image] for image in index.images])
+    said = score(Predictions(index.labels, told, index.lesions))
+    images = [
+        Tested(image, lesion, CLASSES[label], False, row)
+        for image, lesion, label, row in zip(
+            index.images, index.lesions, index.labels, told.round(4).tolist(), strict=True
+        )
+    ]
+    made = classifier("transfer", 0.7).model_copy(
+        update={"study": "tiny", "weights_sha256": weights, "test": said, "images": images}
+    )
+    return save(standing.folders.root / "docs" / "results", made)
+
+
+def test_what_is_served_is_held_against_the_committed_records(standing: "Standing", run: Run) -> None:
+    file = recorded(standing)
+    done = run("evaluate")
+    assert done.exit_code == 0, done.output
+    told = re.search(
+        r"docs/results: 1 of 2 versions are those .* macro F1 differs by (\S+) at .* by (\S+)\n", done.output
+    )
+    assert told is not None
+    assert float(told[1]) < 1e-6
+    assert 1e-6 < float(told[2]) < 6e-5
+    found = json.loads((reports(standing) / "results.json").read_text())
+    assert [result["published"] is not None for result in found["results"]] == [True, False]
+    assert told[0].strip() in (reports(standing) / "index.html").read_text()
+
+    known = json.loads(file.read_text())
+    known["images"][3][4] = [0.01 + value for value in known["images"][3][4]]
+    file.write_text(json.dumps(known))
+    done = run("report")
+    assert done.exit_code == 1
+    assert "error: transfer answers otherwise than the record of the same weights in docs/results" in done.output
+
+
+def test_other_weights_than_the_recorded_are_said(standing: "Standing", run: Run) -> None:
+    recorded(standing, "other weights")
+    done = run("evaluate")
+    assert done.exit_code == 0, done.output
+    assert re.search(
+        r"transfer was recorded of other weights or images: macro F1 0\.\d+ there, 0\.\d+ here", done.output
+    )
+
+
+def test_a_damaged_published_record_is_told(standing: "Standing", run: Run) -> None:
+    recorded(standing).write_text("{")
+    done = run("evaluate")
+    assert done.exit_code == 2
+    assert "transfer.json: no record" in done.output
 
 
 @pytest.mark.parametrize(
