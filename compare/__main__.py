@@ -222,7 +222,8 @@ def record(
     study: Study_ = Study().name,
 ) -> None:
     """Copy what was measured of finished entries into docs/results/STUDY: files to be committed, without images."""
-    from compare import recording, records
+    from compare.records import recording
+    from compare.records.record import RESULTS, RecordError, save
 
     with told():
         folders, known = Folders(study), catalogue()
@@ -231,17 +232,17 @@ def record(
             raise EntryError(f"no entry {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
         names = entries or recording.finished(folders, known)
         if not names:
-            raise records.RecordError(f"nothing is trained in study {study!r} yet; first: make zoo")
+            raise RecordError(f"nothing is trained in study {study!r} yet; first: make zoo")
         # All of them are made before any is written: a mistake leaves no half of a study behind.
         made = [recording.record(folders, name, known[name]) for name in names]
         for one in made:
-            print(records.save(records.RESULTS, one))
+            print(save(RESULTS, one))
 
 
 @app.command()
 def results() -> None:
     """Write docs/results.md and its pictures from the records in docs/results; neither data nor weights are needed."""
-    from compare.records_page import publish
+    from compare.records.page import publish
 
     with told():
         print(publish(Path(), catalogue()))

@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel
 
-from compare import records
 from compare.answers import Answers
 from compare.offline import TOLERANCE
-from compare.records import DECIMALS, ClassifierRecord
+from compare.records.record import DECIMALS, RESULTS, ClassifierRecord, load
 from lesions.ham10000 import Index
 
 
@@ -33,10 +32,10 @@ def published(root: Path, study: str, name: str, answers: Answers, index: Index)
 
     Raises `RecordError` where the record is damaged.
     """
-    file = root / records.RESULTS / study / f"{name}.json"
+    file = root / RESULTS / study / f"{name}.json"
     if not file.is_file():
         return None
-    record = records.load(file)
+    record = load(file)
     if not isinstance(record, ClassifierRecord):
         return None
     told = {one.image: one.probabilities for one in record.images}

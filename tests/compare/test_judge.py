@@ -13,9 +13,9 @@ from sklearn.metrics import f1_score, log_loss
 from typer.testing import CliRunner
 
 import compare.__main__ as command
-from compare.records import Tested, save
+from compare.records.record import Tested, save
 from lesions.labels import CLASSES, DATA_LICENCE, NOTICE
-from tests.compare.made_up import classifier
+from tests.compare.records.made_up import classifier
 from zoo import champion
 from zoo.scores import Predictions, score
 

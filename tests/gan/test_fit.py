@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from compare import recording, records
+from compare.records import record, recording
 from gan import fit
 from gan.__main__ import main
 from gan.drawing import draw
@@ -74,9 +74,9 @@ def test_everything_a_run_leaves(folders: Folders, tmp_path: Path) -> None:
     # It can be recorded, and the record read again.
     (run / "about.json").write_text(json.dumps({"about": "x", "thesis": None}))
     recorded = recording.record(folders, "plain", Generator(kind="generator", about="x"))
-    assert isinstance(recorded, records.GeneratorRecord)
+    assert isinstance(recorded, record.GeneratorRecord)
     assert (recorded.best, recorded.floor) == (report["best"], report["floor"])
-    assert records.load(records.save(tmp_path / "results", recorded)).recipe == recorded.recipe
+    assert record.load(record.save(tmp_path / "results", recorded)).recipe == recorded.recipe
     assert [past["step"] for past in report["history"]] == [4, 8, 12]
     best = min(report["history"], key=lambda past: past["kid"])
     assert report["best"] == best

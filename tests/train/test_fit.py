@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sklearn.metrics import log_loss
 
-from compare import recording, records
+from compare.records import record, recording
 from lesions.labels import CLASSES
 from train import source
 from train.__main__ import main
@@ -143,9 +143,9 @@ def test_everything_a_run_leaves(folders: Folders) -> None:
 
     # They can be recorded, and the record read again.
     recorded = recording.record(folders, "plain", ENTRIES["plain"])
-    assert isinstance(recorded, records.ClassifierRecord)
+    assert isinstance(recorded, record.ClassifierRecord)
     assert recorded.test.model_dump(mode="json") == report["test"]
-    assert records.load(records.save(folders.root / "results", recorded)).recipe == recorded.recipe
+    assert record.load(record.save(folders.root / "results", recorded)).recipe == recorded.recipe
 
     # Frozen tensors stay what they were; only the classifier's two moved.
     begun, ended = (load_file(folders.run(name) / "weights.safetensors") for name in ("source", "frozen"))

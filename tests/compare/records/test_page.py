@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from compare.records import RESULTS, load_all
-from compare.records_page import PAGE, page, publish
-from tests.compare.made_up import STUDY, classifier, generator, written
+from compare.records.page import PAGE, page, publish
+from compare.records.record import RESULTS, load_all
+from tests.compare.records.made_up import STUDY, classifier, generator, written
 from zoo.entry import Classifier, catalogue
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_page_in_the_repository_is_what_the_command_writes() -> None:

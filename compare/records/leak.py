@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from compare.records import ClassifierRecord, Recorded, RecordError, same_images
+from compare.records.record import ClassifierRecord, Recorded, RecordError, same_images
 from zoo import bootstrap
 from zoo.bootstrap import Difference, Resamples
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from compare.records import AnyRecord, ClassifierRecord, GeneratorRecord, Settings, Tested, save
+from compare.records.record import AnyRecord, ClassifierRecord, GeneratorRecord, Settings, Tested, save
 from lesions.labels import CLASSES
 from zoo import generator_recipe, recipe
 from zoo.entry import Classifier, Generator, catalogue

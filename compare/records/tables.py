@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from compare import markdown, worth
-from compare.leak import Leak
-from compare.records import ClassifierRecord, Recorded
-from compare.repeats import Repeated
-from compare.worth import Finding, Question
+from compare.records import markdown, worth
+from compare.records.leak import Leak
+from compare.records.record import ClassifierRecord, Recorded
+from compare.records.repeats import Repeated
+from compare.records.worth import Finding, Question
 from lesions.labels import CLASSES
 from zoo.entry import Classifier, Entry, Thesis
 from zoo.scores import QUALITY, SPECIFICITY

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from compare import leak, markdown, ordering, records_figures, records_sentences, records_tables, repeats, worth
-from compare.records import RESULTS, Recorded, load_all
+from compare.records import figures, leak, markdown, ordering, repeats, sentences, tables, worth
+from compare.records.record import RESULTS, Recorded, load_all
 from lesions.labels import NOTICE
 from lesions.whole import write
 from zoo import bootstrap, card
@@ -41,7 +41,7 @@ def page(studies: Sequence[Recorded], catalogue: Mapping[str, Entry]) -> tuple[s
     repeating = {study.name for group in repeated for study in group.studies[1:]}
     main = [study for study in studies if study.name not in repeating and study.settings.split == "lesion"]
     pictures: dict[str, bytes] = {}
-    text = card.template(Path(__file__).with_name("results.md.j2")).render(
+    text = card.template(Path(__file__).with_name("page.md.j2")).render(
         notice=NOTICE,
         rare=worth.RARE,
         level=worth.LEVEL,
@@ -51,14 +51,14 @@ def page(studies: Sequence[Recorded], catalogue: Mapping[str, Entry]) -> tuple[s
         main=[_study(study, catalogue, pictures) for study in main],
         others=[_facts(study, catalogue, whole=False) for study in studies if study not in main],
         repeated=[
-            {"studies": markdown.code([study.name for study in group.studies]), "table": records_tables.seeds(group)}
+            {"studies": markdown.code([study.name for study in group.studies]), "table": tables.seeds(group)}
             for group in repeated
         ],
         leaks=[
             {
                 "studies": markdown.code([one.with_siblings.study, one.without.study]),
-                "said": records_sentences.leak_said(one),
-                "table": records_tables.leak(one),
+                "said": sentences.leak_said(one),
+                "table": tables.leak(one),
             }
             for one in leak.leaks(studies)
         ],
@@ -68,15 +68,15 @@ def page(studies: Sequence[Recorded], catalogue: Mapping[str, Entry]) -> tuple[s
 
 def _facts(study: Recorded, catalogue: Mapping[str, Entry], whole: bool) -> dict[str, Any]:
     """What is said of any study; the `whole` table has rows of entries that were not trained, too."""
-    chosen = [row for row in records_tables.rows(study, catalogue) if whole or row[3] is not None]
+    chosen = [row for row in tables.rows(study, catalogue) if whole or row[3] is not None]
     return {
         "name": study.name,
-        "facts": records_sentences.facts(study),
-        "scores": records_tables.scores(chosen) if chosen else "",
-        "absent": records_sentences.absent(study, catalogue),
-        "commands": records_tables.commands(study, catalogue),
-        "quality": records_tables.quality(study) if study.generators else "",
-        "copies": records_tables.copies(study) if study.generators else "",
+        "facts": sentences.facts(study),
+        "scores": tables.scores(chosen) if chosen else "",
+        "absent": sentences.absent(study, catalogue),
+        "commands": tables.commands(study, catalogue),
+        "quality": tables.quality(study) if study.generators else "",
+        "copies": tables.copies(study) if study.generators else "",
         "features": sorted({record.features for record in study.generators.values()}),
         "missing_generators": markdown.code(
             [
@@ -99,16 +99,16 @@ def _study(study: Recorded, catalogue: Mapping[str, Entry], pictures: dict[str, 
         return f"{RESULTS.name}/{study.name}/{name}.png"
 
     return _facts(study, catalogue, whole=True) | {
-        "macro_f1": picture("macro_f1", records_figures.macro_f1(records)) if records else "",
-        "class_f1": picture("class_f1", records_figures.class_f1(records)) if records else "",
-        "by_class": records_tables.by_class(study) if records else "",
+        "macro_f1": picture("macro_f1", figures.macro_f1(records)) if records else "",
+        "class_f1": picture("class_f1", figures.class_f1(records)) if records else "",
+        "by_class": tables.by_class(study) if records else "",
         "questions": [
             {
                 "asked": question.asked,
-                "verdicts": records_sentences.verdicts(question),
-                "table": records_tables.worths(study, question),
-                "techniques": records_sentences.by_technique(study, question) if question.name == "rare" else [],
-                "picture": picture(f"question_{question.name}", records_figures.differences(question.findings)),
+                "verdicts": sentences.verdicts(question),
+                "table": tables.worths(study, question),
+                "techniques": sentences.by_technique(study, question) if question.name == "rare" else [],
+                "picture": picture(f"question_{question.name}", figures.differences(question.findings)),
             }
             for question in questions
         ],
@@ -129,4 +129,4 @@ def _orders(study: Recorded, judged: worth.Judged) -> list[str]:
         (ordering.ordering(chosen, ours), words)
         for chosen, words in ((thesis, "All entries"), (pretrained, "Those alone that start from pretrained weights"))
     ]
-    return [records_sentences.order(one, words) for one, words in found if one is not None]
+    return [sentences.order(one, words) for one, words in found if one is not None]

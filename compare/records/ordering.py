@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import kendalltau, rankdata, spearmanr
 
-from compare.worth import LEVEL
+from compare.records.worth import LEVEL
 from zoo import bootstrap
 from zoo.bootstrap import Difference, Estimate
 

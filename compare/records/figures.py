@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from compare.figures import ACCENT, INK, PALE, SOFT, STYLE, class_cells
-from compare.records import ClassifierRecord
-from compare.worth import Finding
+from compare.records.record import ClassifierRecord
+from compare.records.worth import Finding
 
 DPI = 130
 

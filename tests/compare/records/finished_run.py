@@ -5,7 +5,7 @@ import json
 import struct
 from pathlib import Path
 
-from compare.records import ClassifierRecord
+from compare.records.record import ClassifierRecord
 from zoo.study import Folders, Study
 
 

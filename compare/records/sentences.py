@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from compare import markdown, worth
-from compare.leak import Leak, Part
-from compare.markdown import code
-from compare.ordering import Ordering
-from compare.records import Recorded
-from compare.records_tables import rows
-from compare.worth import Finding, Question
+from compare.records import markdown, worth
+from compare.records.leak import Leak, Part
+from compare.records.markdown import code
+from compare.records.ordering import Ordering
+from compare.records.record import Recorded
+from compare.records.tables import rows
+from compare.records.worth import Finding, Question
 from zoo.entry import Entry
 
 

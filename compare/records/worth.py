@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from compare.records import ClassifierRecord, Recorded
+from compare.records.record import ClassifierRecord, Recorded
 from lesions.labels import CLASSES
 from zoo import bootstrap
 from zoo.bootstrap import Difference, Estimate, Resamples

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, recall_score
 
-from compare import leak, ordering, records_tables, repeats, worth
-from compare.records import Recorded, RecordError, load_all
-from tests.compare.made_up import STUDY, classifier, written
+from compare.records import leak, ordering, repeats, tables, worth
+from compare.records.record import Recorded, RecordError, load_all
+from tests.compare.records.made_up import STUDY, classifier, written
 from zoo import bootstrap
 from zoo.bootstrap import Estimate
 
@@ -182,7 +182,7 @@ def test_what_is_said_of_differences_by_seed(scores: tuple[float, ...], words: s
     made = {name: classifier(name, 0.6) for name in ("baseline", "weighted_loss")}
     study = Recorded("x", made["baseline"].settings, made)
     both = {"weighted_loss": dict(zip(seeds, scores, strict=True)), "baseline": dict.fromkeys(seeds, 0.6)}
-    table = records_tables.seeds(repeats.Repeated([study] * 3, both))
+    table = tables.seeds(repeats.Repeated([study] * 3, both))
     assert f"({words})" in next(line for line in table.splitlines() if line.startswith("| `weighted_loss`"))
 
 

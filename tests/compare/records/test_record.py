@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from compare import recording
-from compare.records import ClassifierRecord, GeneratorRecord, RecordError, load, load_all, save, text
+from compare.records import recording
+from compare.records.record import ClassifierRecord, GeneratorRecord, RecordError, load, load_all, save, text
 from lesions import split
 from lesions.ham10000 import Ham10000
 from lesions.labels import CLASSES
-from tests.compare.finished_run import leave
-from tests.compare.made_up import STUDY, classifier, generator, written
+from tests.compare.records.finished_run import leave
+from tests.compare.records.made_up import STUDY, classifier, generator, written
 from zoo.entry import catalogue
 from zoo.study import Folders, Study
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 THESIS = STUDY.model_copy(update={"split": "thesis"})
 WITHOUT = STUDY.model_copy(update={"split": "thesis_without_siblings"})
 
@@ -177,7 +177,7 @@ def test_which_images_of_ham10000_leak(tmp_path: Path, how: split.How, leaking: 
 
 
 def test_torch_is_not_needed_for_the_page() -> None:
-    code = "import sys, compare.__main__, compare.records_page; sys.exit('torch' in sys.modules)"
+    code = "import sys, compare.__main__, compare.records.page; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

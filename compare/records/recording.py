@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from compare.records import (
+from compare.records.record import (
     DECIMALS,
     AnyRecord,
     ClassifierRecord,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from compare.records import ClassifierRecord, Recorded, RecordError
+from compare.records.record import ClassifierRecord, Recorded, RecordError
 
 
 class Repeated(NamedTuple):

@@ -1,0 +1,1 @@
+"""Committed records of what was measured, and the page that is made from them alone: docs/results.md."""
