@@ -223,7 +223,7 @@ def record(
 ) -> None:
     """Copy what was measured of finished entries into docs/results/STUDY: files to be committed, without images."""
     from compare.records import recording
-    from compare.records.record import RESULTS, RecordError, save
+    from compare.records.record import RESULTS, RecordError, differing, save
 
     with told():
         folders, known = Folders(study), catalogue()
@@ -236,7 +236,9 @@ def record(
         # All of them are made before any is written: a mistake leaves no half of a study behind.
         made = [recording.record(folders, name, known[name]) for name in names]
         for one in made:
-            print(save(RESULTS, one))
+            changed = differing(RESULTS, one)
+            said = "new" if changed is None else f"differs in {', '.join(changed)}" if changed else "as before"
+            print(f"{save(RESULTS, one)} ({said})")
 
 
 @app.command()

@@ -196,9 +196,26 @@ def _rounded(value: Any) -> Any:
 
 def save(folder: Path, record: AnyRecord) -> Path:
     """Write `record` below `folder`, unless it is there already; return its file."""
-    file = folder / record.study / f"{record.entry}.json"
+    file = _file(folder, record)
     write_if_changed(file, text(record))
     return file
+
+
+def differing(folder: Path, record: AnyRecord) -> list[str] | None:
+    """In which of its fields `record` differs from what lies below `folder`; none where no record of it lies there.
+
+    Whoever trains again on the same machine finds other seconds, and another commit perhaps, and nothing else.
+    """
+    try:
+        before = json.loads(_file(folder, record).read_bytes())
+    except (OSError, ValueError):
+        return None
+    now = json.loads(text(record))
+    return [key for key in now if not isinstance(before, dict) or key not in before or before[key] != now[key]]
+
+
+def _file(folder: Path, record: AnyRecord) -> Path:
+    return folder / record.study / f"{record.entry}.json"
 
 
 def load(file: Path) -> AnyRecord:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from compare.records import recording
-from compare.records.record import ClassifierRecord, GeneratorRecord, RecordError, load, load_all, save, text
+from compare.records.record import ClassifierRecord, GeneratorRecord, RecordError, differing, load, load_all, save, text
 from lesions import split
 from lesions.ham10000 import Ham10000
 from lesions.labels import CLASSES
@@ -52,6 +52,18 @@ def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
     assert save(tmp_path / "results", record(folders)).stat().st_mtime_ns == changed, "unchanged, so not written"
     assert text(load(file)).encode() == content
     assert load(file) == ClassifierRecord.model_validate_json(content)
+
+
+def test_what_another_training_changed_is_said(tmp_path: Path) -> None:
+    one = classifier("transfer", 0.7)
+    assert differing(tmp_path, one) is None
+    file = save(tmp_path, one)
+    assert differing(tmp_path, one) == []
+    assert differing(tmp_path, one.model_copy(update={"seconds": 1.5, "commit": "f" * 40})) == ["commit", "seconds"]
+    assert "images" in (differing(tmp_path, classifier("transfer", 0.6)) or [])
+    for damaged in ("{", "[]"):
+        file.write_text(damaged)
+        assert differing(tmp_path, one) != []
 
 
 @pytest.mark.parametrize(
@@ -185,7 +197,9 @@ def test_the_commands(tmp_path: Path) -> None:
     folders = leave(tmp_path, classifier("transfer", 0.7), STUDY)
     done = run(tmp_path, "record", "--study", folders.name)
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"docs/results/{folders.name}/transfer.json\n"
+    assert done.stdout == f"docs/results/{folders.name}/transfer.json (new)\n"
+    again = run(tmp_path, "record", "--study", folders.name)
+    assert again.stdout == f"docs/results/{folders.name}/transfer.json (as before)\n"
     done = run(tmp_path, "results")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "docs" / "results.md").read_text()
