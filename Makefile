@@ -1,7 +1,7 @@
 # Lesion Zoo. `make help` lists targets and settings.
 
 # Settings of a study: make zoo DATA=~/ham10000 SCALE=small. Unset ones get the default that `make help` names.
-STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH SEED THREADS STUDY
+STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH SEED GENERATOR_SEED THREADS STUDY
 SETTINGS = $(foreach setting,$(STUDY_SETTINGS),$(if $(filter command,$(firstword $(origin $(setting)))),$(setting)='$($(setting))'))
 # A variable of the environment may mean something else, so it is no setting; whoever meant it is told.
 ifeq ($(MAKELEVEL),0)
@@ -38,7 +38,8 @@ help: ## list targets and settings
 	@echo "  SPLIT    lesion (default), thesis (by image: lesions leak), or thesis_without_siblings (what the leak is worth)"
 	@echo "  WEIGHTS  procedural (default for the phantom), imagenet (default else), or a .safetensors file"
 	@echo "  ARCH     tf_efficientnet_b0 (default), or any network of timm"
-	@echo "  SEED     123 (default)"
+	@echo "  SEED     123 (default), of classifiers"
+	@echo "  GENERATOR_SEED  123 (default): another SEED trains classifiers anew on the same synthetic images"
 	@echo "  THREADS  1 (default), of each training; other numbers round differently"
 	@echo "  STUDY    a name, instead of the one that is made of the settings above"
 	@echo "Other settings:"
@@ -149,7 +150,7 @@ promote: .venv/installed ## make an entry the default version: ENTRY=gan_2, or b
 	@test -n "$(ENTRY)" || { echo "error: which entry? make promote ENTRY=gan_2, or ENTRY=best" >&2; exit 2; }
 	@study=$(NAME) || exit 2; $(PYTHON) -m compare promote '$(ENTRY)' $(if $(FORCE),--force) --study $$study
 
-synthesize: STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH THREADS STUDY # here, SEED is the images'
+synthesize: STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH GENERATOR_SEED THREADS STUDY # here, SEED is the images'
 synthesize: .venv/installed ## new lesions from a generator: CLASS=mel COUNT=16 SEED=7 [GENERATOR=sagan] [OUT=...]
 	@study=$(NAME) || exit 2; $(PYTHON) -m compare synthesize --study $$study $(if $(CLASS),--class '$(CLASS)') \
 		$(if $(COUNT),--count '$(COUNT)') $(if $(SEED),--seed '$(SEED)') $(if $(GENERATOR),--generator '$(GENERATOR)') $(if $(OUT),--out '$(OUT)')

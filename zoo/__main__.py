@@ -72,7 +72,7 @@ def resolve(
     ] = None,
 ) -> None:
     """Make the data, write every recipe that changed, and print the study's name; the first step of `make zoo`."""
-    from zoo import damage, manifest, prepare
+    from zoo import damage, manifest, prepare, reuse
 
     with told():
         folders, settled = _settled(settings)
@@ -83,6 +83,7 @@ def resolve(
         prepare.check(entries_by_name, wanted)
         described = prepare.data(folders, settled)
         made = prepare.recipes(settled, described, entries_by_name, wanted)
+        reuse.take(folders, settled, made.generators)
         prepare.write(folders, settled, entries_by_name, made)
         damage.drop(folders, settled, made.classifiers, made.generators)
         for dropped in manifest.drop(folders.archives, made.classifiers.keys() | made.generators.keys()):

@@ -100,7 +100,7 @@ def resolve(name: str, entry: Generator, study: Study, data: Data, source: str) 
         entry=name,
         pixels=scale.pixels,
         width=max(1, round(entry.width * scale.width)),
-        seed=study.seed,
+        seed=study.generator_seed,
         threads=study.threads,
         store_sha256=data.store_sha256,
         split_sha256=data.split_sha256,

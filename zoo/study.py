@@ -41,6 +41,9 @@ class Study(BaseModel):
     """Where transfer starts: `imagenet`, `procedural`, or the absolute path of a safetensors file."""
     arch: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] = DEFAULT_ARCHITECTURE
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 123
+    """Of classifiers, and of the procedural source."""
+    generator_seed: Annotated[int, Field(ge=0, lt=2**31)] = 123
+    """Of generators: like pretrained weights, their images are material that another `seed` leaves as it is."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """Threads of one training: another number rounds differently, and so gives other weights."""
 
@@ -65,7 +68,7 @@ class Study(BaseModel):
             parts.append(_plain(Path(self.weights).stem.removeprefix(f"{self.arch}_")))
         if self.split != usual.split:
             parts.append(self.split)
-        numbers = {key: getattr(self, key) for key in ("seed", "threads")}
+        numbers = {key: getattr(self, key) for key in ("seed", "generator_seed", "threads")}
         parts += [f"{key}{value}" for key, value in numbers.items() if value != getattr(usual, key)]
         return "-".join(parts)
 

@@ -55,6 +55,7 @@ class Settings(BaseModel):
     """`imagenet`, `procedural`, or a file's name."""
     arch: str
     seed: int
+    generator_seed: int = 123
     threads: int
 
     @property

@@ -1,4 +1,7 @@
-"""Repeats over seeds: studies that differ in SEED alone. Only they speak of recipes; the rest speaks of checkpoints."""
+"""Repeats over seeds: studies that differ in SEED alone. Only they speak of recipes; the rest speaks of checkpoints.
+
+Pretrained weights and synthetic images are the same in all of them: what a generator's own seed is worth is not in it.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -32,7 +35,7 @@ class Repeated(NamedTuple):
 
 def _recipe(record: ClassifierRecord) -> dict[str, Any]:
     """What a repeat has in common with what it repeats."""
-    return record.recipe.model_dump(exclude={"seed", "parent_sha256", "generator_sha256"})
+    return record.recipe.model_dump(exclude={"seed", "parent_sha256"})
 
 
 def repeats(studies: Sequence[Recorded]) -> list[Repeated]:

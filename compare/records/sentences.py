@@ -23,7 +23,10 @@ def facts(study: Recorded) -> str:
     records, settings = list(study.records.values()), study.settings
     data = "the phantom (procedural pictures)" if settings.data == "phantom" else f"`{settings.data}`"
     said = f"Data: {data}; network: `{settings.arch}`; weights: `{settings.weights}`; split: `{settings.split}`; "
-    said += f"seed: {settings.seed}; threads of a training: {settings.threads}."
+    seed = str(settings.seed)
+    if settings.generator_seed != settings.seed:
+        seed += f" (of generators: {settings.generator_seed})"
+    said += f"seed: {seed}; threads of a training: {settings.threads}."
     for record in list(study.classifiers.values())[:1]:
         images = {part: sum(counts) for part, counts in record.counts.items()}
         parts = ", ".join(f"{n:,} {part}" for part, n in images.items())

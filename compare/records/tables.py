@@ -84,7 +84,8 @@ def commands(study: Recorded, catalogue: Mapping[str, Entry]) -> str:
     given = {} if settings.data == "phantom" else {"DATA": f"~/{settings.data}"}
     given |= {"SCALE": settings.scale, "WEIGHTS": f"~/{settings.weights}" if files else settings.weights}
     given |= {} if settings.arch == DEFAULT_ARCHITECTURE else {"ARCH": settings.arch}
-    kept = {"SPLIT": settings.split, "SEED": settings.seed, "THREADS": settings.threads}
+    kept = {"SPLIT": settings.split, "SEED": settings.seed}
+    kept |= {"GENERATOR_SEED": settings.generator_seed, "THREADS": settings.threads}
     given |= {key: str(value) for key, value in kept.items() if value != getattr(usual, key.lower())}
     given |= {} if settings.usual_name == study.name else {"STUDY": study.name}
     entries = "" if study.records.keys() >= catalogue.keys() else f' ENTRIES="{" ".join(study.records)}"'

@@ -2,8 +2,8 @@
 
 import pytest
 
-from zoo import recipe
-from zoo.entry import Classifier, catalogue
+from zoo import generator_recipe, recipe
+from zoo.entry import Classifier, Generator, catalogue
 from zoo.study import Study
 
 DATA = recipe.Data(
@@ -110,3 +110,14 @@ def test_an_entry_without_synthetic_images_says_nothing_of_them() -> None:
     entry = catalogue()["baseline"]
     assert isinstance(entry, Classifier)
     assert "generator" not in recipe.resolve("baseline", entry, REAL, DATA, "imagenet", None).text
+
+
+def test_another_seed_leaves_the_generators_as_they_are() -> None:
+    sagan = catalogue()["sagan"]
+    assert isinstance(sagan, Generator)
+    here, other, own = (
+        generator_recipe.resolve("sagan", sagan, REAL.model_copy(update=change), DATA, "imagenet")
+        for change in ({}, {"seed": 7}, {"generator_seed": 7})
+    )
+    assert here == other
+    assert own == here.model_copy(update={"seed": 7})

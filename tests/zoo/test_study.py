@@ -28,6 +28,7 @@ def data(tmp_path: Path) -> Path:
             {"split": "thesis_without_siblings", "seed": "7", "threads": "2"},
             "phantom-demo-thesis_without_siblings-seed7-threads2",
         ),
+        ({"seed": "7", "generator_seed": "8"}, "phantom-demo-seed7-generator_seed8"),
     ],
 )
 def test_the_name_says_what_differs_from_the_default(

@@ -1,0 +1,85 @@
+"""A generator of the same recipe in another study: taken where it would become the same, and only there."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from zoo import damage, prepare, reuse
+from zoo.entry import catalogue
+from zoo.study import Folders, Study, settle
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    file = tmp_path / "test_efficientnet.safetensors"
+    file.write_bytes(b"x")
+    return file
+
+
+def resolved(tiny: Path, weights: str, root: Path, **settings: str) -> tuple[Folders, Study, prepare.Made]:
+    given = {"data": str(tiny), "scale": "demo", "weights": weights, **settings}
+    folders, study = settle(given, None, root)
+    return folders, study, prepare.recipes(study, prepare.data(folders, study), catalogue(), ["gan_1"])
+
+
+def train(folders: Folders, study: Study, made: prepare.Made) -> Path:
+    """As a trained generator looks from outside, with its pool half drawn."""
+    prepare.write(folders, study, catalogue(), made)
+    run, digest = folders.run("sagan"), made.generators["sagan"].sha256
+    (run / "training.json").write_text("{}")
+    (run / "scores.json").write_text(json.dumps({"recipe_sha256": digest}))
+    (run / "pool" / "mel").mkdir(parents=True)
+    (run / "pool" / "mel" / "mel_000000.png").write_bytes(b"a picture")
+    (run / "pool" / "mel" / "mel_000001.png.part").write_bytes(b"half a")
+    origin = {"origin": json.dumps({"recipe_sha256": digest})}
+    save_file({"x": np.zeros(3, np.float32)}, run / "weights.safetensors", origin)
+    return run
+
+
+def test_another_seed_takes_the_generator_as_it_is(
+    tiny: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = train(*resolved(tiny, str(weights), tmp_path))
+    folders, study, made = resolved(tiny, str(weights), tmp_path, seed="7")
+    assert made.classifiers["gan_1"].seed == 7
+    run = folders.run("sagan")
+    run.mkdir(parents=True)
+    (run / "last.ckpt").write_bytes(b"of a training that was interrupted")
+    reuse.take(folders, study, made.generators)
+    assert capsys.readouterr().err == f"sagan: the same recipe was trained in {there}; taken from there\n"
+    prepare.write(folders, study, catalogue(), made)
+    assert damage.is_made(run, made.generators["sagan"].sha256, damage.GENERATOR)
+    made_at, settled_at = ((run / name).stat().st_mtime_ns for name in ("weights.safetensors", "recipe.json"))
+    assert made_at > settled_at, "make goes by it"
+    assert [file.name for file in (run / "pool").rglob("*.*")] == ["mel_000000.png"]
+    assert not (run / "last.ckpt").exists(), "nothing of another training is left"
+    before = (run / "weights.safetensors").stat().st_mtime_ns
+    reuse.take(folders, study, made.generators)
+    assert (run / "weights.safetensors").stat().st_mtime_ns == before
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("change", [{"generator_seed": "7"}, {"threads": "2"}])
+def test_another_recipe_is_not_taken(tiny: Path, weights: Path, tmp_path: Path, change: dict[str, str]) -> None:
+    train(*resolved(tiny, str(weights), tmp_path))
+    folders, study, made = resolved(tiny, str(weights), tmp_path, **change)
+    reuse.take(folders, study, made.generators)
+    assert not folders.run("sagan").exists()
+
+
+def test_a_half_trained_one_is_not_taken(tiny: Path, weights: Path, tmp_path: Path) -> None:
+    there = train(*resolved(tiny, str(weights), tmp_path))
+    (there / "scores.json").unlink()
+    folders, study, made = resolved(tiny, str(weights), tmp_path, seed="7")
+    reuse.take(folders, study, made.generators)
+    assert not folders.run("sagan").exists()
+
+
+def test_with_procedural_weights_each_seed_has_its_own_judge(tiny: Path, tmp_path: Path) -> None:
+    train(*resolved(tiny, "procedural", tmp_path))
+    folders, study, made = resolved(tiny, "procedural", tmp_path, seed="7")
+    reuse.take(folders, study, made.generators)
+    assert not folders.run("sagan").exists()
