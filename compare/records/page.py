@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from compare.records import figures, leak, markdown, ordering, repeats, sentences, tables, worth
+from compare.records.leak import Leak
 from compare.records.record import RESULTS, Recorded, load_all
+from compare.records.repeats import Repeated
+from compare.records.summary import summary
 from lesions.labels import NOTICE
 from lesions.whole import write
 from zoo import bootstrap, card
@@ -37,7 +40,7 @@ def page(studies: Sequence[Recorded], catalogue: Mapping[str, Entry]) -> tuple[s
     compared are of different images.
     """
     catalogue = in_order(catalogue)
-    repeated = repeats.repeats(studies)
+    repeated, leaks = repeats.repeats(studies), leak.leaks(studies)
     repeating = {study.name for group in repeated for study in group.studies[1:]}
     main = [study for study in studies if study.name not in repeating and study.settings.split == "lesion"]
     pictures: dict[str, bytes] = {}
@@ -48,7 +51,7 @@ def page(studies: Sequence[Recorded], catalogue: Mapping[str, Entry]) -> tuple[s
         resamples=bootstrap.RESAMPLES,
         paired_resamples=bootstrap.PAIRED_RESAMPLES,
         licences=sorted({record.data_licence for study in studies for record in study.records.values()} - {None}),
-        main=[_study(study, catalogue, pictures) for study in main],
+        main=[_study(study, catalogue, pictures, repeated, leaks) for study in main],
         others=[_facts(study, catalogue, whole=False) for study in studies if study not in main],
         repeated=[
             {"studies": markdown.code([study.name for study in group.studies]), "table": tables.seeds(group)}
@@ -60,7 +63,7 @@ def page(studies: Sequence[Recorded], catalogue: Mapping[str, Entry]) -> tuple[s
                 "said": sentences.leak_said(one),
                 "table": tables.leak(one),
             }
-            for one in leak.leaks(studies)
+            for one in leaks
         ],
     )
     return text, pictures
@@ -88,7 +91,13 @@ def _facts(study: Recorded, catalogue: Mapping[str, Entry], whole: bool) -> dict
     }
 
 
-def _study(study: Recorded, catalogue: Mapping[str, Entry], pictures: dict[str, bytes]) -> dict[str, Any]:
+def _study(
+    study: Recorded,
+    catalogue: Mapping[str, Entry],
+    pictures: dict[str, bytes],
+    repeated: Sequence[Repeated],
+    leaks: Sequence[Leak],
+) -> dict[str, Any]:
     """What is said of a study in full; its `pictures` are added to those that there are."""
     judged = worth.judge(study)
     questions = worth.questions(study, judged)
@@ -107,12 +116,12 @@ def _study(study: Recorded, catalogue: Mapping[str, Entry], pictures: dict[str, 
                 "asked": question.asked,
                 "verdicts": sentences.verdicts(question),
                 "table": tables.worths(study, question),
-                "techniques": sentences.by_technique(study, question) if question.name == "rare" else [],
                 "picture": picture(f"question_{question.name}", figures.differences(question.findings)),
             }
             for question in questions
         ],
         "orders": _orders(study, judged),
+        "summary": summary(study, questions, repeated, leaks),
     }
 
 

@@ -75,25 +75,6 @@ def _verdicts(findings: Sequence[Finding]) -> dict[str, list[str]]:
     }
 
 
-def by_technique(study: Recorded, question: Question) -> list[str]:
-    """What the question of the rare classes says of weighting, sampling and synthetic images, a sentence each."""
-    said = []
-    for technique in ("weighting", "sampling", "synthetic images"):
-        for measure in (worth.RARE_F1, worth.RARE_RECALL):
-            found = [
-                one
-                for one in question.findings
-                if one.measure == measure and technique in worth.techniques(study, one.entry)
-            ]
-            if found:
-                helped, hurt = (sum(one.verdict == verdict for one in found) for verdict in ("helped", "hurt"))
-                said.append(
-                    f"{technique[0].upper()}{technique[1:]}, alone or with others, {measure}: of {len(found)} entries "
-                    f"{helped} gained, {hurt} lost, {len(found) - helped - hurt} without a difference shown."
-                )
-    return said
-
-
 def order(found: Ordering, of_what: str) -> str:
     """What became of the thesis's order, in a paragraph."""
     spearman, kendall = (

@@ -75,10 +75,29 @@ def test_what_did_not_help_is_said_as_plainly_as_what_did(text: str) -> None:
         "**no difference that this test set can show**: `weighted_loss`." in text
     )
     assert "Do the rare classes (akiec, bcc, df, vasc) gain from weighting, sampling, or synthetic images?" in text
-    assert (
-        "Weighting, alone or with others, mean recall of the rare classes: of 2 entries 1 gained, 0 lost, "
-        "1 without a difference shown." in text
+
+
+def test_the_page_in_short(text: str) -> None:
+    short = text.partition("## In short\n")[2].partition("\n## ")[0].splitlines()
+    assert re.match(
+        r"- Of 6 classifiers `transfer_weighted_loss` validates best \(macro F1 0\.844\); on the test ", short[0]
     )
+    assert re.match(
+        r"- Macro F1 against `transfer`: higher for `transfer_weighted_loss` \(\+0\.\d+ .*; no .* 0 of 3\.", short[1]
+    )
+    assert "lower for `transfer_oversampling` (-0." in short[1]
+    assert "lower for none; no difference shown for 1 of 2." in short[2]
+    assert (
+        "- Rare classes, sampling (alone or with others, 1 entry): mean F1 higher in 0, lower in 1 "
+        "(`transfer_oversampling`); mean recall higher in 0, lower in 1 (`transfer_oversampling`)." in short
+    )
+    assert re.match(
+        r"- Another seed alone moves macro F1, too: `transfer` 0\.\d{3} to 0\.\d{3} over 2 seeds\.", short[5]
+    )
+    assert re.match(
+        r"- The leak .*, on the 95 test .* `transfer` \(seed 123\): accuracy \+0\.\d{3} \(p = 0\.0006\)", short[6]
+    )
+    assert len(short) == 7
 
 
 def test_what_p_values_mean_is_said(text: str) -> None:
