@@ -39,7 +39,7 @@ help: ## list targets and settings
 	@echo "  WEIGHTS  procedural (default for the phantom), imagenet (default else), or a .safetensors file"
 	@echo "  ARCH     tf_efficientnet_b0 (default), or any network of timm"
 	@echo "  SEED     123 (default), of classifiers"
-	@echo "  GENERATOR_SEED  123 (default): another SEED trains classifiers anew on the same synthetic images"
+	@echo "  GENERATOR_SEED  123 (default), of generators and of procedural weights: another SEED leaves them as they are"
 	@echo "  THREADS  1 (default), of each training; other numbers round differently"
 	@echo "  STUDY    a name, instead of the one that is made of the settings above"
 	@echo "Other settings:"

@@ -271,7 +271,7 @@ def _told(found: "Results", folder: Path) -> None:
         typer.echo(f"error: {message} on {result.offline.image}; archive it again: make zoo serve", err=True)
     for result in found.unlike_published:
         message = f"{result.entry} answers otherwise than the record of the same weights in docs/results"
-        typer.echo(f"error: {message}; record it again: make results", err=True)
+        typer.echo(f"error: {message}; record it again: make results STUDY={found.study}", err=True)
     if found.disagreeing or found.unlike_published:
         raise typer.Exit(1)
 

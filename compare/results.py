@@ -14,7 +14,7 @@ from tqdm import tqdm
 from compare.answers import Answers
 from compare.labelled import Labelled
 from compare.offline import Agreement, agreement
-from compare.published import Published, published, told
+from compare.published import Published, beside, published
 from lesions.whole import write
 from zoo import bootstrap, scores
 from zoo.calibration import undone
@@ -93,12 +93,13 @@ class Results(BaseModel):
     @property
     def beside_records(self) -> list[str]:
         """What versions are beside the committed records, for people; nothing where none is recorded."""
-        return told([(result.scores.macro_f1, result.published) for result in self.results])
+        return beside([(result.scores.macro_f1, result.published) for result in self.results])
 
     @property
     def unlike_published(self) -> list[Result]:
-        """Versions that say something else than the record of the same weights."""
-        return [result for result in self.results if result.published is not None and not result.published.holds]
+        """Versions that say what they said in training, and something else than the record of the same weights."""
+        unlike = [result for result in self.results if result.published is not None and result.published.contradicts]
+        return [result for result in unlike if result not in self.disagreeing]
 
 
 def compute(

@@ -74,14 +74,15 @@ def _imagenet(architecture: str) -> dict[str, torch.Tensor]:
 
 def _procedural(study: Study) -> dict[str, torch.Tensor]:
     """Train the backbone to recognise formula-drawn shapes and textures, each image seen once."""
-    pl.seed_everything(study.seed, verbose=False)
+    seed = study.generator_seed
+    pl.seed_everything(seed, verbose=False)
     torch.use_deterministic_algorithms(True, warn_only=True)
     count = SOURCE_IMAGES + 480
-    images, labels = (torch.from_numpy(array) for array in shapes.draw(count, SOURCE_PIXELS, study.seed))
+    images, labels = (torch.from_numpy(array) for array in shapes.draw(count, SOURCE_PIXELS, seed))
     training = TensorDataset(images[:SOURCE_IMAGES], labels[:SOURCE_IMAGES])
     held_out = TensorDataset(images[SOURCE_IMAGES:], labels[SOURCE_IMAGES:])
     built = network.build(study.arch, len(shapes.SHAPES))
-    module = Classification(built, len(shapes.SHAPES), *SOURCE_STATISTICS, learning_rate=1e-3, seed=study.seed)
+    module = Classification(built, len(shapes.SHAPES), *SOURCE_STATISTICS, learning_rate=1e-3, seed=seed)
     trainer = pl.Trainer(
         accelerator="auto",
         devices=1,

@@ -83,7 +83,7 @@ def resolve(
         prepare.check(entries_by_name, wanted)
         described = prepare.data(folders, settled)
         made = prepare.recipes(settled, described, entries_by_name, wanted)
-        reuse.take(folders, settled, made.generators)
+        reuse.take(folders, made.generators)
         prepare.write(folders, settled, entries_by_name, made)
         damage.drop(folders, settled, made.classifiers, made.generators)
         for dropped in manifest.drop(folders.archives, made.classifiers.keys() | made.generators.keys()):

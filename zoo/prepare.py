@@ -102,7 +102,7 @@ def write(folders: Folders, study: Study, catalogue: Mapping[str, Entry], made: 
         write_if_changed(run / "recipe.json", resolved.text)
         about = {"about": entry.about, "thesis": entry.thesis and entry.thesis.model_dump()}
         write_if_changed(run / "about.json", json.dumps(about, indent=1) + "\n")
-    source = {key: getattr(study, key) for key in ("arch", "seed", "threads")} | {"start": _start(study)}
+    source = {"arch": study.arch, "seed": study.generator_seed, "threads": study.threads, "start": _start(study)}
     write_if_changed(folders.run("source") / "recipe.json", json.dumps(source, indent=1) + "\n")
     write_if_changed(folders.runs / "entries.mk", _rules(folders, study, made))
     write_if_changed(folders.runs / "study.json", study.model_dump_json(indent=1) + "\n")

@@ -41,9 +41,9 @@ class Study(BaseModel):
     """Where transfer starts: `imagenet`, `procedural`, or the absolute path of a safetensors file."""
     arch: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] = DEFAULT_ARCHITECTURE
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 123
-    """Of classifiers, and of the procedural source."""
+    """Of classifiers."""
     generator_seed: Annotated[int, Field(ge=0, lt=2**31)] = 123
-    """Of generators: like pretrained weights, their images are material that another `seed` leaves as it is."""
+    """Of generators and procedural weights: another `seed` leaves what classifiers start from and train on as it is."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """Threads of one training: another number rounds differently, and so gives other weights."""
 

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from compare.records.record import ClassifierRecord, Recorded, RecordError, same_images
+from lesions.labels import CLASSES
 from zoo import bootstrap
 from zoo.bootstrap import Difference, Resamples
 
@@ -30,15 +32,21 @@ class Gain(NamedTuple):
     without: float
     found: Difference
     p_holm: float
-    """Corrected for the measures on these images."""
+    """Corrected for all measures on all parts, as one question."""
 
 
 class Part(NamedTuple):
     """Some of the test images."""
 
-    images: int
+    counts: list[int]
+    """Images of each class."""
     lesions: int
     gains: list[Gain]
+
+    @property
+    def images(self) -> int:
+        """How many they are."""
+        return sum(self.counts)
 
 
 class Leak(NamedTuple):
@@ -50,7 +58,9 @@ class Leak(NamedTuple):
     leaking: Part
     """The test images whose lesion is in training, too."""
     others: Part
-    """The rest. They lost no sibling: what they lose, they lose by the smaller training set."""
+    """The rest. They lost no sibling: what they differ by is the training set's size, and chance."""
+    every: Part
+    """All test images: how much the leak makes of the score of the whole split."""
 
 
 def leaks(studies: Sequence[Recorded]) -> list[Leak]:
@@ -79,22 +89,26 @@ def _leak(record: ClassifierRecord, without: ClassifierRecord) -> Leak:
     if _recipe(record) != _recipe(without):
         raise RecordError(f"{record.study} and {without.study}: {record.entry} has different recipes or data")
     sibling = np.array([one.sibling for one in record.images])
-    return Leak(record.entry, record, without, *(_part(record, without, rows) for rows in (sibling, ~sibling)))
+    parts = [_part(record, without, np.flatnonzero(chosen)) for chosen in (sibling, ~sibling, sibling | True)]
+    corrected = iter(bootstrap.holm([gain.found.p for part in parts for gain in part.gains]))
+    return Leak(
+        record.entry,
+        record,
+        without,
+        *(part._replace(gains=[gain._replace(p_holm=next(corrected)) for gain in part.gains]) for part in parts),
+    )
 
 
-def _part(
-    record: ClassifierRecord, without: ClassifierRecord, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]
-) -> Part:
-    rows = np.flatnonzero(chosen)
+def _part(record: ClassifierRecord, without: ClassifierRecord, rows: NDArray[np.int64]) -> Part:
+    """The test images `rows`; p values are not corrected yet."""
+    lesions, labels = [record.lesions[row] for row in rows], record.labels[rows]
+    counts = np.bincount(labels, minlength=len(CLASSES)).tolist()
     if len(rows) == 0:
-        return Part(0, 0, [])
-    lesions = [record.lesions[row] for row in rows]
-    resamples = Resamples(record.labels[rows], lesions, 0, bootstrap.PAIRED_RESAMPLES)
+        return Part(counts, 0, [])
+    resamples = Resamples(labels, lesions, 0, bootstrap.PAIRED_RESAMPLES)
     mine, other = (bootstrap.estimates(resamples, one.said[rows], MEASURES) for one in (record, without))
-    found = {name: bootstrap.paired_difference(mine[name], other[name]) for name in MEASURES}
-    corrected = bootstrap.holm([one.p for one in found.values()])
-    gains = [
-        Gain(name, mine[name].value, other[name].value, one, p)
-        for (name, one), p in zip(found.items(), corrected, strict=True)
-    ]
-    return Part(len(rows), len(set(lesions)), gains)
+    gains = []
+    for name in MEASURES:
+        found = bootstrap.paired_difference(mine[name], other[name])
+        gains.append(Gain(name, mine[name].value, other[name].value, found, found.p))
+    return Part(counts, len(set(lesions)), gains)

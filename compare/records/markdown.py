@@ -24,7 +24,8 @@ def difference(found: Difference) -> str:
 
 def p(value: float) -> str:
     """A p value."""
-    return f"{value:.4f}" if value < 0.01 else f"{value:.2f}"
+    digits = 4 if value < 0.01 else 3 if value < 0.1 else 2
+    return f"{value:.{digits}f}"
 
 
 def code(names: Sequence[str]) -> str:

@@ -4,11 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from compare.records import figures, leak, markdown, ordering, repeats, sentences, tables, worth
-from compare.records.leak import Leak
+from compare.records import figures, leak, markdown, ordering, repeats, sentences, summary, tables, worth
 from compare.records.record import RESULTS, Recorded, load_all
-from compare.records.repeats import Repeated
-from compare.records.summary import summary
 from lesions.labels import NOTICE
 from lesions.whole import write
 from zoo import bootstrap, card
@@ -44,6 +41,7 @@ def page(studies: Sequence[Recorded], catalogue: Mapping[str, Entry]) -> tuple[s
     repeating = {study.name for group in repeated for study in group.studies[1:]}
     main = [study for study in studies if study.name not in repeating and study.settings.split == "lesion"]
     pictures: dict[str, bytes] = {}
+    told = [_study(study, catalogue, pictures) for study in main]
     text = card.template(Path(__file__).with_name("page.md.j2")).render(
         notice=NOTICE,
         rare=worth.RARE,
@@ -51,7 +49,9 @@ def page(studies: Sequence[Recorded], catalogue: Mapping[str, Entry]) -> tuple[s
         resamples=bootstrap.RESAMPLES,
         paired_resamples=bootstrap.PAIRED_RESAMPLES,
         licences=sorted({record.data_licence for study in studies for record in study.records.values()} - {None}),
-        main=[_study(study, catalogue, pictures, repeated, leaks) for study in main],
+        main=told,
+        short=[sentence for one in told for sentence in one["short"]],
+        short_of_all=[*summary.of_repeats(repeated), *summary.of_leaks(leaks)],
         others=[_facts(study, catalogue, whole=False) for study in studies if study not in main],
         repeated=[
             {"studies": markdown.code([study.name for study in group.studies]), "table": tables.seeds(group)}
@@ -91,13 +91,7 @@ def _facts(study: Recorded, catalogue: Mapping[str, Entry], whole: bool) -> dict
     }
 
 
-def _study(
-    study: Recorded,
-    catalogue: Mapping[str, Entry],
-    pictures: dict[str, bytes],
-    repeated: Sequence[Repeated],
-    leaks: Sequence[Leak],
-) -> dict[str, Any]:
+def _study(study: Recorded, catalogue: Mapping[str, Entry], pictures: dict[str, bytes]) -> dict[str, Any]:
     """What is said of a study in full; its `pictures` are added to those that there are."""
     judged = worth.judge(study)
     questions = worth.questions(study, judged)
@@ -121,7 +115,7 @@ def _study(
             for question in questions
         ],
         "orders": _orders(study, judged),
-        "summary": summary(study, questions, repeated, leaks),
+        "short": summary.of_study(study, questions),
     }
 
 

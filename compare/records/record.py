@@ -209,8 +209,10 @@ def differing(folder: Path, record: AnyRecord) -> list[str] | None:
     """
     try:
         before = json.loads(_file(folder, record).read_bytes())
-    except (OSError, ValueError):
+    except FileNotFoundError:
         return None
+    except ValueError:  # damaged
+        before = {}
     now = json.loads(text(record))
     return [key for key in now if not isinstance(before, dict) or key not in before or before[key] != now[key]]
 

@@ -28,8 +28,20 @@ from zoo.table import differs
 
 
 def finished(folders: Folders, catalogue: dict[str, Entry]) -> list[str]:
-    """The entries of the `catalogue` that are trained in a study: weights are written last."""
-    return [name for name in catalogue if (folders.run(name) / "weights.safetensors").is_file()]
+    """The entries of the `catalogue` that were trained in a study: weights are written last."""
+    return [
+        name
+        for name in catalogue
+        if (folders.run(name) / "weights.safetensors").is_file() and _taken_from(folders.run(name)) is None
+    ]
+
+
+def _taken_from(run: Path) -> str | None:
+    """The study that trained what lies in `run`, if it was another one."""
+    try:
+        return _json(run / "training.json").get("taken_from")
+    except (OSError, TypeError, ValueError):  # of which `record` has more to say
+        return None
 
 
 def record(folders: Folders, name: str, entry: Entry) -> AnyRecord:
@@ -49,6 +61,8 @@ def record(folders: Folders, name: str, entry: Entry) -> AnyRecord:
 
 def _record(folders: Folders, name: str, entry: Entry) -> AnyRecord:
     run, study = folders.run(name), folders.read()
+    if (other := _taken_from(run)) is not None:
+        raise RecordError(f"{name} was trained in the study {other}, and is recorded there: --study {other}")
     try:
         described = card.entry(folders, name)
         training, report = (_json(run / f"{file}.json") for file in ("training", "scores"))

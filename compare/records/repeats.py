@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from compare.records.record import ClassifierRecord, Recorded, RecordError
+from zoo.scores import Scores
+from zoo.study import Study
 
 
 class Repeated(NamedTuple):
     """Studies that differ in nothing but their seeds."""
 
     studies: list[Recorded]
-    """The first is the one that the others repeat."""
-    macro_f1: dict[str, dict[int, float]]
+    """The first, of the usual seed if there is one, is the one that the others repeat."""
+    scores: dict[str, dict[int, Scores]]
     """On the test split, by entry and seed, of entries that were trained with two seeds at least."""
 
     @property
@@ -22,20 +24,24 @@ class Repeated(NamedTuple):
         """Those of `studies`."""
         return [study.settings.seed for study in self.studies]
 
-    def mean(self, entry: str) -> float:
-        """The mean macro F1 of `entry` over its seeds."""
-        values = self.macro_f1[entry].values()
-        return sum(values) / len(values)
+    def macro_f1(self, entry: str) -> dict[int, float]:
+        """Of `entry`, by seed."""
+        return {seed: scores.macro_f1 for seed, scores in self.scores[entry].items()}
 
     def differences(self, entry: str, against: str) -> dict[int, float]:
-        """By seed, how much higher `entry` is than `against`, where both were trained."""
-        others = self.macro_f1.get(against, {})
-        return {seed: value - others[seed] for seed, value in self.macro_f1[entry].items() if seed in others}
+        """By seed, how much higher the macro F1 of `entry` is than that of `against`, where both were trained."""
+        others = self.macro_f1(against) if against in self.scores else {}
+        return {seed: value - others[seed] for seed, value in self.macro_f1(entry).items() if seed in others}
 
 
 def _recipe(record: ClassifierRecord) -> dict[str, Any]:
     """What a repeat has in common with what it repeats."""
     return record.recipe.model_dump(exclude={"seed", "parent_sha256"})
+
+
+def _first(study: Recorded) -> tuple[bool, int, int, str]:
+    seed = study.settings.seed
+    return seed != Study().seed, -len(study.classifiers), seed, study.name
 
 
 def repeats(studies: Sequence[Recorded]) -> list[Repeated]:
@@ -48,9 +54,9 @@ def repeats(studies: Sequence[Recorded]) -> list[Repeated]:
         groups.setdefault(study.settings.but("seed"), []).append(study)
     found = []
     for group in groups.values():
-        # The study with most entries is what the others repeat; another of the same seed is no repeat.
+        # That of the usual seed comes first, however few entries it has; another of the same seed is no repeat.
         ordered: dict[int, Recorded] = {}
-        for study in sorted(group, key=lambda study: (-len(study.classifiers), study.settings.seed, study.name)):
+        for study in sorted(group, key=_first):
             ordered.setdefault(study.settings.seed, study)
         names = dict.fromkeys(name for study in ordered.values() for name in study.classifiers)
         for name in names:
@@ -61,11 +67,7 @@ def repeats(studies: Sequence[Recorded]) -> list[Repeated]:
                         f"{other.study}: {name} is no repeat of {records[0].study}'s: other recipe or data"
                     )
         scores = {
-            name: {
-                seed: study.classifiers[name].test.macro_f1
-                for seed, study in ordered.items()
-                if name in study.classifiers
-            }
+            name: {seed: study.classifiers[name].test for seed, study in ordered.items() if name in study.classifiers}
             for name in names
         }
         if several := {name: by_seed for name, by_seed in scores.items() if len(by_seed) > 1}:

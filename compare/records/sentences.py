@@ -9,6 +9,7 @@ from compare.records.ordering import Ordering
 from compare.records.record import Recorded
 from compare.records.tables import rows
 from compare.records.worth import Finding, Question
+from lesions.labels import CLASSES
 from zoo.entry import Entry
 
 
@@ -102,14 +103,19 @@ def order(found: Ordering, of_what: str) -> str:
 
 
 def leak_said(found: Leak) -> str:
-    """What the leak is worth, in a sentence or two."""
+    """What the leak is worth, in some sentences."""
     before, after = (sum(record.counts["train"]) for record in (found.with_siblings, found.without))
     return (
-        f"`{found.entry}`, trained on {before:,} images, and on {after:,}, without the siblings of "
-        f"{found.leaking.images:,} test images ({found.leaking.lesions:,} lesions). On exactly these test images, "
-        f"with their siblings in training: {_shown(found.leaking)}. On the {found.others.images:,} others, which lost "
-        f"no sibling, with the larger training set: {_shown(found.others)}."
+        f"`{found.entry}` (seed {found.with_siblings.settings.seed}), trained on {before:,} images, and on {after:,}, "
+        f"without the siblings of {found.leaking.images:,} test images ({found.leaking.lesions:,} lesions; "
+        f"{_by_class(found.leaking)}). With their siblings in training, on exactly these test images: "
+        f"{_shown(found.leaking)}. On the {found.others.images:,} others ({_by_class(found.others)}), which lost no "
+        f"sibling: {_shown(found.others)}. On all {found.every.images:,}: {_shown(found.every)}."
     )
+
+
+def _by_class(part: Part) -> str:
+    return ", ".join(f"{count} {name}" for name, count in zip(CLASSES, part.counts, strict=True))
 
 
 def _shown(part: Part) -> str:

@@ -13,6 +13,9 @@ from zoo.scores import QUALITY, SPECIFICITY
 from zoo.study import DEFAULT_ARCHITECTURE, Study
 from zoo.table import differs, place
 
+REPEATED = {"macro_f1": "macro F1", "balanced_accuracy": "balanced accuracy", "accuracy": "accuracy"}
+"""What is shown of each seed."""
+
 NOT_TRAINED = "not trained (yet)"
 
 Row = tuple[str, Thesis | None, str, ClassifierRecord | None]
@@ -115,36 +118,51 @@ def _worth(study: Recorded, finding: Finding) -> list[str]:
 
 
 def seeds(found: Repeated) -> str:
-    """The macro F1 of each seed, its mean and spread, and the differences from what the entry is compared with."""
-    headings = ("entry", *(f"seed {seed}" for seed in found.seeds), "mean", "highest less lowest", "compared, by seed")
-    return markdown.table(headings, [_seeds(found, name) for name in found.macro_f1])
+    """Scores of each seed, their mean and spread, and differences of macro F1 from what an entry is compared with."""
+    headings = ("entry", "measure", *(f"seed {seed}" for seed in found.seeds), "mean", "highest less lowest")
+    lines = [
+        [f"`{name}`", measure, *_spread({seed: getattr(one, key) for seed, one in by_seed.items()}, found.seeds)]
+        for name, by_seed in found.scores.items()
+        for key, measure in (
+            ("macro_f1", "macro F1"),
+            ("balanced_accuracy", "balanced accuracy"),
+            ("accuracy", "accuracy"),
+        )
+    ]
+    told = [said for name in found.scores for said in _apart(found, name)]
+    return "\n".join([markdown.table(headings, lines, words=2), *told])
 
 
-def _seeds(found: Repeated, name: str) -> list[str]:
-    values = found.macro_f1[name]
+def _spread(values: Mapping[int, float], seeds: Sequence[int]) -> list[str]:
+    told, mean = values.values(), sum(values.values()) / len(values)
+    each = (f"{values[seed]:.3f}" if seed in values else "" for seed in seeds)
+    return [*each, f"{mean:.3f}", f"{max(told) - min(told):.3f}"]
+
+
+def _apart(found: Repeated, name: str) -> list[str]:
+    """By how much an entry is above what it is compared with, seed by seed; nothing if the other has no repeats."""
     against = next(study for study in found.studies if name in study.classifiers)
     other = worth.reference(against, name)
     apart = found.differences(name, other) if other else {}
-    told = ", ".join(f"{value:+.3f}" for value in apart.values())
+    if not apart:
+        return []
     higher, lower = (sum(way * value > 0 for value in apart.values()) for way in (1, -1))
-    words = ""
-    if len(apart) > 1:
-        ways = {higher: "always higher", lower: "always lower"}
-        words = ways.get(len(apart), "not always the same way")
-    return [
-        f"`{name}`",
-        *(f"{values[seed]:.3f}" if seed in values else "" for seed in found.seeds),
-        f"{found.mean(name):.3f}",
-        f"{max(values.values()) - min(values.values()):.3f}",
-        f"less `{other}`: {told}{words and f' ({words})'}" if apart else "",
-    ]
+    ways = {higher: "always higher", lower: "always lower"}
+    words = f": {ways.get(len(apart), 'not always the same way')}" if len(apart) > 1 else ""
+    told = ", ".join(f"{value:+.3f} (seed {seed})" for seed, value in apart.items())
+    return ["", f"Macro F1 of `{name}` less that of `{other}`: {told}{words}."]
 
 
 def leak(found: Leak) -> str:
-    """The gains on the images that leak, and on the others."""
+    """The gains on the images that leak, on the others, and on all."""
     headings = ("test images", "measure", "with siblings", "without", "difference, 95 % interval", "p", "p, Holm")
     lines = []
-    for part, words in ((found.leaking, "whose lesion is in training"), (found.others, "all others")):
+    parts = (
+        (found.leaking, "whose lesion is in training"),
+        (found.others, "others"),
+        (found.every, "in all"),
+    )
+    for part, words in parts:
         for gain in part.gains:
             figures = [f"{gain.with_siblings:.3f}", f"{gain.without:.3f}", markdown.difference(gain.found)]
             figures += [markdown.p(gain.found.p), markdown.p(gain.p_holm)]

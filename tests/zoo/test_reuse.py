@@ -1,12 +1,16 @@
 """A generator of the same recipe in another study: taken where it would become the same, and only there."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from compare.records import recording
+from compare.records.record import RecordError
 from zoo import damage, prepare, reuse
 from zoo.entry import catalogue
 from zoo.study import Folders, Study, settle
@@ -29,7 +33,7 @@ def train(folders: Folders, study: Study, made: prepare.Made) -> Path:
     """As a trained generator looks from outside, with its pool half drawn."""
     prepare.write(folders, study, catalogue(), made)
     run, digest = folders.run("sagan"), made.generators["sagan"].sha256
-    (run / "training.json").write_text("{}")
+    (run / "training.json").write_text('{"commit": "abc"}')
     (run / "scores.json").write_text(json.dumps({"recipe_sha256": digest}))
     (run / "pool" / "mel").mkdir(parents=True)
     (run / "pool" / "mel" / "mel_000000.png").write_bytes(b"a picture")
@@ -48,8 +52,9 @@ def test_another_seed_takes_the_generator_as_it_is(
     run = folders.run("sagan")
     run.mkdir(parents=True)
     (run / "last.ckpt").write_bytes(b"of a training that was interrupted")
-    reuse.take(folders, study, made.generators)
-    assert capsys.readouterr().err == f"sagan: the same recipe was trained in {there}; taken from there\n"
+    reuse.take(folders, made.generators)
+    told = capsys.readouterr().err
+    assert told == f"sagan: trained by the same recipe in {there} (abc); copying it\n"
     prepare.write(folders, study, catalogue(), made)
     assert damage.is_made(run, made.generators["sagan"].sha256, damage.GENERATOR)
     made_at, settled_at = ((run / name).stat().st_mtime_ns for name in ("weights.safetensors", "recipe.json"))
@@ -57,7 +62,7 @@ def test_another_seed_takes_the_generator_as_it_is(
     assert [file.name for file in (run / "pool").rglob("*.*")] == ["mel_000000.png"]
     assert not (run / "last.ckpt").exists(), "nothing of another training is left"
     before = (run / "weights.safetensors").stat().st_mtime_ns
-    reuse.take(folders, study, made.generators)
+    reuse.take(folders, made.generators)
     assert (run / "weights.safetensors").stat().st_mtime_ns == before
     assert capsys.readouterr().err == ""
 
@@ -65,21 +70,70 @@ def test_another_seed_takes_the_generator_as_it_is(
 @pytest.mark.parametrize("change", [{"generator_seed": "7"}, {"threads": "2"}])
 def test_another_recipe_is_not_taken(tiny: Path, weights: Path, tmp_path: Path, change: dict[str, str]) -> None:
     train(*resolved(tiny, str(weights), tmp_path))
-    folders, study, made = resolved(tiny, str(weights), tmp_path, **change)
-    reuse.take(folders, study, made.generators)
+    folders, _, made = resolved(tiny, str(weights), tmp_path, **change)
+    reuse.take(folders, made.generators)
     assert not folders.run("sagan").exists()
 
 
 def test_a_half_trained_one_is_not_taken(tiny: Path, weights: Path, tmp_path: Path) -> None:
     there = train(*resolved(tiny, str(weights), tmp_path))
     (there / "scores.json").unlink()
-    folders, study, made = resolved(tiny, str(weights), tmp_path, seed="7")
-    reuse.take(folders, study, made.generators)
+    folders, _, made = resolved(tiny, str(weights), tmp_path, seed="7")
+    reuse.take(folders, made.generators)
     assert not folders.run("sagan").exists()
 
 
-def test_with_procedural_weights_each_seed_has_its_own_judge(tiny: Path, tmp_path: Path) -> None:
+def test_procedural_weights_are_of_the_generators_seed(tiny: Path, tmp_path: Path) -> None:
     train(*resolved(tiny, "procedural", tmp_path))
     folders, study, made = resolved(tiny, "procedural", tmp_path, seed="7")
-    reuse.take(folders, study, made.generators)
+    reuse.take(folders, made.generators)
+    assert damage.is_made(folders.run("sagan"), made.generators["sagan"].sha256, damage.GENERATOR)
+    prepare.write(folders, study, catalogue(), made)
+    sources = [file.read_text() for file in (tmp_path / "runs").glob("*/source/recipe.json")]
+    assert len(sources) == 2
+    assert len(set(sources)) == 1, "so the judge is the same"
+
+
+def test_a_pool_that_is_being_drawn_is_left_alone(tiny: Path, weights: Path, tmp_path: Path) -> None:
+    there = train(*resolved(tiny, str(weights), tmp_path))
+    (there / "pool" / "begun.json").write_text("{}")
+    folders, _, made = resolved(tiny, str(weights), tmp_path, seed="7")
+    reuse.take(folders, made.generators)
     assert not folders.run("sagan").exists()
+
+
+def test_one_with_a_pool_is_preferred(tiny: Path, weights: Path, tmp_path: Path) -> None:
+    for seed in ("123", "8"):
+        there = train(*resolved(tiny, str(weights), tmp_path, seed=seed))
+    (there / "pool" / "manifest.json").write_text("{}")
+    folders, _, made = resolved(tiny, str(weights), tmp_path, seed="7")
+    reuse.take(folders, made.generators)
+    assert (folders.run("sagan") / "pool" / "manifest.json").exists()
+
+
+def test_a_full_disk_is_one_error_that_names_the_file(
+    tiny: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(*resolved(tiny, str(weights), tmp_path))
+    folders, _, made = resolved(tiny, str(weights), tmp_path, seed="7")
+
+    def full(source: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+    monkeypatch.setattr("shutil.copy2", full)
+    with pytest.raises(OSError, match="No space left") as error:
+        reuse.take(folders, made.generators)
+    assert "sagan.part" in str(error.value.filename)
+    assert not list(folders.runs.glob("sagan*"))
+
+
+def test_what_was_taken_is_recorded_where_it_was_trained(tiny: Path, weights: Path, tmp_path: Path) -> None:
+    first, *_ = trained = resolved(tiny, str(weights), tmp_path)
+    train(*trained)
+    for seed in ("7", "8"):  # the second may be taken from the first or from what was taken
+        folders, study, made = resolved(tiny, str(weights), tmp_path, seed=seed)
+        reuse.take(folders, made.generators)
+        prepare.write(folders, study, catalogue(), made)
+        assert recording.finished(folders, catalogue()) == []
+        with pytest.raises(RecordError, match=f"was trained in the study {first.name}, and is recorded there"):
+            recording.record(folders, "sagan", catalogue()["sagan"])

@@ -147,17 +147,25 @@ def test_repeats_over_seeds(tmp_path: Path) -> None:
             written(tmp_path, classifier("transfer_weighted_loss", skill + 0.1, study))
     written(tmp_path, classifier("baseline", 0.3), classifier("transfer", 0.6, STUDY.model_copy(update={"arch": "x"})))
     [found] = repeats.repeats(load_all(tmp_path / "docs" / "results"))
-    assert found.seeds == [123, 1, 2], "the study with most entries first"
-    assert {name: list(values) for name, values in found.macro_f1.items()} == {
+    assert found.seeds == [123, 1, 2]
+    assert {name: list(values) for name, values in found.scores.items()} == {
         "transfer": [123, 1, 2],
         "transfer_weighted_loss": [123, 1],
     }
-    values = list(found.macro_f1["transfer"].values())
+    values = list(found.macro_f1("transfer").values())
     assert values == sorted(values)
-    assert found.mean("transfer") == pytest.approx(sum(values) / 3)
     differences = found.differences("transfer_weighted_loss", "transfer")
     assert list(differences) == [123, 1]
     assert all(value > 0 for value in differences.values())
+
+
+def test_the_usual_seed_is_what_others_repeat(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        study = STUDY.model_copy(update={"seed": seed})
+        written(tmp_path, classifier("transfer", 0.9, study), classifier("baseline", 0.4, study))
+    written(tmp_path, classifier("transfer", 0.6))
+    [found] = repeats.repeats(load_all(tmp_path / "docs" / "results"))
+    assert found.seeds == [123, 1, 2], "however few its entries, and whatever the scores"
 
 
 def test_another_recipe_is_no_repeat(tmp_path: Path) -> None:
@@ -181,9 +189,16 @@ def test_what_is_said_of_differences_by_seed(scores: tuple[float, ...], words: s
     seeds = (123, 1, 2)
     made = {name: classifier(name, 0.6) for name in ("baseline", "weighted_loss")}
     study = Recorded("x", made["baseline"].settings, made)
-    both = {"weighted_loss": dict(zip(seeds, scores, strict=True)), "baseline": dict.fromkeys(seeds, 0.6)}
-    table = tables.seeds(repeats.Repeated([study] * 3, both))
-    assert f"({words})" in next(line for line in table.splitlines() if line.startswith("| `weighted_loss`"))
+    same = made["baseline"].test.model_copy(update={"macro_f1": 0.6})
+    both = {
+        "weighted_loss": {
+            seed: same.model_copy(update={"macro_f1": value}) for seed, value in zip(seeds, scores, strict=True)
+        },
+        "baseline": dict.fromkeys(seeds, same),
+    }
+    told = tables.seeds(repeats.Repeated([study] * 3, both))
+    line = next(line for line in told.splitlines() if line.startswith("Macro F1 of `weighted_loss`"))
+    assert line.endswith(f": {words}.")
 
 
 def leaking(root: Path, with_siblings: float, without: float) -> list[Recorded]:
@@ -205,7 +220,9 @@ def test_the_leak_is_measured_on_the_images_that_leak(tmp_path: Path) -> None:
     assert (accuracy.measure, accuracy.with_siblings, accuracy.without) == ("accuracy", *map(pytest.approx, wanted))
     assert accuracy.found.difference == pytest.approx(wanted[0] - wanted[1])
     assert all(gain.p_holm < 0.05 and gain.found.difference > 0 for gain in found.leaking.gains)
-    assert [gain.p_holm for gain in found.leaking.gains] == bootstrap.holm([g.found.p for g in found.leaking.gains])
+    gains = [gain for part in (found.leaking, found.others, found.every) for gain in part.gains]
+    assert [gain.p_holm for gain in gains] == bootstrap.holm([gain.found.p for gain in gains]), "one question"
+    assert np.add(found.leaking.counts, found.others.counts).tolist() == found.every.counts
     assert all(gain.found.difference == 0 and gain.p_holm == 1 for gain in found.others.gains)
 
 
