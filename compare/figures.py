@@ -5,7 +5,6 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -15,28 +14,12 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_curve
 
 from compare.results import Result
+from compare.style import ACCENT, INK, PALE, SOFT, STYLE, cells, class_cells
 from lesions.labels import CLASSES
-from zoo.scores import BINS, SPECIFICITY, Predictions, Scores
-
-INK, SOFT, ACCENT, PALE = "#26323a", "#6f7f88", "#a3462f", "#b9c4ca"
+from zoo.scores import BINS, SPECIFICITY, Predictions
 
 COLOURS = dict(zip(CLASSES, mpl.color_sequences["tab10"], strict=False))
 """Of the classes, in all figures."""
-
-STYLE: Any = {
-    "font.size": 9,
-    "axes.edgecolor": PALE,
-    "axes.labelcolor": INK,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "svg.hashsalt": "lesion zoo",  # the same figure gives the same bytes
-}
 
 
 @dataclass
@@ -90,16 +73,6 @@ def class_heat_map(results: Sequence[Result]) -> str:
     return drawing.url
 
 
-def class_cells(axes: Axes, scores: Mapping[str, Scores]) -> None:
-    """Draw the F1 of each class (columns) by each entry (rows), all of the same images."""
-    table = np.array([[one.classes[name].f1 for name in CLASSES] for one in scores.values()])
-    _cells(axes, table, [[f"{value:.2f}" for value in row] for row in table])
-    classes = next(iter(scores.values())).classes
-    axes.set_xticks(range(len(CLASSES)), [f"{name}\n{classes[name].support}" for name in CLASSES])
-    axes.set_yticks(range(len(scores)), list(scores))
-    axes.set_xlabel("F1 of each class, and how many images have it")
-
-
 def confusion(counts: Sequence[Sequence[int]], normalised: bool) -> str:
     """A confusion matrix, as counts or with each row (true class) adding to 1; colours always show the latter."""
     matrix = np.array(counts, dtype=np.float64)
@@ -109,21 +82,11 @@ def confusion(counts: Sequence[Sequence[int]], normalised: bool) -> str:
     )
     with _drawing(3.6, 3.5) as drawing:
         axes = drawing.axes
-        _cells(axes, shares, said)
+        cells(axes, shares, said)
         axes.set_xticks(range(len(CLASSES)), CLASSES, rotation=45)
         axes.set_yticks(range(len(CLASSES)), CLASSES)
         axes.set(xlabel="predicted", ylabel="true", title="share of the true class" if normalised else "images")
     return drawing.url
-
-
-def _cells(axes: Axes, table: NDArray[np.float64], said: Sequence[Sequence[str]]) -> None:
-    """Draw a `table` of shares (0 to 1) as coloured cells, with what is `said` in each."""
-    axes.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-    for (row, column), value in np.ndenumerate(table):
-        colour = "white" if value > 0.6 else INK
-        axes.text(column, row, said[row][column], ha="center", va="center", color=colour, fontsize=8)
 
 
 def roc(predictions: Predictions, result: Result) -> str:

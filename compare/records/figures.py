@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from compare.figures import ACCENT, INK, PALE, SOFT, STYLE, class_cells
 from compare.records.record import ClassifierRecord
 from compare.records.worth import Finding
+from compare.style import ACCENT, INK, PALE, SOFT, STYLE, class_cells
 
 DPI = 130
 
