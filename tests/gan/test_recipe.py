@@ -43,7 +43,7 @@ def test_a_recipe_reads_back_and_knows_its_digest(tmp_path: Path) -> None:
     again = generator_recipe.read(tmp_path / "recipe.json")
     assert again == recipe
     assert again.sha256 == recipe.sha256
-    assert recipe.sha256 != generator_recipe.resolve("x", entry, Study(seed=5), DATA, "procedural").sha256
+    assert recipe.sha256 != generator_recipe.resolve("x", entry, Study(generator_seed=5), DATA, "procedural").sha256
 
 
 @pytest.mark.parametrize(
