@@ -146,7 +146,7 @@ def _apart(found: Repeated, name: str) -> list[str]:
     apart = found.differences(name, other) if other else {}
     if not apart:
         return []
-    higher, lower = (sum(way * value > 0 for value in apart.values()) for way in (1, -1))
+    higher, lower = (sum(way * round(value, 3) > 0 for value in apart.values()) for way in (1, -1))
     ways = {higher: "always higher", lower: "always lower"}
     words = f": {ways.get(len(apart), 'not always the same way')}" if len(apart) > 1 else ""
     told = ", ".join(f"{value:+.3f} (seed {seed})" for seed, value in apart.items())

@@ -183,6 +183,7 @@ def test_another_recipe_is_no_repeat(tmp_path: Path) -> None:
         ((0.7, 0.7, 0.7), "always higher"),
         ((0.5, 0.5, 0.5), "always lower"),
         ((0.6, 0.7, 0.7), "not always the same way"),
+        ((0.6001, 0.7, 0.7), "not always the same way"),
     ],
 )
 def test_what_is_said_of_differences_by_seed(scores: tuple[float, ...], words: str) -> None:
