@@ -123,11 +123,7 @@ def seeds(found: Repeated) -> str:
     lines = [
         [f"`{name}`", measure, *_spread({seed: getattr(one, key) for seed, one in by_seed.items()}, found.seeds)]
         for name, by_seed in found.scores.items()
-        for key, measure in (
-            ("macro_f1", "macro F1"),
-            ("balanced_accuracy", "balanced accuracy"),
-            ("accuracy", "accuracy"),
-        )
+        for key, measure in REPEATED.items()
     ]
     told = [said for name in found.scores for said in _apart(found, name)]
     return "\n".join([markdown.table(headings, lines, words=2), *told])
