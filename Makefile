@@ -95,7 +95,7 @@ archives: $(ENTRIES_MADE:%=$(ARCHIVES)/%.mar)
 	@:
 
 ifneq ($(strip $(ENTRIES_MADE)),)
-$(ENTRIES_MADE:%=$(ARCHIVES)/%.mar): $(ARCHIVES)/%.mar: $(RUNS)/%/weights.safetensors $(RUNS)/%/about.json zoo/archive.py zoo/card.py zoo/model_card.md.j2
+$(ENTRIES_MADE:%=$(ARCHIVES)/%.mar): $(ARCHIVES)/%.mar: $(RUNS)/%/weights.safetensors $(RUNS)/%/about.json zoo/packaging/archive.py zoo/packaging/card.py zoo/packaging/model_card.md.j2
 	@$(PYTHON) -m zoo archive $* --study $(STUDY)
 $(CLASSIFIERS:%=$(ARCHIVES)/%.mar): $(MODULES_OF_classifier)
 $(GENERATORS:%=$(ARCHIVES)/%.mar): $(MODULES_OF_generator)

@@ -25,7 +25,6 @@ from torch.nn.utils import spectral_norm
 from gan import losses
 from gan.data import Part
 from gan.drawing import from_bytes
-from gan.game import Game
 from gan.networks import (
     BOTTOM,
     Discriminator,
@@ -37,6 +36,7 @@ from gan.networks import (
     HalvingConv,
 )
 from gan.snapshot import snapshot
+from gan.trainer import Game
 from lesions.labels import CLASSES
 from zoo.entry import Generator as Entry
 from zoo.generator_recipe import GeneratorRecipe, resolve

@@ -17,7 +17,7 @@ import typer
 from torch.nn.functional import cross_entropy
 
 from lesions.labels import CLASSES
-from zoo import network
+from zoo.models import network
 
 
 def settings() -> dict[str, str]:

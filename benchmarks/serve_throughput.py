@@ -36,14 +36,14 @@ from compare.client import Zoo
 from compare.evaluate import collect, served
 from compare.labelled import Labelled
 from compare.offline import TOLERANCE
-from lesions.ham10000 import Index
 from lesions.labels import CLASSES, NOTICE
-from lesions.phantom_layers import Traits, patch
-from lesions.phantom_views import view
-from zoo.archive import MODELS, pack
-from zoo.launch import PORTS, ServerError, state
-from zoo.network import build
-from zoo.server import start, stop
+from lesions.phantom.layers import Traits, patch
+from lesions.phantom.views import view
+from lesions.sources.ham10000 import Index
+from zoo.models.network import build
+from zoo.packaging.archive import MODELS, pack
+from zoo.serving.torchserve.process import PORTS, ServerError, state
+from zoo.serving.torchserve.server import start, stop
 
 WANTED = 0.85
 """What the ratio should be at least."""

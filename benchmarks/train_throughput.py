@@ -20,14 +20,14 @@ import torch
 import typer
 from torch.nn.functional import cross_entropy
 
-from lesions.ham10000 import Index
 from lesions.images import normalise
 from lesions.labels import CLASSES
+from lesions.sources.ham10000 import Index
 from lesions.store import Store
 from train.data import Splits
 from train.fit import lightning
 from train.module import Classification
-from zoo import network
+from zoo.models import network
 from zoo.recipe import Recipe
 
 MEAN, DEVIATION = [0.76, 0.54, 0.56], [0.14, 0.15, 0.17]

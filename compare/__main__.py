@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from compare.client import GENERATOR, MODEL, Answer, Zoo, ZooError
-from lesions.ham10000 import DataError
+from lesions.files import write
 from lesions.labels import CLASSES, DIAGNOSES
-from lesions.whole import write
-from zoo.champion import ChampionError
+from lesions.sources.ham10000 import DataError
 from zoo.entry import EntryError, catalogue
-from zoo.server import running
+from zoo.serving.champion import ChampionError
+from zoo.serving.torchserve.server import running
 from zoo.study import Folders, Study, StudyError
 
 if TYPE_CHECKING:

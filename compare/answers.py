@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lesions.ham10000 import Index
-from zoo.scores import Predictions
+from lesions.sources.ham10000 import Index
+from zoo.metrics.scores import Predictions
 
 
 class Answer(NamedTuple):

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from lesions.labels import CLASSES
-from zoo.server import token
+from zoo.serving.torchserve.server import token
 
 MODEL = "lesion_classifier"
 GENERATOR = "lesion_generator"

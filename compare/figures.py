@@ -16,7 +16,7 @@ from sklearn.metrics import roc_curve
 from compare.results import Result
 from compare.style import ACCENT, INK, PALE, SOFT, STYLE, cells, class_cells
 from lesions.labels import CLASSES
-from zoo.scores import BINS, SPECIFICITY, Predictions
+from zoo.metrics.scores import BINS, SPECIFICITY, Predictions
 
 COLOURS = dict(zip(CLASSES, mpl.color_sequences["tab10"], strict=False))
 """Of the classes, in all figures."""

@@ -14,9 +14,9 @@ from compare.evaluate import check_split, collect, served
 from compare.labelled import Labelled, held_out, learnt_from
 from compare.outside import outside
 from compare.results import Results
-from zoo import champion
-from zoo.bootstrap import Difference
-from zoo.launch import state
+from zoo.metrics.bootstrap import Difference
+from zoo.serving import champion
+from zoo.serving.torchserve.process import state
 from zoo.study import Folders
 
 REPORTS = Path("reports")

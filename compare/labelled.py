@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lesions.ham10000 import DataError, Ham10000, Index
 from lesions.labels import CLASSES
+from lesions.sources.ham10000 import DataError, Ham10000, Index
 from lesions.store import Readable
 from zoo.study import Folders
 

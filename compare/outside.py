@@ -13,9 +13,9 @@ import numpy as np
 from tqdm import tqdm
 
 from compare.labelled import Labelled
-from lesions.ham10000 import DataError, Index
 from lesions.images import UnreadableImage, decode
 from lesions.labels import CLASSES
+from lesions.sources.ham10000 import DataError, Index
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 

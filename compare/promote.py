@@ -8,9 +8,9 @@ from compare import answers, results
 from compare.client import Zoo
 from compare.evaluate import served
 from compare.labelled import Labelled
-from zoo import champion
-from zoo.bootstrap import Difference
-from zoo.champion import Champion, ChampionError
+from zoo.metrics.bootstrap import Difference
+from zoo.serving import champion
+from zoo.serving.champion import Champion, ChampionError
 from zoo.study import Folders
 
 BEST = "best"

@@ -16,11 +16,11 @@ from compare.answers import Answers
 from compare.labelled import Labelled
 from compare.offline import TOLERANCE
 from compare.results import AGAINST, Result, Results, wrong
+from lesions.files import write
 from lesions.images import decode, square
 from lesions.labels import CLASSES, DIAGNOSES, NOTICE
-from lesions.whole import write
-from zoo.bootstrap import PAIRED_RESAMPLES, RESAMPLES
-from zoo.scores import BINS
+from zoo.metrics.bootstrap import PAIRED_RESAMPLES, RESAMPLES
+from zoo.metrics.scores import BINS
 
 MOST_WRONG, THUMBNAIL = 24, 112
 """How many of the images that most versions get wrong are shown, and at how many pixels."""

@@ -15,10 +15,10 @@ from compare.answers import Answers
 from compare.labelled import Labelled
 from compare.offline import Agreement, agreement
 from compare.published import Published, beside, published
-from lesions.whole import write
-from zoo import bootstrap, scores
-from zoo.calibration import undone
-from zoo.scores import Reliability
+from lesions.files import write
+from zoo.metrics import bootstrap, scores
+from zoo.metrics.calibration import undone
+from zoo.metrics.scores import Reliability
 from zoo.study import Folders
 
 AGAINST = ("baseline", "transfer")

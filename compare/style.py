@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from lesions.labels import CLASSES
-from zoo.scores import Scores
+from zoo.metrics.scores import Scores
 
 INK, SOFT, ACCENT, PALE = "#26323a", "#6f7f88", "#a3462f", "#b9c4ca"
 

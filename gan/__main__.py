@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 
 from gan import fit, pool, report
-from lesions.ham10000 import DataError
-from zoo.network import WrongWeights
+from lesions.sources.ham10000 import DataError
+from zoo.models.network import WrongWeights
 from zoo.recipe import RecipeError
 from zoo.study import Folders, StudyError
 

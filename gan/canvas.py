@@ -10,7 +10,7 @@ from PIL import Image
 
 from gan.drawing import draw
 from gan.networks import Generator
-from lesions import whole
+from lesions import files
 from lesions.labels import CLASSES
 
 COLUMNS = 10
@@ -32,4 +32,4 @@ def write(file: Path, picture: NDArray[np.uint8]) -> None:
     """Write a PNG, whole or not at all."""
     content = io.BytesIO()
     Image.fromarray(picture).save(content, format="PNG")
-    whole.write(file, content.getvalue())
+    files.write(file, content.getvalue())

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from lesions.images import normalise
-from zoo import network
+from zoo.models import network
 
 BATCH = 64
 

@@ -17,17 +17,18 @@ from torch.utils.tensorboard import SummaryWriter
 from gan import canvas
 from gan.data import Training, part_of
 from gan.features import Features
-from gan.game import Game, Step
+from gan.monitor import Watch, failed
 from gan.networks import Generator
 from gan.progress import Progress
 from gan.quality import Judge, Quality
 from gan.snapshot import restored, snapshot, tensors
-from gan.watch import Watch, failed
+from gan.trainer import Game, Step
 from lesions import split, store
-from lesions.whole import alone, is_json, write
-from zoo import damage, generator_recipe
+from lesions.files import alone, is_json, write
+from zoo import generator_recipe
+from zoo.build import integrity
+from zoo.build.provenance import begin, timed
 from zoo.generator_recipe import GeneratorRecipe
-from zoo.provenance import begin, timed
 from zoo.study import Folders, StudyError
 
 LOG_EVERY = 10
@@ -52,7 +53,7 @@ def fit(folders: Folders, name: str) -> None:
     resolved = generator_recipe.read(run / "recipe.json")
     weights = run / "weights.safetensors"
     with alone(run):
-        if damage.is_made(run, resolved.sha256, damage.GENERATOR):
+        if integrity.is_made(run, resolved.sha256, integrity.GENERATOR):
             print(f"{name}: trained by this recipe already")
             os.utime(weights)
             return

@@ -16,9 +16,9 @@ from gan import canvas, trained
 from gan.drawing import CHUNK, draw
 from gan.networks import Generator
 from lesions import store
-from lesions.class_folders import ClassFolders
+from lesions.files import write
 from lesions.labels import CLASSES
-from lesions.whole import write
+from lesions.sources.folders import ClassFolders
 from zoo import generator_recipe
 from zoo.study import Folders, StudyError
 

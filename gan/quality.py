@@ -22,7 +22,8 @@ from gan.drawing import draw
 from gan.features import Features, resize
 from gan.networks import Generator
 from lesions.labels import CLASSES
-from zoo import network, recipe
+from zoo import recipe
+from zoo.models import network
 
 NEIGHBOURS = 5
 """The k of precision, recall, density and coverage, as StudioGAN's."""

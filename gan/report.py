@@ -15,10 +15,10 @@ from gan.data import Part, part_of
 from gan.drawing import draw
 from gan.quality import recognition
 from lesions import split, store
+from lesions.files import write
 from lesions.labels import CLASSES
-from lesions.whole import write
 from zoo import generator_recipe, recipe
-from zoo.scores import QUALITY
+from zoo.metrics.scores import QUALITY
 from zoo.study import Folders, StudyError
 
 EACH = 100

@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from gan.networks import Generator
 from gan.snapshot import restored
-from zoo.network import WrongWeights
+from zoo.models.network import WrongWeights
 
 
 def generator(run: Path, pixels: int, width: int) -> Generator:

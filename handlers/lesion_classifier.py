@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from ts.torch_handler.base_handler import BaseHandler
 
 from lesions.images import SECONDS, UnreadableImage, decode, square
-from zoo.explanation import LARGEST, Wish, grad_cam, last_map, overlay
-from zoo.network import build, load, probabilities
-from zoo.request import parse
+from zoo.models.explanation import LARGEST, Wish, grad_cam, last_map, overlay
+from zoo.models.network import build, load, probabilities
+from zoo.serving.request import parse
 
 STATUS = {400: "Bad Request", 413: "Content Too Large", 501: "Not Implemented"}
 """Reason phrases: in ASCII, because TorchServe counts characters and sends bytes."""
@@ -31,8 +31,8 @@ class LesionClassifier(BaseHandler):  # type: ignore[misc]
     def initialize(self, context: Any) -> None:
         """Build the network of the archive's `entry.json` and read its weights.
 
-        Raises `RuntimeError` where the weights are not those that `entry.json` names, and `zoo.network.WrongWeights`
-        where they do not fit; TorchServe writes either into its model_log.log.
+        Raises `RuntimeError` where the weights are not those that `entry.json` names, and
+        `zoo.models.network.WrongWeights` where they do not fit; TorchServe writes either into its model_log.log.
         """
         torch.set_num_threads(1)  # one worker a version; else each takes every core
         folder = Path(context.system_properties["model_dir"])

@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from ts.torch_handler.base_handler import BaseHandler
 
 from gan.drawing import draw
+from gan.request import ALL, BadRequest, Wish, parse
 from gan.snapshot import restored
-from gan.wish import ALL, BadRequest, Wish, parse
 from lesions.labels import CLASSES
 
 COLUMNS = 8

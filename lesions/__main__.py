@@ -9,7 +9,7 @@ import typer
 from lesions import describe as description
 from lesions import download as downloading
 from lesions import phantom
-from lesions.ham10000 import DataError
+from lesions.sources.ham10000 import DataError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 

@@ -31,7 +31,7 @@ MAX_SCANS = 64
 
 SECONDS = 4
 """What a server decodes a picture in, of processor time; 50 million pixels take 1 or 2. A whole batch of pictures that
-take longer stays below TorchServe's responseTimeout (zoo/archive.py)."""
+take longer stays below TorchServe's responseTimeout (zoo/packaging/archive.py)."""
 
 MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])")
 """Of a JPEG's segment: not those that have no length (ITU-T T.81, table B.1)."""

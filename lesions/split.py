@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lesions.ham10000 import DataError, Index
+from lesions.files import write_if_changed
 from lesions.labels import CLASSES
-from lesions.whole import write_if_changed
+from lesions.sources.ham10000 import DataError, Index
 
 PARTS = ("train", "valid", "test")
 """The parts of a split, in the order of their numbers."""

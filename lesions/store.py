@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lesions import images
-from lesions.ham10000 import METADATA, DataError, Ham10000, Index
+from lesions.files import alone, folder_aside, naming
 from lesions.images import UnreadableImage, decode, square
 from lesions.labels import CLASSES
-from lesions.whole import alone, folder_aside, naming
+from lesions.sources.ham10000 import METADATA, DataError, Ham10000, Index
 
 CODE = hashlib.sha256(Path(images.__file__).read_bytes()).hexdigest()
 """What pixels a picture becomes is decided here: a cache of other code is not fresh, since servers use this one."""

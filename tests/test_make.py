@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save_file
 
-from zoo import network
+from zoo.models import network
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("Makefile", "requirements.lock", "config.properties", "lesions", "zoo", "train", "gan", "handlers", "compare")

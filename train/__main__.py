@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lesions.ham10000 import DataError
+from lesions.sources.ham10000 import DataError
 from train import fit, source
-from zoo.network import WrongWeights
+from zoo.models.network import WrongWeights
 from zoo.recipe import RecipeError
 from zoo.study import Folders, StudyError
 

@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from lesions.whole import write
+from lesions.files import write
 
 
 class WholeCheckpoints(TorchCheckpointIO):

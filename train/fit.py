@@ -15,15 +15,18 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from safetensors.torch import save
 
 from lesions import split, store
+from lesions.files import alone, is_json, write
 from lesions.labels import CLASSES
-from lesions.whole import alone, is_json, write
 from train.best import Best, WholeCheckpoints, origin_of
 from train.data import Splits
 from train.loss import class_weights
 from train.module import Classification, freeze
 from train.progress import Progress
-from zoo import damage, network, provenance, recipe, scores
-from zoo.calibration import Calibration, Logits, calibrate, shares
+from zoo import recipe
+from zoo.build import integrity, provenance
+from zoo.metrics import scores
+from zoo.metrics.calibration import Calibration, Logits, calibrate, shares
+from zoo.models import network
 from zoo.study import Folders
 
 Precision = Literal["16-mixed", "32-true"]
@@ -47,8 +50,8 @@ def fit(folders: Folders, name: str) -> None:
         resolved = recipe.read(run / "recipe.json")
         start = _start(folders, resolved)
         origin = {"recipe_sha256": resolved.sha256, "start_sha256": "" if start is None else _sha256(start)}
-        made = damage.is_made(run, resolved.sha256, damage.CLASSIFIER)
-        if made and damage.origin_of(run / "weights.safetensors") == origin:
+        made = integrity.is_made(run, resolved.sha256, integrity.CLASSIFIER)
+        if made and integrity.origin_of(run / "weights.safetensors") == origin:
             print(f"{name}: trained by this recipe already")
             os.utime(run / "weights.safetensors")
             return

@@ -12,10 +12,10 @@ from safetensors.torch import save
 from torch.utils.data import DataLoader, TensorDataset
 
 from lesions import shapes
-from lesions.whole import write
+from lesions.files import write
 from train.module import Classification
 from train.progress import Progress
-from zoo import network
+from zoo.models import network
 from zoo.recipe import SOURCE_BATCH, SOURCE_IMAGES, SOURCE_PIXELS
 from zoo.study import DEFAULT_ARCHITECTURE, Folders, Study
 

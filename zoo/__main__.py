@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from lesions.ham10000 import DataError, Ham10000
-from lesions.whole import claim, write
+from lesions.files import claim, write
+from lesions.sources.ham10000 import DataError, Ham10000
 from zoo.entry import EntryError, catalogue
 from zoo.study import Folders, Study, StudyError, settle
 
@@ -30,9 +30,9 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 @contextmanager
 def told() -> Iterator[None]:
     """A user's mistake ends with its message and exit code 2."""
-    from zoo.archive import ArchiveError
-    from zoo.launch import ServerError
+    from zoo.packaging.archive import ArchiveError
     from zoo.recipe import RecipeError
+    from zoo.serving.torchserve.process import ServerError
 
     try:
         yield
@@ -72,7 +72,8 @@ def resolve(
     ] = None,
 ) -> None:
     """Make the data, write every recipe that changed, and print the study's name; the first step of `make zoo`."""
-    from zoo import damage, manifest, prepare, reuse
+    from zoo.build import integrity, prepare, reuse
+    from zoo.packaging import manifest
 
     with told():
         folders, settled = _settled(settings)
@@ -85,7 +86,7 @@ def resolve(
         made = prepare.recipes(settled, described, entries_by_name, wanted)
         reuse.take(folders, made.generators)
         prepare.write(folders, settled, entries_by_name, made)
-        damage.drop(folders, settled, made.classifiers, made.generators)
+        integrity.drop(folders, settled, made.classifiers, made.generators)
         for dropped in manifest.drop(folders.archives, made.classifiers.keys() | made.generators.keys()):
             print(dropped, file=sys.stderr)
     print(folders.name)
@@ -96,24 +97,24 @@ def list_(
     study_name: Named = DEFAULT_STUDY, markdown: Annotated[bool, typer.Option(help="For a README.")] = False
 ) -> None:
     """Show every entry: what differs, the thesis's macro F1, ours, and its state."""
-    from zoo import table
+    from zoo.build import listing
 
     with told():
         folders = Folders(study_name)
         if study_name != DEFAULT_STUDY:
             folders.read()  # a mistyped name is no empty study
-        rows = table.rows(folders, catalogue())
+        rows = listing.rows(folders, catalogue())
         if markdown:
-            print(table.markdown(row for row in rows if row.test))
+            print(listing.markdown(row for row in rows if row.test))
         else:
             console = Console(width=None if sys.stdout.isatty() else 160)
-            console.print(table.for_terminal(rows, f"study {folders.name}", console.width))
+            console.print(listing.for_terminal(rows, f"study {folders.name}", console.width))
 
 
 @app.command()
 def archive(entry: str, study_name: Named = DEFAULT_STUDY) -> None:
     """Pack one trained entry into `model_store/<study>/<entry>.mar`."""
-    from zoo.archive import pack
+    from zoo.packaging.archive import pack
 
     folders = Folders(study_name)
     with told():
@@ -129,7 +130,7 @@ def card(
     out: Annotated[Path | None, typer.Option(help="A folder for NAME.md, instead of printing.")] = None,
 ) -> None:
     """Print the model card (Markdown) of one trained entry, as its archive holds it; or write those of all."""
-    from zoo.card import markdown
+    from zoo.packaging.card import markdown
 
     folders = Folders(study_name)
     with told():
@@ -147,7 +148,7 @@ def card(
 
 def _described(folders: Folders, entry: str) -> dict[str, Any]:
     """The `entry.json` of a trained entry. Raises `StudyError` where it is not trained."""
-    from zoo.card import entry as describe
+    from zoo.packaging.card import entry as describe
 
     try:
         return describe(folders, entry)
@@ -162,7 +163,7 @@ def serve(
     host: Annotated[str, typer.Option(help="0.0.0.0 answers other machines, too.")] = "127.0.0.1",
 ) -> None:
     """Start TorchServe with every archive of a study; return when all versions answer."""
-    from zoo import server
+    from zoo.serving.torchserve import server
 
     folders = Folders(study_name)
     with told():
@@ -183,7 +184,7 @@ def _sample(folders: Folders, file: Path) -> Path | None:
 @app.command()
 def stop(study_name: Named = DEFAULT_STUDY) -> None:
     """Stop the study's TorchServe."""
-    from zoo import server
+    from zoo.serving.torchserve import server
 
     with told():
         server.stop(Folders(study_name).runs / "serve")
@@ -192,7 +193,7 @@ def stop(study_name: Named = DEFAULT_STUDY) -> None:
 @app.command()
 def status(study_name: Named = DEFAULT_STUDY) -> None:
     """Show what the study's TorchServe serves."""
-    from zoo import server
+    from zoo.serving.torchserve import server
 
     with told():
         Console().print(server.status(Folders(study_name).runs / "serve"))
@@ -201,7 +202,7 @@ def status(study_name: Named = DEFAULT_STUDY) -> None:
 @app.command()
 def logs(study_name: Named = DEFAULT_STUDY) -> None:
     """Show the end of the study's TorchServe logs."""
-    from zoo import server
+    from zoo.serving.torchserve import server
 
     with told():
         server.logs(Folders(study_name).runs / "serve")

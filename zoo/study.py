@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lesions.split import How
 
+ROOT = Path(__file__).resolve().parents[1]
+"""The checkout."""
+
 SCALES: dict[str, int] = {"demo": 64, "small": 64, "paper": 224}
 """The classifier's pixels at each scale."""
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from compare.records.record import ClassifierRecord, Recorded, RecordError, same_images
 from lesions.labels import CLASSES
-from zoo import bootstrap
-from zoo.bootstrap import Difference, Resamples
+from zoo.metrics import bootstrap
+from zoo.metrics.bootstrap import Difference, Resamples
 
 WITH, WITHOUT = "thesis", "thesis_without_siblings"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from zoo.bootstrap import Difference
+from zoo.metrics.bootstrap import Difference
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:

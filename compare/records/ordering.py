@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau, rankdata, spearmanr
 
 from compare.records.worth import LEVEL
-from zoo import bootstrap
-from zoo.bootstrap import Difference, Estimate
+from zoo.metrics import bootstrap
+from zoo.metrics.bootstrap import Difference, Estimate
 
 LEAST = 4
 """Entries below which a rank correlation says nothing."""

@@ -6,11 +6,12 @@ from typing import Any
 
 from compare.records import figures, leak, markdown, ordering, repeats, sentences, summary, tables, worth
 from compare.records.record import RESULTS, Recorded, load_all
+from lesions.files import write
 from lesions.labels import NOTICE
-from lesions.whole import write
-from zoo import bootstrap, card
+from zoo.build.listing import in_order
 from zoo.entry import Classifier, Entry
-from zoo.table import in_order
+from zoo.metrics import bootstrap
+from zoo.packaging import card
 
 PAGE = RESULTS.with_suffix(".md")
 

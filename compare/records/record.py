@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from lesions.ham10000 import DataError
+from lesions.files import write_if_changed
 from lesions.labels import CLASSES
+from lesions.sources.ham10000 import DataError
 from lesions.split import How
-from lesions.whole import write_if_changed
+from zoo.build.listing import place
 from zoo.entry import Thesis
 from zoo.generator_recipe import GeneratorRecipe
+from zoo.metrics.scores import Scores
 from zoo.recipe import Recipe
-from zoo.scores import Scores
 from zoo.study import Study
-from zoo.table import place
 
 RESULTS = Path("docs") / "results"
 """Where they are, below the root of the checkout."""
@@ -121,7 +121,7 @@ class ClassifierRecord(Record):
     """The last epoch's, uncalibrated."""
     last_test: Scores
     calibration: dict[str, Any] | None
-    """As `zoo.calibration.Calibration`, without what is none."""
+    """As `zoo.metrics.calibration.Calibration`, without what is none."""
     images: list[Tested]
     """Every test image."""
 

@@ -18,13 +18,14 @@ from compare.records.record import (
     Tested,
 )
 from lesions import split
-from lesions.ham10000 import DataError
 from lesions.labels import CLASSES
-from zoo import card, generator_recipe, recipe
+from lesions.sources.ham10000 import DataError
+from zoo import generator_recipe, recipe
+from zoo.build.listing import differs
 from zoo.entry import Entry
+from zoo.packaging import card
 from zoo.recipe import Data
 from zoo.study import Folders, StudyError
-from zoo.table import differs
 
 
 def finished(folders: Folders, catalogue: dict[str, Entry]) -> list[str]:

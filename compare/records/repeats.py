@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from compare.records.record import ClassifierRecord, Recorded, RecordError
-from zoo.scores import Scores
+from zoo.metrics.scores import Scores
 from zoo.study import Study
 
 

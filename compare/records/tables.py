@@ -8,10 +8,10 @@ from compare.records.record import ClassifierRecord, Recorded
 from compare.records.repeats import Repeated
 from compare.records.worth import Finding, Question
 from lesions.labels import CLASSES
+from zoo.build.listing import differs, place
 from zoo.entry import Classifier, Entry, Thesis
-from zoo.scores import QUALITY, SPECIFICITY
+from zoo.metrics.scores import QUALITY, SPECIFICITY
 from zoo.study import DEFAULT_ARCHITECTURE, Study
-from zoo.table import differs, place
 
 REPEATED = {"macro_f1": "macro F1", "balanced_accuracy": "balanced accuracy", "accuracy": "accuracy"}
 """What is shown of each seed."""

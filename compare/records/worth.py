@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from compare.records.record import ClassifierRecord, Recorded
 from lesions.labels import CLASSES
-from zoo import bootstrap
-from zoo.bootstrap import Difference, Estimate, Resamples
+from zoo.metrics import bootstrap
+from zoo.metrics.bootstrap import Difference, Estimate, Resamples
 
 RARE = ("akiec", "bcc", "df", "vasc")
 """The classes with fewer than a fifteenth of the images each; `mel` and `bkl` have a ninth, `nv` two thirds."""

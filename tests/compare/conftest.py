@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from compare.client import Zoo
 from compare.labelled import Labelled, held_out
 from lesions import split
-from lesions.ham10000 import Ham10000
 from lesions.labels import CLASSES, NOTICE
+from lesions.sources.ham10000 import Ham10000
 from zoo.study import Folders, Study
 
 Trouble = Callable[[str, str], httpx.Response | Exception | None]

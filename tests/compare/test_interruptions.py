@@ -27,8 +27,8 @@ from compare.evaluate import collect
 from tests.compare.conftest import QUALITY, Standing
 from tests.compare.test_real_server import make
 from tests.handlers.test_real_server import free_ports
-from zoo.launch import state
-from zoo.server import start, stop
+from zoo.serving.torchserve.process import state
+from zoo.serving.torchserve.server import start, stop
 
 pytestmark = pytest.mark.server
 
@@ -124,7 +124,7 @@ def served(server: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
     """The server, and no answers yet."""
     monkeypatch.chdir(server.standing.folders.root)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("zoo.bootstrap.PAIRED_RESAMPLES", 50)
+    monkeypatch.setattr("zoo.metrics.bootstrap.PAIRED_RESAMPLES", 50)
     shutil.rmtree(server.reports, ignore_errors=True)
     server.again()  # if a test before this one has left it otherwise
     return server

@@ -16,8 +16,8 @@ import compare.__main__ as command
 from compare.records.record import Tested, save
 from lesions.labels import CLASSES, DATA_LICENCE, NOTICE
 from tests.compare.records.made_up import classifier
-from zoo import champion
-from zoo.scores import Predictions, score
+from zoo.metrics.scores import Predictions, score
+from zoo.serving import champion
 
 if TYPE_CHECKING:
     from tests.compare.conftest import Standing
@@ -31,8 +31,8 @@ def run(standing: "Standing", monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(standing.folders.root)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(command, "Zoo", lambda port, key_file, seconds: standing.zoo())
-    monkeypatch.setattr("zoo.bootstrap.RESAMPLES", 200)
-    monkeypatch.setattr("zoo.bootstrap.PAIRED_RESAMPLES", 200)
+    monkeypatch.setattr("zoo.metrics.bootstrap.RESAMPLES", 200)
+    monkeypatch.setattr("zoo.metrics.bootstrap.PAIRED_RESAMPLES", 200)
 
     def typed(*arguments: str) -> Any:
         offline = arguments[0] in ("report", "ab")

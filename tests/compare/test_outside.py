@@ -11,8 +11,8 @@ from PIL import Image
 
 from compare.labelled import held_out, learnt_from
 from compare.outside import outside
-from lesions.ham10000 import DataError
 from lesions.labels import CLASSES
+from lesions.sources.ham10000 import DataError
 
 if TYPE_CHECKING:
     from tests.compare.conftest import Standing

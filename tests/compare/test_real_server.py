@@ -16,10 +16,10 @@ import compare.__main__ as command
 from compare.client import Zoo
 from lesions.images import decode, square
 from lesions.labels import CLASSES
-from zoo import champion
-from zoo.archive import pack
-from zoo.network import build, probabilities
-from zoo.server import start, stop
+from zoo.models.network import build, probabilities
+from zoo.packaging.archive import pack
+from zoo.serving import champion
+from zoo.serving.torchserve.server import start, stop
 
 if TYPE_CHECKING:
     from tests.compare.conftest import Standing

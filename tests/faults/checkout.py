@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.test_make import Checkout
-from zoo.launch import PORTS
+from zoo.serving.torchserve.process import PORTS
 
 STUDY = "tiny-demo-test_efficientnet-w"
 """What its settings are called."""

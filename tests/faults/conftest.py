@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from lesions.whole import write
+from lesions.files import write
 from tests.faults.checkout import Harmed
 from tests.faults.serving import Served, processes_of
 

@@ -12,8 +12,8 @@ import psutil
 from compare.client import Zoo
 from lesions.labels import CLASSES
 from tests.faults.checkout import Harmed, free_ports
-from zoo.launch import state
-from zoo.server import token
+from zoo.serving.torchserve.process import state
+from zoo.serving.torchserve.server import token
 
 MODEL = "lesion_classifier"
 

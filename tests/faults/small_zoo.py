@@ -18,10 +18,10 @@ from gan.networks import Generator
 from handlers.lesion_classifier import LesionClassifier
 from handlers.lesion_generator import LesionGenerator
 from lesions.labels import CLASSES, NOTICE
-from zoo.archive import pack
-from zoo.launch import LOOPBACK, PORTS
-from zoo.network import build
-from zoo.server import start, stop
+from zoo.models.network import build
+from zoo.packaging.archive import pack
+from zoo.serving.torchserve.process import LOOPBACK, PORTS
+from zoo.serving.torchserve.server import start, stop
 
 Handler = LesionClassifier | LesionGenerator
 

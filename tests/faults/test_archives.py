@@ -11,8 +11,9 @@ import pytest
 
 from tests.faults.checkout import Harmed, free_ports
 from tests.faults.conftest import Reliability
-from zoo import manifest, server
-from zoo.launch import ServerError
+from zoo.packaging import manifest
+from zoo.serving.torchserve import server
+from zoo.serving.torchserve.process import ServerError
 
 
 def flip_a_byte(archive: Path) -> None:
@@ -36,7 +37,7 @@ def exchange_the_weights(archive: Path) -> None:
 
 
 def leave_a_member_out(archive: Path) -> None:
-    rewrite(archive, lambda members: members.pop("zoo/network.py"))
+    rewrite(archive, lambda members: members.pop("zoo/models/network.py"))
 
 
 def add_a_path_that_escapes(archive: Path) -> None:
@@ -74,7 +75,7 @@ def small(tmp_path: Path) -> Path:
     with zipfile.ZipFile(packed, "w") as archive:
         model = {"modelName": "lesion_classifier", "modelVersion": "good"}
         archive.writestr("MAR-INF/MANIFEST.json", json.dumps({"model": model}))
-        archive.writestr("zoo/network.py", "# code\n" * 100)
+        archive.writestr("zoo/models/network.py", "# code\n" * 100)
         archive.writestr("weights.safetensors", bytes(1000))
     manifest.put(packed, packed.with_name("good.mar"))
     spoil(packed.with_name("good.mar"), packed.parent)

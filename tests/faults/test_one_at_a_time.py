@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.faults.conftest import Reliability
 
-CLAIM = "from lesions.whole import claim; import sys; claim(9, sys.argv[1], 'waiting'); print('mine', flush=True)"
+CLAIM = "from lesions.files import claim; import sys; claim(9, sys.argv[1], 'waiting'); print('mine', flush=True)"
 
 HOLDER = f"""
 exec 9>>"$1"

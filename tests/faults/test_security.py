@@ -19,9 +19,9 @@ from compare.client import Zoo
 from tests.faults.conftest import Reliability
 from tests.faults.garbage import file_of, noise
 from tests.faults.small_zoo import EXPLANATIONS, PREDICTIONS, Served, serving
-from zoo.archive import ROOT
-from zoo.launch import EVERYWHERE, LOOPBACK, PORTS, state
-from zoo.server import logs, start, status, token
+from zoo.serving.torchserve.process import EVERYWHERE, LOOPBACK, PORTS, state
+from zoo.serving.torchserve.server import logs, start, status, token
+from zoo.study import ROOT
 
 pytestmark = [pytest.mark.thorough, pytest.mark.server]
 

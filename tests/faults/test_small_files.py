@@ -37,10 +37,10 @@ from lesions import store
 store.prepare(Path(sys.argv[1]), Path(sys.argv[2]) / "cache", 64)
 """
 ARCHIVE = """
-import hashlib, json, zoo.archive
+import hashlib, json, zoo.packaging.archive
 weights = Path(sys.argv[2]) / "weights.safetensors"
 entry = json.loads(Path(sys.argv[1]).read_text()) | {"weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
-zoo.archive.pack(entry, weights, Path(sys.argv[2]) / "store" / "baseline.mar")
+zoo.packaging.archive.pack(entry, weights, Path(sys.argv[2]) / "store" / "baseline.mar")
 """
 RUN = """
 import sys

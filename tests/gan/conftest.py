@@ -9,9 +9,11 @@ from safetensors.torch import save_file
 
 from gan.data import Part
 from lesions.labels import CLASSES
-from zoo import generator_recipe, network, prepare
+from zoo import generator_recipe
+from zoo.build import prepare
 from zoo.entry import Generator
 from zoo.generator_recipe import GeneratorRecipe
+from zoo.models import network
 from zoo.recipe import Data
 from zoo.study import Folders, Study, settle
 

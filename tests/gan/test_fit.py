@@ -18,8 +18,8 @@ from compare.records import record, recording
 from gan import fit
 from gan.__main__ import main
 from gan.drawing import draw
-from gan.game import Game, Step
 from gan.snapshot import restored
+from gan.trainer import Game, Step
 from lesions.labels import CLASSES
 from zoo import generator_recipe
 from zoo.entry import Generator

@@ -8,8 +8,8 @@ from torch.nn.utils import parametrize
 
 from gan.data import Part
 from gan.drawing import latent
-from gan.game import Game
 from gan.networks import Conv, Discriminator, DoublingConv, Generator, HalvingConv, fold, fuse, weights_computed_once
+from gan.trainer import Game
 from zoo.generator_recipe import GeneratorRecipe
 
 

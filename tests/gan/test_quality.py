@@ -11,7 +11,7 @@ from gan.data import Part
 from gan.features import Features
 from gan.networks import Generator
 from lesions.labels import CLASSES
-from zoo import network
+from zoo.models import network
 
 A_CLASS = 12
 

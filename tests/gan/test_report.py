@@ -12,8 +12,10 @@ from gan import fit
 from gan.__main__ import main
 from gan.report import best_judge
 from lesions.labels import CLASSES
-from zoo import network, prepare, recipe
+from zoo import recipe
+from zoo.build import prepare
 from zoo.entry import Classifier
+from zoo.models import network
 from zoo.study import Folders, StudyError
 
 

@@ -20,8 +20,8 @@ from ts.context import Context, RequestProcessor
 from handlers.lesion_classifier import LesionClassifier
 from lesions.images import decode, square
 from lesions.labels import CLASSES, NOTICE
-from zoo.archive import ROOT
-from zoo.network import build, load, probabilities
+from zoo.models.network import build, load, probabilities
+from zoo.study import ROOT
 
 ENTRY: dict[str, Any] = {
     "entry": "baseline",

@@ -22,12 +22,12 @@ from ts.context import Context, RequestProcessor
 
 from compare.client import Zoo, ZooError
 from gan.networks import Generator
-from gan.wish import ALLOWED, LARGEST, MOST
+from gan.request import ALLOWED, LARGEST, MOST
 from handlers.lesion_generator import LesionGenerator
 from lesions.labels import CLASSES, NOTICE
-from zoo.archive import pack
-from zoo.launch import PORTS
-from zoo.server import start, stop
+from zoo.packaging.archive import pack
+from zoo.serving.torchserve.process import PORTS
+from zoo.serving.torchserve.server import start, stop
 
 PIXELS, WIDTH = 32, 4
 

@@ -26,10 +26,10 @@ from safetensors.torch import save_file
 
 from compare.client import Zoo, ZooError
 from lesions.labels import CLASSES, DATA_LICENCE, NOTICE
-from zoo.archive import pack
-from zoo.launch import PORTS, ServerError, state
-from zoo.network import build, probabilities
-from zoo.server import logs, start, status, stop, versions
+from zoo.models.network import build, probabilities
+from zoo.packaging.archive import pack
+from zoo.serving.torchserve.process import PORTS, ServerError, state
+from zoo.serving.torchserve.server import logs, start, status, stop, versions
 
 pytestmark = pytest.mark.server
 
@@ -440,7 +440,7 @@ def test_a_version_that_cannot_load_is_named_and_the_others_are_served(
         assert time.monotonic() - began < 95
         said = str(caught.value)
         assert "2 of 3 versions cannot be served" in said
-        assert "broken: zoo.network.WrongWeights" in said
+        assert "broken: zoo.models.network.WrongWeights" in said
         assert "the weights of another network" in said
         assert "torn.mar is not in manifest.json" in said
         assert "The other 1 are served" in said

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from lesions import split
-from lesions.ham10000 import Ham10000
 from lesions.images import decode, square
+from lesions.sources.ham10000 import Ham10000
 
 FOLDER = os.environ.get("HAM10000", "")
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lesions import store
-from lesions.ham10000 import DataError, Ham10000
+from lesions.sources.ham10000 import DataError, Ham10000
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -20,10 +20,12 @@ from lesions.labels import CLASSES
 from train import source
 from train.__main__ import main
 from train.best import origin_of
-from zoo import card, damage, network, prepare
-from zoo.calibration import undone
+from zoo.build import integrity, prepare
 from zoo.entry import Classifier
-from zoo.scores import Predictions, reliability, score
+from zoo.metrics.calibration import undone
+from zoo.metrics.scores import Predictions, reliability, score
+from zoo.models import network
+from zoo.packaging import card
 from zoo.study import Folders, StudyError, settle
 
 ROOT = Path(__file__).parents[2]
@@ -294,7 +296,7 @@ def test_another_start_is_another_training(folders: Folders) -> None:
     first = weights(folders, "child")
     parent = folders.run("plain") / "weights.safetensors"
     tensors = {name: tensor + (tensor.is_floating_point()) * 0.01 for name, tensor in load_file(parent).items()}
-    save_file(tensors, parent, {"origin": json.dumps(damage.origin_of(parent))})
+    save_file(tensors, parent, {"origin": json.dumps(integrity.origin_of(parent))})
     train(folders, "child")
     assert weights(folders, "child") != first
 

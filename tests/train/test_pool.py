@@ -15,7 +15,9 @@ from lesions import split, store
 from lesions.labels import CLASSES
 from train.data import Splits
 from train.fit import fit
-from zoo import entry, network, prepare, recipe
+from zoo import entry, recipe
+from zoo.build import prepare
+from zoo.models import network
 from zoo.study import Folders, settle
 
 ENTRIES: dict[str, entry.Entry] = {

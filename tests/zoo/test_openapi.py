@@ -9,13 +9,13 @@ import schemathesis
 import yaml
 
 from compare import client
-from gan import wish
+from gan import request
 from handlers.lesion_classifier import STATUS
 from lesions import images
 from lesions.labels import CLASSES, NOTICE
-from zoo.archive import MODELS
 from zoo.entry import Name
-from zoo.launch import BASE
+from zoo.packaging.archive import MODELS
+from zoo.serving.torchserve.process import BASE
 
 FILE = Path(__file__).parents[2] / "docs" / "openapi.yaml"
 
@@ -54,7 +54,7 @@ def test_classes_and_names_are_those_of_the_code(described: Any, schemas: Any) -
     assert schemas["Class"]["enum"] == list(CLASSES)
     probabilities = schemas["Classification"]["properties"]["probabilities"]
     assert list(probabilities["properties"]) == probabilities["required"] == list(CLASSES)
-    assert schemas["Drawing"]["properties"]["class"]["enum"] == [*CLASSES, wish.ALL]
+    assert schemas["Drawing"]["properties"]["class"]["enum"] == [*CLASSES, request.ALL]
     assert schemas["Notice"]["const"] == NOTICE
     assert schemas["Name"]["pattern"] == Name.__metadata__[0].metadata[0].pattern  # type: ignore[attr-defined]
     models = described["components"]["parameters"]["model"]["schema"]["enum"]
@@ -67,21 +67,21 @@ def setting(name: str) -> int:
     return int(re.findall(rf"^{name}=(\d+)$", BASE.read_text(), re.MULTILINE)[0])
 
 
-@pytest.mark.parametrize("label", ["mel", wish.ALL])
+@pytest.mark.parametrize("label", ["mel", request.ALL])
 def test_limits_of_wishes_are_those_of_the_code(schemas: Any, label: str) -> None:
-    option = schemas["Wish"]["oneOf"][label == wish.ALL]["properties"]
-    assert option["count"]["maximum"] == wish.MOST // (len(CLASSES) if label == wish.ALL else 1)
-    assert option["format"]["enum"] == list(wish.FORMATS)
-    assert option["first"]["maximum"] == wish.LARGEST - 1
+    option = schemas["Wish"]["oneOf"][label == request.ALL]["properties"]
+    assert option["count"]["maximum"] == request.MOST // (len(CLASSES) if label == request.ALL else 1)
+    assert option["format"]["enum"] == list(request.FORMATS)
+    assert option["first"]["maximum"] == request.LARGEST - 1
     defaults = {key: value["default"] for key, value in option.items() if "default" in value}
-    assert wish.parse({"body": {"class": label}}) == wish.parse({"body": {"class": label} | defaults})
+    assert request.parse({"body": {"class": label}}) == request.parse({"body": {"class": label} | defaults})
     for key in ("count", "seed", "first"):
         low, high = option[key]["minimum"], option[key]["maximum"]
         for edge in (low, high):
-            wish.parse({"body": {"class": label, key: edge}})
+            request.parse({"body": {"class": label, key: edge}})
         for beyond in (low - 1, high + 1):
-            with pytest.raises(wish.BadRequest):
-                wish.parse({"body": {"class": label, key: beyond}})
+            with pytest.raises(request.BadRequest):
+                request.parse({"body": {"class": label, key: beyond}})
 
 
 def test_limits_of_pictures_are_those_of_the_code(described: Any) -> None:

@@ -26,11 +26,11 @@ from lesions import images, store
 from lesions.labels import CLASSES
 from train import source
 from train.best import origin_of
-from zoo import damage
-from zoo.archive import ROOT
-from zoo.launch import BASE, EVERYWHERE, LOGGING, LOOPBACK, PORTS, ServerError, _settings
-from zoo.network import WrongWeights, build, load, pretrained_statistics
-from zoo.server import start
+from zoo.build import integrity
+from zoo.models.network import WrongWeights, build, load, pretrained_statistics
+from zoo.serving.torchserve.process import BASE, EVERYWHERE, LOGGING, LOOPBACK, PORTS, ServerError, _settings
+from zoo.serving.torchserve.server import start
+from zoo.study import ROOT
 
 SECURITY = (ROOT / "SECURITY.md").read_text()
 
@@ -111,8 +111,8 @@ def test_nothing_that_reads_weights_unpickles_them(
 @pytest.mark.parametrize("way", WAYS)
 def test_nor_does_what_looks_where_they_are_from(way: Way, tmp_path: Path, victim: Path) -> None:
     way(Evil(victim), file := tmp_path / "weights.safetensors")
-    assert damage.origin_of(file) == {}
-    assert not damage.is_whole(file)
+    assert integrity.origin_of(file) == {}
+    assert not integrity.is_whole(file)
     assert not victim.exists()
 
 
@@ -171,7 +171,7 @@ def test_the_cache_is_not_unpickled(tmp_path: Path, victim: Path) -> None:
 
 def test_no_code_of_ours_unpickles() -> None:
     files = [
-        file for room in ("lesions", "zoo", "train", "gan", "handlers", "compare") for file in ROOT.glob(f"{room}/*.py")
+        file for room in ("lesions", "zoo", "train", "gan", "handlers", "compare") for file in ROOT.glob(f"{room}/**/*.py")
     ]
     assert len(files) > 60
     calls = [
@@ -220,7 +220,9 @@ def test_the_settings_promise_what_security_md_does(tmp_path: Path) -> None:
 
 def test_logs_are_bounded() -> None:
     assert settings()["vmargs"] == f"-Dlog4j.configurationFile={LOGGING}"
-    appenders = ElementTree.parse(ROOT / "zoo" / "log4j2.xml").getroot().findall("Appenders/*")
+    appenders = (
+        ElementTree.parse(ROOT / "zoo" / "serving" / "torchserve" / "log4j2.xml").getroot().findall("Appenders/*")
+    )
     assert {appender.tag for appender in appenders} == {"RollingFile"}  # no console, which nothing rotates
     assert len(appenders) == 3
     for appender in appenders:

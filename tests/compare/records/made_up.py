@@ -8,11 +8,11 @@ import numpy as np
 from compare.records.record import AnyRecord, ClassifierRecord, GeneratorRecord, Settings, Tested, save
 from lesions.labels import CLASSES
 from zoo import generator_recipe, recipe
+from zoo.build.listing import differs
 from zoo.entry import Classifier, Generator, catalogue
+from zoo.metrics.scores import Predictions, Scores, score
 from zoo.recipe import Data, Pool
-from zoo.scores import Predictions, Scores, score
 from zoo.study import Study
-from zoo.table import differs
 
 EACH = (20, 20, 40, 20, 40, 120, 20)
 """Test images of each class; every fourth lesion has two."""

@@ -12,8 +12,8 @@ import pytest
 from compare.records import recording
 from compare.records.record import ClassifierRecord, GeneratorRecord, RecordError, differing, load, load_all, save, text
 from lesions import split
-from lesions.ham10000 import Ham10000
 from lesions.labels import CLASSES
+from lesions.sources.ham10000 import Ham10000
 from tests.compare.records.finished_run import leave
 from tests.compare.records.made_up import STUDY, classifier, generator, written
 from zoo.entry import catalogue

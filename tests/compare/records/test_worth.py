@@ -10,8 +10,8 @@ from sklearn.metrics import f1_score, recall_score
 from compare.records import leak, ordering, repeats, tables, worth
 from compare.records.record import Recorded, RecordError, load_all
 from tests.compare.records.made_up import STUDY, classifier, written
-from zoo import bootstrap
-from zoo.bootstrap import Estimate
+from zoo.metrics import bootstrap
+from zoo.metrics.bootstrap import Estimate
 
 SKILLS = {
     "baseline": 0.3,

@@ -1,0 +1,125 @@
+"""The phantom: HAM10000's layout and imbalance, the same bytes every time, whole or not at all."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lesions.labels import CLASSES
+from lesions.phantom import dataset
+from lesions.phantom.layers import HEIGHT, STRUCTURES, WIDTH
+from lesions.sources.ham10000 import Ham10000
+
+HAM10000_COUNTS = {"akiec": 327, "bcc": 514, "bkl": 1099, "df": 115, "mel": 1113, "nv": 6705, "vasc": 142}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "phantom"
+    dataset.draw(folder)
+    return folder
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "HAM10000_metadata.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def drawn_alone(folder: Path, lesion: dataset._Lesion, seed: int) -> list[bytes]:
+    folder.mkdir()
+    dataset._draw_lesion(lesion, folder.parent, dict.fromkeys(lesion.images, folder.name), seed)
+    return [(folder / f"{name}.jpg").read_bytes() for name in lesion.images]
+
+
+def test_layout_is_that_of_the_download(drawn: Path) -> None:
+    assert sorted(path.name for path in drawn.iterdir()) == [
+        "HAM10000_images_part_1", "HAM10000_images_part_2", "HAM10000_metadata.csv", "PHANTOM.txt",
+    ]  # fmt: skip
+    assert "not patients' data" in (drawn / "PHANTOM.txt").read_text()
+    assert not list(drawn.parent.glob("*.partial"))
+    index = Ham10000(drawn).index
+    assert len(index) == len(list(drawn.glob("*/*.jpg"))) == sum(dataset.IMAGES.values())
+
+
+def test_a_log_gets_a_line_and_no_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    few = dataset._lesions(123)[:3]
+    monkeypatch.setattr(dataset, "_lesions", lambda seed: few)
+    dataset.draw(tmp_path / "phantom", workers=1)
+    assert capfd.readouterr().err == "Drawing the phantom: 3 lesions, about half a minute\n"
+    assert len(list((tmp_path / "phantom").glob("*/*.jpg"))) == sum(len(lesion.images) for lesion in few)
+
+
+def test_images_have_the_size_and_are_not_blank(drawn: Path) -> None:
+    for path in sorted(drawn.glob("*/*.jpg"))[::50]:
+        with Image.open(path) as image:
+            assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (WIDTH, HEIGHT))
+            assert np.asarray(image).std() > 5
+
+
+def test_classes_are_imbalanced_as_in_ham10000_with_a_floor(drawn: Path) -> None:
+    rows = rows_of(drawn)
+    images = Counter(row["dx"] for row in rows)
+    lesions = Counter(dx for _, dx in {(row["lesion_id"], row["dx"]) for row in rows})
+    assert sorted(images, key=lambda dx: images[dx]) == sorted(CLASSES, key=lambda dx: HAM10000_COUNTS[dx])
+    assert min(images.values()) >= 60
+    assert min(lesions.values()) >= 40
+    assert len({row["lesion_id"] for row in rows}) == sum(lesions.values()), "a lesion has one class"
+
+
+def test_metadata_is_plausible_and_plainly_no_patient(drawn: Path) -> None:
+    rows = rows_of(drawn)
+    assert tuple(rows[0]) == dataset.COLUMNS
+    views = Counter(row["lesion_id"] for row in rows)
+    assert set(views.values()) == {1, 2, 3, 4}
+    for row in rows:
+        assert row["lesion_id"].startswith("PHANTOM_")
+        assert row["image_id"].startswith("PHANTOM_")
+        assert row["dx_type"] in ("histo", "follow_up", "consensus", "confocal")
+        assert row["sex"] in ("male", "female", "unknown")
+        assert row["age"] == "" or float(row["age"]) % 5 == 0
+    assert not {row["lesion_id"] for row in rows} & {row["image_id"] for row in rows}
+
+
+def test_a_lesion_drawn_alone_has_the_bytes_it_has_in_the_whole(drawn: Path, tmp_path: Path) -> None:
+    for lesion in dataset._lesions(123)[:4]:
+        alone = drawn_alone(tmp_path / str(lesion.number), lesion, 123)
+        assert alone == [next(drawn.glob(f"*/{name}.jpg")).read_bytes() for name in lesion.images]
+
+
+def test_another_seed_draws_another_lesion(tmp_path: Path) -> None:
+    lesion = dataset._lesions(123)[0]
+    assert drawn_alone(tmp_path / "a", lesion, 1) != drawn_alone(tmp_path / "b", lesion, 2)
+
+
+def test_views_of_a_lesion_differ(tmp_path: Path) -> None:
+    lesion = next(lesion for lesion in dataset._lesions(123) if len(lesion.images) > 1)
+    first, second, *_ = drawn_alone(tmp_path / "a", lesion, 123)
+    assert first != second
+
+
+def test_every_structure_has_its_chances() -> None:
+    assert set(dataset._STRUCTURES) == set(STRUCTURES)
+    for row in (*dataset._STRUCTURES.values(), *dataset._SHAPE.values(), *dataset._PIGMENTS.values()):
+        assert len(row) == len(CLASSES)
+
+
+def test_a_failed_draw_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> list[tuple[str, ...]]:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(dataset, "_rows", fail)
+    with pytest.raises(OSError, match="disk full"):
+        dataset.draw(tmp_path / "phantom")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="delete it"):
+        dataset.draw(tmp_path)
+    assert (tmp_path / "mine.txt").read_text() == "mine"

@@ -1,0 +1,26 @@
+"""The table of entries says in few words what differs."""
+
+import pytest
+
+from zoo.build import listing
+from zoo.entry import catalogue
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("baseline", "nothing"),
+        ("transfer_frozen_2", "pretrained, only the last 2 tensors train"),
+        ("gan_3", "goes on from gan_2, weighted cross entropy"),
+        ("sagan", "nothing"),
+    ],
+)
+def test_an_entry_in_few_words(name: str, said: str) -> None:
+    assert listing.differs(catalogue()[name]) == said
+
+
+def test_every_entry_can_be_told() -> None:
+    told = {name: listing.differs(entry) for name, entry in catalogue().items()}
+    assert "diffaugment by translation" in told["sagan_diffaugment"]
+    assert not [words for words in told.values() if "[" in words or "None" in words], "no Python among the words"
+    assert len(set(told.values())) == len(told) - 1, "but for the two baselines, each differs from every other"

@@ -1,0 +1,171 @@
+import ast
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from lesions.images import decode, square
+from lesions.labels import CLASSES, DATA_LICENCE, NOTICE
+from zoo.models.network import build, probabilities
+from zoo.packaging.archive import MODELS, ArchiveError, pack
+from zoo.packaging.card import markdown
+from zoo.study import ROOT
+
+Made = tuple[dict[str, Any], Path]
+
+ALONE = """
+import json, sys
+folder, picture = sys.argv[1:]
+sys.path.insert(0, folder)
+from ts.context import Context, RequestProcessor
+from lesion_classifier import LesionClassifier
+import lesions.images, zoo.models.network
+assert lesions.images.__file__.startswith(folder) and zoo.models.network.__file__.startswith(folder)
+assert not any("/train/" in str(getattr(module, "__file__", "")) for module in list(sys.modules.values()))
+context = Context("lesion_classifier", folder, {"model": {}}, 8, None, "0.12.0")
+handler = LesionClassifier()
+handler.initialize(context)
+context.request_processor = [RequestProcessor({"Content-Type": "image/png"})]
+print(json.dumps(handler.handle([{"body": bytearray(open(picture, "rb").read())}], context)))
+"""
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    torch.manual_seed(1)
+    weights = tmp_path / "run" / "weights.safetensors"
+    weights.parent.mkdir()
+    save_file({n: t.contiguous() for n, t in build("test_efficientnet").state_dict().items()}, weights)
+    entry = {
+        "entry": "transfer_frozen_1",
+        "study": "tests",
+        "kind": "classifier",
+        "about": "Größe?",
+        "notice": NOTICE,
+        "data": "phantom",
+        "data_licence": DATA_LICENCE,
+        "architecture": "test_efficientnet",
+        "pixels": 64,
+        "classes": CLASSES,
+        "mean": [0.7, 0.5, 0.5],
+        "deviation": [0.2, 0.2, 0.2],
+        "recipe": {"b": 1, "a": None},
+        "scores": {},
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "split_sha256": "",
+        "versions": {},
+        "commit": "",
+    }
+    return entry, weights
+
+
+def test_the_same_input_gives_the_same_bytes(made: Made, tmp_path: Path) -> None:
+    entry, weights = made
+    first, second = tmp_path / "store" / "first.mar", tmp_path / "store" / "second.mar"
+    pack(entry, weights, first)
+    os.utime(weights, (0, 0))
+    time.sleep(1.1)  # the archiver writes the time, in seconds
+    pack(dict(reversed(entry.items())), weights, second)
+    assert first.read_bytes() == second.read_bytes()
+    assert sorted(first.parent.glob("[!.]*")) == [first, first.with_name("manifest.json"), second]
+
+
+def test_an_archive_holds_these_files_and_no_others(made: Made, tmp_path: Path) -> None:
+    pack(*made, tmp_path / "x.mar")
+    with zipfile.ZipFile(tmp_path / "x.mar") as archive:
+        names = archive.namelist()
+        manifest = json.loads(archive.read("MAR-INF/MANIFEST.json"))
+        entry = json.loads(archive.read("entry.json"))
+        card = archive.read("MODEL_CARD.md").decode()
+        members = archive.infolist()
+    own = ["MAR-INF/MANIFEST.json", "MODEL_CARD.md", "entry.json", "lesion_classifier.py", "model-config.yaml"]
+    assert names == sorted([*MODELS["classifier"].modules, *own, "weights.safetensors"])
+    assert card == markdown(entry)
+    assert card.startswith("# Model card: transfer_frozen_1\n")
+    assert manifest["model"]["modelName"] == "lesion_classifier"
+    assert manifest["model"]["modelVersion"] == "transfer_frozen_1"
+    assert manifest["model"]["handler"] == "lesion_classifier.py"
+    assert entry == json.loads(json.dumps(made[0]))
+    assert {member.date_time for member in members} == {(1980, 1, 1, 0, 0, 0)}
+    assert {member.external_attr >> 16 for member in members} == {0o100644}
+    assert {member.compress_type for member in members} == {zipfile.ZIP_STORED}
+
+
+def test_an_archive_is_replaced_in_one_step(made: Made, tmp_path: Path) -> None:
+    target = tmp_path / "x.mar"
+    target.write_bytes(b"old")
+    entry, weights = made
+    with pytest.raises(ArchiveError, match="its sha256 is"):
+        pack(entry | {"weights_sha256": "0" * 64}, weights, target)
+    assert target.read_bytes() == b"old"
+    pack(entry, weights, target)
+    assert zipfile.is_zipfile(target)
+
+
+def test_missing_weights_are_named(made: Made, tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"none\.safetensors: No such file"):
+        pack(made[0], tmp_path / "none.safetensors", tmp_path / "x.mar")
+
+
+def test_odd_paths_do_no_harm(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = tmp_path / "a, b [c] é"
+    odd.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(odd))  # the archiver takes commas and brackets for its own
+    pack(*made, odd / "store" / "x.mar")
+    assert zipfile.is_zipfile(odd / "store" / "x.mar")
+
+
+def test_packing_needs_no_torch() -> None:
+    code = "import sys, zoo.packaging.archive; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_handler_runs_where_there_is_no_repository(made: Made, tmp_path: Path) -> None:
+    entry, weights = made
+    pack(entry, weights, tmp_path / "x.mar")
+    alone = (tmp_path / "alone").resolve()
+    with zipfile.ZipFile(tmp_path / "x.mar") as archive:
+        archive.extractall(alone)
+    content = io.BytesIO()
+    Image.effect_noise((90, 70), 80).convert("RGB").save(content, "PNG")
+    (tmp_path / "mole.png").write_bytes(content.getvalue())
+    command = [sys.executable, "-I", "-c", ALONE, str(alone), str(tmp_path / "mole.png")]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=alone, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    [answer] = json.loads(done.stdout.splitlines()[-1])
+
+    torch.manual_seed(1)
+    batch = torch.from_numpy(square(decode(content.getvalue()), 64)[None].copy())
+    wanted = probabilities(build("test_efficientnet"), batch, entry["mean"], entry["deviation"])[0]
+    assert list(answer["probabilities"]) == list(CLASSES)
+    assert list(answer["probabilities"].values()) == pytest.approx(wanted.tolist(), abs=1e-4)
+
+
+OURS = ("lesions", "zoo", "train", "gan", "handlers", "compare")
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_archived_modules_import_nothing_of_ours_but_archived_modules(kind: str) -> None:
+    model = MODELS[kind]
+    for module in (model.handler, *model.modules):
+        tree = ast.parse((ROOT / module).read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module is not None:
+                whole = [f"{node.module}.{alias.name}" for alias in node.names]
+                names = [name if (ROOT / f"{name.replace('.', '/')}.py").is_file() else node.module for name in whole]
+            for name in names:
+                if name.partition(".")[0] in OURS:
+                    assert f"{name.replace('.', '/')}.py" in model.modules, f"{module} imports {name}"

@@ -1,0 +1,123 @@
+"""Model cards: what they must say, for whatever is known of an entry."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lesions.labels import CLASSES, DATA_LICENCE, NOTICE
+from zoo.metrics.calibration import Logits, calibrate
+from zoo.metrics.scores import Predictions, score
+from zoo.packaging.card import markdown
+
+HEADINGS = (
+    "Model details",
+    "Intended use and limits",
+    "Factors",
+    "Data and licence",
+    "Recipe",
+    "Scores",
+    "Calibration",
+    "Ethical considerations",
+    "Provenance",
+)
+
+
+def entry_of_a_classifier() -> dict[str, Any]:
+    labels = np.arange(140) % 7
+    values = 2 * np.eye(7)[labels] + np.random.default_rng(0).normal(size=(140, 7))
+    told = np.exp(values) / np.exp(values).sum(1, keepdims=True)
+    test = score(Predictions(labels, told, [str(k) for k in range(140)])).model_dump()
+    said = Logits(values, labels)
+    natural = np.array([1, 1, 1, 1, 1, 10, 1]) / 16
+    return {
+        "entry": "balanced_sampling",
+        "study": "ham10000-small",
+        "kind": "classifier",
+        "about": "Does balance help?",
+        "thesis": {"section": "4.2", "macro_f1": 0.4},
+        "notice": NOTICE,
+        "data": "ham10000",
+        "data_licence": DATA_LICENCE,
+        "architecture": "tf_efficientnet_lite0",
+        "pixels": 64,
+        "classes": list(CLASSES),
+        "recipe": {"entry": "balanced_sampling", "draws": [7011, 7011, 5000], "real": True, "store_sha256": "hidden"},
+        "scores": {"best_epoch": 2, "valid": test, "test": test},
+        "calibration": calibrate(said, said, natural, np.full(7, 1 / 7)).model_dump(exclude_none=True),
+        "weights_sha256": "0123abcd",
+        "split_sha256": "4567",
+        "versions": {"torch": "2"},
+        "hardware": "a machine",
+        "commit": "89ab",
+    }
+
+
+def test_a_classifiers_card() -> None:
+    entry = entry_of_a_classifier()
+    text = markdown(entry)
+    assert text == markdown(dict(reversed(entry.items())))
+    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == list(HEADINGS)
+    test, calibration = entry["scores"]["test"], entry["calibration"]
+    one = test["classes"]["mel"]
+    for said in (
+        "# Model card: balanced_sampling",
+        NOTICE,
+        DATA_LICENCE,
+        "Does balance help? (thesis, section 4.2)",
+        "draws, by epoch: 7,011 x 2, 5,000 x 1",
+        f"| macro F1 | {test['macro_f1']:.3f} | {test['macro_f1_interval'][0]:.3f} to ",
+        f"| mel | melanoma | {one['precision']:.3f} | {one['recall']:.3f} | {one['f1']:.3f} | ",
+        f"| {one['f1_interval'][0]:.3f} to {one['f1_interval'][1]:.3f} | 20 |",
+        f"a temperature of {calibration['temperature']}",
+        f"| {calibration['uncalibrated']['test']['nll']:.3f} |",
+        "prior corrected too, not served",
+        "weights: sha256 0123abcd",
+        "split: sha256 4567",
+        "commit: 89ab",
+    ):
+        assert said in text, said
+    assert "hidden" not in text
+    assert "\n\n\n" not in text
+    assert not [line for line in text.splitlines() if line != line.rstrip()]
+
+
+@pytest.mark.parametrize(
+    "lost", ["calibration", "scores", "recipe", "thesis", "about", "hardware", "commit", "versions"]
+)
+def test_what_is_not_known_is_left_out(lost: str) -> None:
+    entry = entry_of_a_classifier()
+    del entry[lost]
+    assert markdown(entry).startswith("# Model card: balanced_sampling\n")
+    assert "None" not in markdown(entry | {"data_licence": None, "thesis": None})
+
+
+def test_an_uncalibrated_entry_says_so() -> None:
+    entry = entry_of_a_classifier()
+    del entry["calibration"]
+    assert "Not calibrated: probabilities are the network's own." in markdown(entry)
+
+
+def test_a_generators_card_is_short() -> None:
+    text = markdown(
+        {
+            "entry": "sagan",
+            "study": "tests",
+            "kind": "generator",
+            "notice": NOTICE,
+            "pixels": 32,
+            "width": 4,
+            "data": "phantom: procedural pictures, no patients' data",
+            "data_licence": None,
+            "recipe": {"steps": 100, "pool": {"mel": 3}},
+            "scores": {"best_step": 50, "distance": 0.5},
+            "weights_sha256": "0123abcd",
+        }
+    )
+    assert "lesion_generator/sagan" in text
+    assert "synthetic" in text
+    assert "distance: 0.5" in text
+    assert "pool: mel 3" in text
+    assert "## Scores" not in text
+    assert DATA_LICENCE not in text
+    assert "\n\n\n" not in text

@@ -1,0 +1,1 @@
+"""What make builds a study from: recipes, the state of its files, and a table of its entries."""

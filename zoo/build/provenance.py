@@ -1,0 +1,66 @@
+"""What a training ran on: the commit at which it began, library versions, hardware and time."""
+
+import json
+import platform
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from lesions.files import write
+
+LIBRARIES = ("torch", "torchvision", "timm", "pytorch-lightning", "numpy", "pillow", "scikit-learn")
+
+
+def begin(file: Path) -> None:
+    """Write into `file` (JSON) where and from which state of the code a training begins."""
+    hardware = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
+    record = {
+        "began": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "versions": {"python": platform.python_version()} | {library: version(library) for library in LIBRARIES},
+        "hardware": hardware,
+        "seconds": 0.0,
+    }
+    write(file, json.dumps(record, indent=1) + "\n")
+
+
+@contextmanager
+def timed(file: Path) -> Iterator[None]:
+    """Add the seconds that the block takes to those in `file`."""
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        record["seconds"] = round(record["seconds"] + time.monotonic() - start, 1)
+        write(file, json.dumps(record, indent=1) + "\n")
+
+
+def commit() -> str | None:
+    """The checkout's git commit, `-dirty` behind it if files differ from it; none outside a checkout."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return described.stdout.strip()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} x {names[0]}" if names else platform.machine()

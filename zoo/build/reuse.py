@@ -1,0 +1,57 @@
+"""A generator that another study has trained by the same recipe is taken from there: it would end in the same bytes.
+
+So a repeat over seeds (SEED=1), which trains classifiers anew on the same synthetic images, need not wait for them. As
+everywhere, code, libraries and machine are not in the recipe: `make clean` lets all be made anew.
+"""
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from lesions.files import folder_aside, write
+from zoo.build import integrity
+from zoo.generator_recipe import GeneratorRecipe
+from zoo.study import Folders
+
+LEFT = ("last.ckpt", "logs")
+"""Of no use to whoever has the weights."""
+
+
+def take(folders: Folders, generators: Mapping[str, GeneratorRecipe]) -> None:
+    """Copy those of the `generators`, with their pools, that are not trained in this study and are in another.
+
+    `training.json` says from where: the time that it names was spent there. A full disk is an `OSError`, and nothing
+    half-written is left.
+    """
+    for name, resolved in generators.items():
+        run = folders.run(name)
+        if integrity.is_made(run, resolved.sha256, integrity.GENERATOR):
+            continue
+        others = [
+            other
+            for other in folders.runs.parent.glob(f"*/{name}")
+            if other != run and integrity.is_made(other, resolved.sha256, integrity.GENERATOR)
+            # A pool that is being drawn changes under the copying hand.
+            if not (other / "pool" / "begun.json").exists()
+        ]
+        if others:
+            _copy(min(others, key=_without_pool), run)
+
+
+def _without_pool(run: Path) -> tuple[bool, str]:
+    return not (run / "pool" / "manifest.json").exists(), str(run)
+
+
+def _copy(other: Path, run: Path) -> None:
+    training = json.loads((other / "training.json").read_bytes())
+    origin = training.get("taken_from", other.parent.name)
+    print(f"{run.name}: trained by the same recipe in {other} ({training.get('commit')}); copying it", file=sys.stderr)
+    with folder_aside(run) as aside:
+        for file in other.rglob("*"):
+            inside = file.relative_to(other)
+            if file.is_file() and inside.parts[0] not in LEFT and file.suffix not in (".part", ".lock"):
+                (aside / inside).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(file, aside / inside)
+        write(aside / "training.json", json.dumps(training | {"taken_from": origin}, indent=1) + "\n")

