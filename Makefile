@@ -49,7 +49,7 @@ help: ## list targets and settings
 	@echo "  HOST=0.0.0.0  for serve: answer other machines, too (default 127.0.0.1); written behind make"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer]  for predict"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]  for explain"
-	@echo "  TEST=folder-or-csv [STRICT=1]  for compare: labelled images from outside; class folders, or ISIC's table beside them"
+	@echo "  TEST=folder-or-csv [STRICT=1]  for compare: labeled images from outside; class folders, or ISIC's table beside them"
 	@echo "  ENTRY=gan_2|best [FORCE=1]  for promote"
 	@echo "  CLASS=mel|all COUNT=16 SEED=7 [GENERATOR=sagan] [OUT=folder or grid.png]  for synthesize"
 	@echo "  PYTHON3=python3  the interpreter that .venv is made with (3.11 or later)"

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from torch.nn.utils import spectral_norm
 
 from gan import losses
-from gan.data import Part
+from gan.data import Images
 from gan.drawing import from_bytes
 from gan.networks import (
     BOTTOM,
@@ -36,7 +36,7 @@ from gan.networks import (
     HalvingConv,
 )
 from gan.snapshot import snapshot
-from gan.trainer import Game
+from gan.trainer import GANTrainer
 from lesions.labels import CLASSES
 from zoo.entry import Generator as Entry
 from zoo.generator_recipe import GeneratorRecipe, resolve
@@ -55,9 +55,9 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     recipe = _recipe(given.pixels, given.width, given.batch)
     images = torch.randint(256, (given.batch, given.pixels, given.pixels, 3), dtype=torch.uint8)
-    batch = Part(images, torch.arange(given.batch) % len(CLASSES))
+    batch = Images(images, torch.arange(given.batch) % len(CLASSES))
 
-    game = Game(recipe, device)
+    game = GANTrainer(recipe, device)
     players = {"plain": plain(recipe, device)}
     if given.studiogan:
         players["studiogan"] = studiogan(given.studiogan, recipe, device)
@@ -102,7 +102,7 @@ def _report(what: str, numbers: dict[str, float], seconds: bool = False) -> None
 
 def _recipe(pixels: int, width: int, batch: int) -> GeneratorRecipe:
     """The thesis's, at another size."""
-    data = Data(store_sha256="", split_sha256="", counts={"train": [1] * 7}, mean=[0.5] * 3, deviation=[0.5] * 3)
+    data = Data(store_sha256="", split_sha256="", counts={"train": [1] * 7}, mean=[0.5] * 3, std=[0.5] * 3)
     resolved = resolve("sagan", Entry(kind="generator", about="-"), Study(scale="paper"), data, "-")
     return resolved.model_copy(update={"pixels": pixels, "width": width, "batch": batch})
 
@@ -111,15 +111,20 @@ def _recipe(pixels: int, width: int, batch: int) -> GeneratorRecipe:
 
 
 class PlainGame:
-    """The same step as `Game`'s, without anything that makes it faster."""
+    """The same step as `GANTrainer`'s, without anything that makes it faster."""
 
     def __init__(
-        self, recipe: GeneratorRecipe, device: torch.device, generator: nn.Module, discriminator: nn.Module, batch: Part
+        self,
+        recipe: GeneratorRecipe,
+        device: torch.device,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        batch: Images,
     ) -> None:
         self.generator, self.discriminator, self.device, self.size = generator, discriminator, device, recipe.batch
         self.real, self.labels = from_bytes(batch.images).contiguous().to(device), batch.labels.to(device)
         rates = (recipe.learning_rate_generator, recipe.learning_rate_discriminator)
-        self.optimisers = [
+        self.optimizers = [
             torch.optim.Adam(network.parameters(), rate, recipe.betas, recipe.epsilon)
             for network, rate in zip((generator, discriminator), rates, strict=True)
         ]
@@ -141,9 +146,9 @@ class PlainGame:
         return self.generator(z, labels), labels
 
     def _descend(self, which: int, loss: torch.Tensor) -> None:
-        self.optimisers[which].zero_grad()
+        self.optimizers[which].zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimisers[which].step()
+        self.optimizers[which].step()
 
 
 def plain(recipe: GeneratorRecipe, device: torch.device) -> tuple[nn.Module, nn.Module]:

@@ -32,16 +32,16 @@ def train(arch: str, pixels: int, batch: int, steps: int) -> float:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     built = network.build(arch).to(memory_format=torch.channels_last).train()
-    optimiser = torch.optim.Adam(built.parameters(), fused=True)
+    optimizer = torch.optim.Adam(built.parameters(), fused=True)
     images = torch.randn(batch, 3, pixels, pixels).to(memory_format=torch.channels_last)
     labels = torch.arange(batch) % len(CLASSES)
     begun = 0.0
     for step in range(-2, steps):
         if step == 0:
             begun = time.perf_counter()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         cross_entropy(built(images), labels).backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimizer.step()
     return batch * steps / (time.perf_counter() - begun)
 
 

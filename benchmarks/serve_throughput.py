@@ -34,7 +34,7 @@ from safetensors.torch import save_file
 from compare import answers
 from compare.client import Zoo
 from compare.evaluate import collect, served
-from compare.labelled import Labelled
+from compare.labeled import LabeledImages
 from compare.offline import TOLERANCE
 from lesions.labels import CLASSES, NOTICE
 from lesions.phantom.layers import Traits, patch
@@ -138,7 +138,7 @@ def _draw(seed: int) -> bytes:
     rng = np.random.default_rng(seed)
     traits = Traits(
         skin=(0.8, 0.6, 0.55),
-        colours=((0.48, 0.32, 0.26), (0.27, 0.19, 0.18)),
+        colors=((0.48, 0.32, 0.26), (0.27, 0.19, 0.18)),
         size=0.6,
         elongation=1.2,
         irregularity=0.1,
@@ -251,7 +251,7 @@ def _answer() -> tuple[list[list[float]], float]:
 def _through_rest(folder: Path, names: list[str], pictures: Pictures) -> Iterator[Callable[[], Turn]]:
     """A turn of `make compare`'s questions to a TorchServe of its own."""
     serve, port = folder / "serve", _free_ports()
-    labelled = Labelled("drawn pictures", pictures.index, pictures, "")
+    labeled = LabeledImages("drawn pictures", pictures.index, pictures, "")
     numbers = iter(range(1_000_000))
     try:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -266,13 +266,13 @@ def _through_rest(folder: Path, names: list[str], pictures: Pictures) -> Iterato
             def take() -> Turn:
                 told = folder / f"answers{next(numbers)}"
                 before, began = _spent(java), time.perf_counter()
-                collect(zoo, described, labelled, told, {})
+                collect(zoo, described, labeled, told, {})
                 took, after = time.perf_counter() - began, _spent(java)
                 said = []
                 for name in names:
                     found = answers.read(told / f"{name}.jsonl")
                     assert found is not None
-                    said.append(found.predictions(labelled.index).probabilities)
+                    said.append(found.predictions(labeled.index).probabilities)
                 return Turn(took, {who: after[who] - before[who] for who in after}, np.array(said))
 
             yield take

@@ -20,17 +20,17 @@ import torch
 import typer
 from torch.nn.functional import cross_entropy
 
-from lesions.images import normalise
+from lesions.images import normalize
 from lesions.labels import CLASSES
 from lesions.sources.ham10000 import Index
 from lesions.store import Store
-from train.data import Splits
+from train.data import LesionDataModule
 from train.fit import lightning
-from train.module import Classification
+from train.module import ClassifierModule
 from zoo.models import network
 from zoo.recipe import Recipe
 
-MEAN, DEVIATION = [0.76, 0.54, 0.56], [0.14, 0.15, 0.17]
+MEAN, STD = [0.76, 0.54, 0.56], [0.14, 0.15, 0.17]
 
 
 class Stopwatch(pl.Callback):
@@ -90,11 +90,11 @@ def _bare(
     bf16: bool = False,
     contiguous: bool = False,
 ) -> float:
-    """Seconds of one pass over normalised tensors in memory."""
+    """Seconds of one pass over normalized tensors in memory."""
     torch.manual_seed(0)
     memory = torch.contiguous_format if contiguous else torch.channels_last
     built = network.build(arch).to(memory_format=memory)
-    inputs = normalise(torch.from_numpy(pictures), MEAN, DEVIATION).contiguous(memory_format=memory)
+    inputs = normalize(torch.from_numpy(pictures), MEAN, STD).contiguous(memory_format=memory)
     targets = torch.from_numpy(labels)
     adam = torch.optim.Adam(built.parameters(), lr=3e-4, fused=True)
     begun = time.perf_counter()
@@ -138,8 +138,8 @@ def _train(
         trainable_tensors=None,
         normalise="data",
     )
-    splits = Splits(resolved, Store(Index(names, labels, names), pictures, ""), parts)
-    module = Classification(network.build(arch), len(CLASSES), MEAN, DEVIATION)
+    splits = LesionDataModule(resolved, Store(Index(names, labels, names), pictures, ""), parts)
+    module = ClassifierModule(network.build(arch), len(CLASSES), MEAN, STD)
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         lightning(1, "32-true", Path(folder), [watch]).fit(module, datamodule=splits)

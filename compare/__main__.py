@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from compare.client import GENERATOR, MODEL, Answer, Zoo, ZooError
-from lesions.files import write
+from lesions.files import atomic_write
 from lesions.labels import CLASSES, DIAGNOSES
 from lesions.sources.ham10000 import DataError
-from zoo.entry import EntryError, catalogue
+from zoo.entry import EntryError, catalog
 from zoo.serving.champion import ChampionError
 from zoo.serving.torchserve.server import running
 from zoo.study import Folders, Study, StudyError
@@ -36,7 +36,7 @@ Port = Annotated[int | None, typer.Option(help="The server's port, if not the st
 
 
 Test = Annotated[
-    Path | None, typer.Option(help="Labelled images from outside: class folders, or ISIC's one-hot .csv beside them.")
+    Path | None, typer.Option(help="Labeled images from outside: class folders, or ISIC's one-hot .csv beside them.")
 ]
 
 
@@ -105,7 +105,7 @@ def explain(
         shown = label or said["label"]
         overlay = zoo.explain(image, version, shown)
     file = out or Path("reports") / study / "explained" / f"{image.stem}_{version}_{shown}.png"
-    write(file, overlay)
+    atomic_write(file, overlay)
     chance = said["probabilities"][shown]
     print(f"{version} says {said['label']}; the bright places speak for {shown} (probability {chance:.2f}): {file}")
     print(said["notice"])
@@ -130,7 +130,7 @@ def synthesize(
             files = {file: zoo.grid(label, count, seed, version)}
         else:
             folder = out / study / "synthetic" / name if out == Path("reports") else out
-            images = zoo.synthesise(label, count, seed, version)
+            images = zoo.synthesize(label, count, seed, version)
             files = {folder / f"{label}_{seed}_{k:05}.png": image for k, image in enumerate(images)}
     for file, content in files.items():
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -152,8 +152,8 @@ def evaluate(
     folders = Folders(study)
     try:
         with asked(study, port) as zoo:
-            labelled, folder = judge.images(folders, test, strict)
-            found = judge.evaluate(zoo, folders, labelled, folder)
+            labeled, folder = judge.images(folders, test, strict)
+            found = judge.evaluate(zoo, folders, labeled, folder)
     except KeyboardInterrupt:
         typer.echo("\ninterrupted: the answers that came are kept; the same command goes on from them", err=True)
         raise typer.Exit(130) from None
@@ -167,8 +167,8 @@ def report(test: Test = None, study: Study_ = Study().name) -> None:
 
     with told():
         folders = Folders(study)
-        labelled, folder = judge.images(folders, test)
-        found = judge.report(folders, labelled, folder)
+        labeled, folder = judge.images(folders, test)
+        found = judge.report(folders, labeled, folder)
     _told(found, folder)
 
 
@@ -183,8 +183,8 @@ def ab(
     from compare import judge
 
     with told():
-        labelled, folder = judge.images(Folders(study), test)
-        found = judge.ab(labelled, folder, a, b)
+        labeled, folder = judge.images(Folders(study), test)
+        found = judge.ab(labeled, folder, a, b)
     low, high = found.interval
     print(f"macro F1 of {a} less that of {b}: {found.difference:+.4f} (95 % interval {low:+.4f} to {high:+.4f})")
     print(f"p = {found.p:.4f}, paired bootstrap over lesions; of these two checkpoints, not of their recipes")
@@ -203,8 +203,8 @@ def promote(
 
     folders = Folders(study)
     with asked(study, port) as zoo:
-        labelled, reports = judge.images(folders, None)
-        champion = make_champion(zoo, folders, labelled, reports, entry, force)
+        labeled, reports = judge.images(folders, None)
+        champion = make_champion(zoo, folders, labeled, reports, entry, force)
     scored = "unscored" if champion.macro_f1 is None else f"macro F1 {champion.macro_f1:.3f} on the test split"
     print(f"{champion.entry} is the champion of {study}: {scored}")
     if champion.difference is not None and champion.difference_interval is not None:
@@ -226,7 +226,7 @@ def record(
     from compare.records.record import RESULTS, RecordError, differing, save
 
     with told():
-        folders, known = Folders(study), catalogue()
+        folders, known = Folders(study), catalog()
         folders.read()  # a mistyped name is no empty study
         if unknown := [name for name in entries or () if name not in known]:
             raise EntryError(f"no entry {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
@@ -247,7 +247,7 @@ def results() -> None:
     from compare.records.page import publish
 
     with told():
-        print(publish(Path(), catalogue()))
+        print(publish(Path(), catalog()))
 
 
 def _told(found: "Results", folder: Path) -> None:

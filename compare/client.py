@@ -131,7 +131,7 @@ class Zoo:
     def explain(self, image: bytes | Path, version: str, label: str | None = None) -> bytes:
         """Where in a picture `version` sees the class `label` (none: the one that it predicts).
 
-        A PNG: the picture's centre square, at most 512 px, with Grad-CAM laid on it. Raises `ZooError`.
+        A PNG: the picture's center square, at most 512 px, with Grad-CAM laid on it. Raises `ZooError`.
         """
         url = f"{self.url}/explanations/{MODEL}/{quote(version, safe='')}"
         content, headers = _content(image), BYTES
@@ -141,7 +141,7 @@ class Zoo:
         with _understood(url):
             return base64.b64decode(self._call("POST", url, "inference", content, headers).json()["overlay"])
 
-    def synthesise(self, label: str, count: int, seed: int, version: str, first: int = 0) -> list[bytes]:
+    def synthesize(self, label: str, count: int, seed: int, version: str, first: int = 0) -> list[bytes]:
         """`count` synthetic images of class `label` by the generator `version`: PNG, 8-bit RGB, each as bytes.
 
         Image k depends on (`seed`, `first` + k) alone. Many are asked for in parts. Raises `ZooError`.

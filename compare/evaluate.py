@@ -1,4 +1,4 @@
-"""Ask every served version about every labelled image, once, through REST; an interrupted run goes on."""
+"""Ask every served version about every labeled image, once, through REST; an interrupted run goes on."""
 
 import os
 import threading
@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from compare.answers import Collection, key
 from compare.client import NoServer, Zoo, ZooError
-from compare.labelled import Labelled
+from compare.labeled import LabeledImages
 from lesions.labels import CLASSES
 
 IN_FLIGHT = 16
@@ -47,13 +47,13 @@ def served(zoo: Zoo) -> dict[str, dict[str, Any]]:
     return {name: zoo.describe(name) for name in names}
 
 
-def check_split(described: Mapping[str, Mapping[str, Any]], labelled: Labelled) -> None:
+def check_split(described: Mapping[str, Mapping[str, Any]], labeled: LabeledImages) -> None:
     """Raise `ZooError` for versions that were trained on another split: they may have seen these images."""
-    if labelled.split_sha256 is None:
+    if labeled.split_sha256 is None:
         return
-    if others := [name for name, entry in described.items() if entry["split_sha256"] != labelled.split_sha256]:
+    if others := [name for name, entry in described.items() if entry["split_sha256"] != labeled.split_sha256]:
         raise ZooError(
-            f"trained on another split than the one to be scored, so that test images may have been learnt: "
+            f"trained on another split than the one to be scored, so that test images may have been learned: "
             f"{', '.join(others)}; make and serve them again: make zoo serve"
         )
 
@@ -61,7 +61,7 @@ def check_split(described: Mapping[str, Mapping[str, Any]], labelled: Labelled) 
 def collect(
     zoo: Zoo,
     described: Mapping[str, Mapping[str, Any]],
-    labelled: Labelled,
+    labeled: LabeledImages,
     folder: Path,
     archives: Mapping[str, str],
     patience: float = PATIENCE,
@@ -80,26 +80,26 @@ def collect(
             raise ZooError("another `make compare` of this study is at work") from None
         files = {
             name: stack.enter_context(
-                Collection(folder / f"{name}.jsonl", entry, key(entry, archives.get(name, ""), labelled.digest))
+                Collection(folder / f"{name}.jsonl", entry, key(entry, archives.get(name, ""), labeled.digest))
             )
             for name, entry in described.items()
         }
-        pending = _in_order(files, labelled)
-        total = len(files) * len(labelled.index)
+        pending = _in_order(files, labeled)
+        total = len(files) * len(labeled.index)
         with tqdm(total=total, initial=total - len(pending), desc="asking", unit="answer", disable=None) as bar:
-            _Asking(zoo, described, labelled, files, bar).until_answered(pending, patience)
+            _Asking(zoo, described, labeled, files, bar).until_answered(pending, patience)
         if pending:
             _check_same(zoo, described)
 
 
-def _in_order(files: Mapping[str, Collection], labelled: Labelled) -> list[Asked]:
+def _in_order(files: Mapping[str, Collection], labeled: LabeledImages) -> list[Asked]:
     """Every open question: as many versions at once as there are processors, so that each has full batches."""
     names, together = list(files), os.cpu_count() or 1
     blocks = [names[start : start + together] for start in range(0, len(names), together)]
     return [
         Asked(name, image)
         for block in blocks
-        for image in labelled.index.images
+        for image in labeled.index.images
         for name in block
         if image not in files[name].answered
     ]
@@ -110,7 +110,7 @@ class _Asking(NamedTuple):
 
     zoo: Zoo
     described: Mapping[str, Mapping[str, Any]]
-    labelled: Labelled
+    labeled: LabeledImages
     files: Mapping[str, Collection]
     bar: "tqdm[Any]"
 
@@ -143,7 +143,7 @@ class _Asking(NamedTuple):
         def ask(asked: Asked) -> None:
             if gone.is_set():
                 raise NoServer("the server went away")
-            content = self.labelled.source.read(asked.image)
+            content = self.labeled.source.read(asked.image)
             began = time.perf_counter()
             try:
                 answer = self.zoo.classify(content, asked.entry)

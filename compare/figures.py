@@ -18,7 +18,7 @@ from compare.style import ACCENT, INK, PALE, SOFT, STYLE, cells, class_cells
 from lesions.labels import CLASSES
 from zoo.metrics.scores import BINS, SPECIFICITY, Predictions
 
-COLOURS = dict(zip(CLASSES, mpl.color_sequences["tab10"], strict=False))
+COLORS = dict(zip(CLASSES, mpl.color_sequences["tab10"], strict=False))
 """Of the classes, in all figures."""
 
 
@@ -48,12 +48,12 @@ def macro_f1(results: Sequence[Result], champion: str | None) -> str:
     with _drawing(4.7, 0.95 + 0.38 * len(results)) as drawing:
         axes = drawing.axes
         for row, result in enumerate(reversed(results)):
-            colour = ACCENT if result.entry == champion else INK
+            color = ACCENT if result.entry == champion else INK
             low, high = result.scores.macro_f1_interval
-            axes.plot([low, high], [row, row], color=colour, linewidth=1.8, solid_capstyle="round")
-            axes.plot(result.scores.macro_f1, row, "o", color=colour, markersize=5)
+            axes.plot([low, high], [row, row], color=color, linewidth=1.8, solid_capstyle="round")
+            axes.plot(result.scores.macro_f1, row, "o", color=color, markersize=5)
             name = result.entry + (" (champion)" if result.entry == champion else "")
-            axes.text(0, row + 0.22, name, color=colour, fontsize=8, va="bottom")
+            axes.text(0, row + 0.22, name, color=color, fontsize=8, va="bottom")
             if result.thesis_macro_f1 is not None:
                 axes.plot(result.thesis_macro_f1, row, "o", color=SOFT, markersize=6, markerfacecolor="none")
         axes.plot([], [], "o-", color=INK, markersize=5, label="here, 95 % interval")
@@ -73,19 +73,19 @@ def class_heat_map(results: Sequence[Result]) -> str:
     return drawing.url
 
 
-def confusion(counts: Sequence[Sequence[int]], normalised: bool) -> str:
-    """A confusion matrix, as counts or with each row (true class) adding to 1; colours always show the latter."""
+def confusion(counts: Sequence[Sequence[int]], normalized: bool) -> str:
+    """A confusion matrix, as counts or with each row (true class) adding to 1; colors always show the latter."""
     matrix = np.array(counts, dtype=np.float64)
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     said = (
-        [[f"{value:.2f}" for value in row] for row in shares] if normalised else [[str(n) for n in r] for r in counts]
+        [[f"{value:.2f}" for value in row] for row in shares] if normalized else [[str(n) for n in r] for r in counts]
     )
     with _drawing(3.6, 3.5) as drawing:
         axes = drawing.axes
         cells(axes, shares, said)
         axes.set_xticks(range(len(CLASSES)), CLASSES, rotation=45)
         axes.set_yticks(range(len(CLASSES)), CLASSES)
-        axes.set(xlabel="predicted", ylabel="true", title="share of the true class" if normalised else "images")
+        axes.set(xlabel="predicted", ylabel="true", title="share of the true class" if normalized else "images")
     return drawing.url
 
 
@@ -97,22 +97,22 @@ def roc(predictions: Predictions, result: Result) -> str:
             auc = result.scores.classes[name].auc
             if auc is not None:
                 false, true, _ = roc_curve(predictions.labels == k, predictions.probabilities[:, k])
-                axes.plot(false, true, color=COLOURS[name], linewidth=1.3, label=f"{name} {auc:.3f}")
+                axes.plot(false, true, color=COLORS[name], linewidth=1.3, label=f"{name} {auc:.3f}")
         _square(axes, "false positives", "true positives", "ROC, class against rest")
         axes.legend(title="area", loc="lower right")
     return drawing.url
 
 
 def melanoma_roc(predictions: Mapping[str, Predictions], named: Sequence[str]) -> str:
-    """Melanoma's ROC curve of every version; those that are `named` in colour, the others in grey."""
+    """Melanoma's ROC curve of every version; those that are `named` in color, the others in gray."""
     mel = CLASSES.index("mel")
     with _drawing(4.6, 4.2) as drawing:
         axes = drawing.axes
         for name in sorted(predictions, key=lambda name: name in named):
             false, true, _ = roc_curve(predictions[name].labels == mel, predictions[name].probabilities[:, mel])
             if name in named:
-                colour = mpl.color_sequences["tab10"][named.index(name)]
-                axes.plot(false, true, linewidth=1.6, color=colour, label=name)
+                color = mpl.color_sequences["tab10"][named.index(name)]
+                axes.plot(false, true, linewidth=1.6, color=color, label=name)
             else:
                 axes.plot(false, true, linewidth=0.8, color=PALE)
         axes.axvline(1 - SPECIFICITY, color=INK, linewidth=0.8, linestyle=":")
@@ -131,13 +131,13 @@ def reliability(predictions: Predictions) -> str:
     with _drawing(3.6, 3.5) as drawing:
         axes = drawing.axes
         axes.plot([0, 1], [0, 1], color=PALE, linewidth=0.8)
-        for chance, right, colour, label in (
+        for chance, right, color, label in (
             (told.max(1), told.argmax(1) == truth, INK, "the predicted class"),
-            (told[:, mel], truth == mel, COLOURS["mel"], "melanoma"),
+            (told[:, mel], truth == mel, COLORS["mel"], "melanoma"),
         ):
             means, shares, sizes = _bins(chance.astype(np.float64), right)
-            axes.plot(means, shares, color=colour, linewidth=1, label=label)
-            axes.scatter(means, shares, color=colour, s=4 + 90 * sizes / len(truth), linewidths=0)
+            axes.plot(means, shares, color=color, linewidth=1, label=label)
+            axes.scatter(means, shares, color=color, s=4 + 90 * sizes / len(truth), linewidths=0)
         _square(axes, "probability given", "how often it is so", "reliability")
         axes.legend(loc="upper left")
     return drawing.url

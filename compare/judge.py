@@ -11,7 +11,7 @@ from compare import answers, results
 from compare.answers import Answers
 from compare.client import Zoo, ZooError
 from compare.evaluate import check_split, collect, served
-from compare.labelled import Labelled, held_out, learnt_from
+from compare.labeled import LabeledImages, held_out_images, images_seen_in_training
 from compare.outside import outside
 from compare.results import Results
 from zoo.metrics.bootstrap import Difference
@@ -22,48 +22,48 @@ from zoo.study import Folders
 REPORTS = Path("reports")
 
 
-def images(folders: Folders, test: Path | None, strict: bool = False) -> tuple[Labelled, Path]:
+def images(folders: Folders, test: Path | None, strict: bool = False) -> tuple[LabeledImages, Path]:
     """What is asked, and the folder of the report: the study's test split, or `test` from outside.
 
     Raises `DataError` or `StudyError`.
     """
     folder = folders.root / REPORTS / folders.name
     if test is None:
-        return held_out(folders), folder
+        return held_out_images(folders), folder
     place = test.expanduser().resolve()
     told = re.sub(r"[^a-z0-9_.]+", "_", place.stem.lower()).strip("_.") or "test"
     digest = hashlib.sha256(str(place).encode()).hexdigest()[:6]
-    return outside(place, learnt_from(folders), strict), folder / f"outside-{told}-{digest}"
+    return outside(place, images_seen_in_training(folders), strict), folder / f"outside-{told}-{digest}"
 
 
-def evaluate(zoo: Zoo, folders: Folders, labelled: Labelled, folder: Path) -> Results:
+def evaluate(zoo: Zoo, folders: Folders, labeled: LabeledImages, folder: Path) -> Results:
     """Ask every served version, score the answers, and write the report into `folder`. Raises `ZooError`."""
     described = served(zoo)
     if others := sorted({entry["study"] for entry in described.values()} - {folders.name}):
         raise ZooError(f"the server is that of the study {', '.join(others)}, not {folders.name}'s; name it: STUDY=...")
-    check_split(described, labelled)
+    check_split(described, labeled)
     known = (state(folders.runs / "serve") or {}).get("archives", {})
     archives = {Path(file).stem: digest for file, digest in known.items()}
-    collect(zoo, described, labelled, folder / "answers", archives)
-    return report(folders, labelled, folder, list(described))
+    collect(zoo, described, labeled, folder / "answers", archives)
+    return report(folders, labeled, folder, list(described))
 
 
-def report(folders: Folders, labelled: Labelled, folder: Path, entries: list[str] | None = None) -> Results:
+def report(folders: Folders, labeled: LabeledImages, folder: Path, entries: list[str] | None = None) -> Results:
     """Score the answers of `entries` (all, if none are named) that lie in `folder`, and write the report there.
 
     Raises `ZooError` where there are none, or images are missing.
     """
-    given = collected(labelled, folder, entries)
+    given = collected(labeled, folder, entries)
     present = champion.current(folders.archives)
-    found = results.compute(folders, labelled, given, present.entry if present else None)
+    found = results.compute(folders, labeled, given, present.entry if present else None)
     from compare.report import page  # matplotlib takes a second
 
-    page(found, labelled, given, folder)
+    page(found, labeled, given, folder)
     results.save(found, folder)
     return found
 
 
-def collected(labelled: Labelled, folder: Path, entries: list[str] | None = None) -> dict[str, Answers]:
+def collected(labeled: LabeledImages, folder: Path, entries: list[str] | None = None) -> dict[str, Answers]:
     """The answers that lie in `folder`, by entry. Raises `ZooError` where there are none, or images are missing."""
     names = entries or sorted(file.stem for file in (folder / "answers").glob("*.jsonl"))
     given: dict[str, Answers] = {}
@@ -71,19 +71,19 @@ def collected(labelled: Labelled, folder: Path, entries: list[str] | None = None
         found = answers.read(folder / "answers" / f"{name}.jsonl")
         if found is None:
             raise ZooError(f"no answers of {name} in {folder}/answers; first: make compare")
-        if missing := [image for image in labelled.index.images if image not in found.by_image]:
+        if missing := [image for image in labeled.index.images if image not in found.by_image]:
             raise ZooError(f"{name} has not answered {len(missing)} images, {missing[0]} first; first: make compare")
         given[name] = found
     if not given:
         raise ZooError(f"no answers in {folder}/answers; first: make compare")
-    check_split({name: one.described for name, one in given.items()}, labelled)
+    check_split({name: one.described for name, one in given.items()}, labeled)
     return given
 
 
-def ab(labelled: Labelled, folder: Path, first: str, second: str) -> Difference:
+def ab(labeled: LabeledImages, folder: Path, first: str, second: str) -> Difference:
     """The macro F1 of `first` less that of `second`, from the answers in `folder`. Raises `ZooError`."""
-    given = collected(labelled, folder, [first, second])
-    return results.pair(labelled, given[first], given[second])
+    given = collected(labeled, folder, [first, second])
+    return results.pair(labeled, given[first], given[second])
 
 
 def table(found: Results) -> Table:

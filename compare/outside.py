@@ -1,4 +1,4 @@
-"""Labelled images from outside the study: class folders, or ISIC's table with images beside it."""
+"""Labeled images from outside the study: class folders, or ISIC's table with images beside it."""
 
 import csv
 import hashlib
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from compare.labelled import Labelled
+from compare.labeled import LabeledImages
 from lesions.images import UnreadableImage, decode
 from lesions.labels import CLASSES
 from lesions.sources.ham10000 import DataError, Index
@@ -26,7 +26,7 @@ NO_CLASS = frozenset({"image", "lesion", "lesion_id", "score_weight", "validatio
 
 
 class Found(NamedTuple):
-    """One image that somebody has labelled."""
+    """One image that somebody has labeled."""
 
     name: str
     file: Path
@@ -57,10 +57,10 @@ class Files:
         return str(self._files[image])
 
 
-def outside(source: Path, learnt: Collection[str], strict: bool = False) -> Labelled:
-    """The images of `source`, a folder or a table; `learnt` are the names that training has seen.
+def outside(source: Path, learned: Collection[str], strict: bool = False) -> LabeledImages:
+    """The images of `source`, a folder or a table; `learned` are the names that training has seen.
 
-    What has no class, an unknown one, cannot be read, or was `learnt` from, is left out by name, or with `strict`
+    What has no class, an unknown one, cannot be read, or was `learned` from, is left out by name, or with `strict`
     raises `DataError`. So does a source of neither form, and one of which nothing is left.
     """
     try:
@@ -70,9 +70,9 @@ def outside(source: Path, learnt: Collection[str], strict: bool = False) -> Labe
     left_out = [said for said in pairs if isinstance(said, str)]
     found = [one for one in pairs if isinstance(one, Found)]
     if not pairs:
-        raise DataError(f"{source}: nothing labelled; TEST is {FORMS}")
+        raise DataError(f"{source}: nothing labeled; TEST is {FORMS}")
     with ThreadPoolExecutor() as pool:
-        reasons = pool.map(lambda one: _trouble(one, learnt), found)
+        reasons = pool.map(lambda one: _trouble(one, learned), found)
         told = list(tqdm(reasons, "reading", len(found), unit="image", disable=None))
     left_out += [f"{one.name}: {reason}" for one, reason in zip(found, told, strict=True) if reason]
     kept = [one for one, reason in zip(found, told, strict=True) if not reason]
@@ -82,7 +82,7 @@ def outside(source: Path, learnt: Collection[str], strict: bool = False) -> Labe
     stamps = [(*one[::2], one.lesion, (stat := one.file.stat()).st_size, stat.st_mtime_ns) for one in kept]
     digest = hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
     files = Files(kept)
-    return Labelled(source.name, files.index, files, digest, left_out=tuple(left_out))
+    return LabeledImages(source.name, files.index, files, digest, left_out=tuple(left_out))
 
 
 def _folders(source: Path) -> Iterator[Found | str]:
@@ -95,7 +95,7 @@ def _folders(source: Path) -> Iterator[Found | str]:
             continue
         folder, inside, _ = name.partition("/")
         if not inside:
-            yield f"{name}: unlabelled (it lies in no class's folder)"
+            yield f"{name}: unlabeled (it lies in no class's folder)"
         elif folder not in CLASSES:
             yield f"{name}: unknown class {folder!r}"
         else:
@@ -119,7 +119,7 @@ def _table(source: Path) -> Iterator[Found | str]:
         if stem in seen:
             yield f"{image}: a second row (line {rows.line_num})"
         elif not said:
-            yield f"{image}: unlabelled"
+            yield f"{image}: unlabeled"
         elif len(said) > 1:
             yield f"{image}: several classes ({', '.join(said)})"
         elif said[0] not in CLASSES:
@@ -139,9 +139,9 @@ def _is_one(value: object) -> bool:
         return False
 
 
-def _trouble(one: Found, learnt: Collection[str]) -> str:
+def _trouble(one: Found, learned: Collection[str]) -> str:
     """Why an image cannot be used; empty if it can."""
-    if one.file.stem in learnt:
+    if one.file.stem in learned:
         return "the study has trained on it, or chosen by it"
     try:
         decode(one.file.read_bytes())

@@ -7,7 +7,7 @@ from typing import Any
 from compare import answers, results
 from compare.client import Zoo
 from compare.evaluate import served
-from compare.labelled import Labelled
+from compare.labeled import LabeledImages
 from zoo.metrics.bootstrap import Difference
 from zoo.serving import champion
 from zoo.serving.champion import Champion, ChampionError
@@ -20,7 +20,9 @@ LEVEL = 0.05
 """A champion is not replaced by an entry that is worse with a p value below this."""
 
 
-def promote(zoo: Zoo, folders: Folders, labelled: Labelled, reports: Path, entry: str, force: bool = False) -> Champion:
+def promote(
+    zoo: Zoo, folders: Folders, labeled: LabeledImages, reports: Path, entry: str, force: bool = False
+) -> Champion:
     """Make `entry` (or `BEST`) the default version, and write down when and on what figures.
 
     `reports` is the study's folder of reports. Raises `ChampionError` where the entry is not served, and, unless
@@ -37,7 +39,7 @@ def promote(zoo: Zoo, folders: Folders, labelled: Labelled, reports: Path, entry
     if result is None or result.weights_sha256 != described[name]["weights_sha256"]:
         against, result = f"{name} was not scored as it is served now; first: make compare", None
     elif present is not None and present.entry != name:
-        difference = _difference(labelled, reports, name, present.entry)
+        difference = _difference(labeled, reports, name, present.entry)
         against = _objection(name, present.entry, difference)
     if against and not force:
         raise ChampionError(f"{against} (FORCE=1 promotes it all the same)")
@@ -55,7 +57,7 @@ def promote(zoo: Zoo, folders: Folders, labelled: Labelled, reports: Path, entry
         forced=against or None,
     )
     zoo.set_default(name)
-    champion.crown(folders.archives, promoted)
+    champion.append(folders.archives, promoted)
     return promoted
 
 
@@ -72,14 +74,14 @@ def _valid(entry: Mapping[str, Any]) -> float | None:
     return None if score is None else float(score)
 
 
-def _difference(labelled: Labelled, reports: Path, name: str, other: str) -> Difference | None:
+def _difference(labeled: LabeledImages, reports: Path, name: str, other: str) -> Difference | None:
     """The paired difference of two entries' answers; none where one lacks some."""
     both = [answers.read(reports / "answers" / f"{entry}.jsonl") for entry in (name, other)]
     mine, others = both
     if mine is None or others is None:
         return None
     try:
-        return results.pair(labelled, mine, others)
+        return results.pair(labeled, mine, others)
     except KeyError:
         return None
 

@@ -13,11 +13,11 @@ from tqdm import tqdm
 
 from compare import figures
 from compare.answers import Answers
-from compare.labelled import Labelled
+from compare.labeled import LabeledImages
 from compare.offline import TOLERANCE
 from compare.results import AGAINST, Result, Results, wrong
-from lesions.files import write
-from lesions.images import decode, square
+from lesions.files import atomic_write
+from lesions.images import center_square, decode
 from lesions.labels import CLASSES, DIAGNOSES, NOTICE
 from zoo.metrics.bootstrap import PAIRED_RESAMPLES, RESAMPLES
 from zoo.metrics.scores import BINS
@@ -26,7 +26,7 @@ MOST_WRONG, THUMBNAIL = 24, 112
 """How many of the images that most versions get wrong are shown, and at how many pixels."""
 
 
-def page(results: Results, labelled: Labelled, answers: Mapping[str, Answers], folder: Path) -> Path:
+def page(results: Results, labeled: LabeledImages, answers: Mapping[str, Answers], folder: Path) -> Path:
     """Write `index.html` into `folder`, and return it. Raises `DataError` where an image cannot be read."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -35,7 +35,7 @@ def page(results: Results, labelled: Labelled, answers: Mapping[str, Answers], f
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    predictions = {result.entry: answers[result.entry].predictions(labelled.index) for result in results.results}
+    predictions = {result.entry: answers[result.entry].predictions(labeled.index) for result in results.results}
     named = list(dict.fromkeys((results.results[0].entry, *AGAINST, results.champion)))
     bar = tqdm(results.results, "drawing", unit="version", disable=None)
     first = answers[results.results[0].entry].described
@@ -43,7 +43,7 @@ def page(results: Results, labelled: Labelled, answers: Mapping[str, Answers], f
         results=results,
         notice=NOTICE,
         phantom=first.get("data_licence") is None,
-        licence=first.get("data_licence"),
+        license=first.get("data_licence"),
         data=first["data"],
         starts=sorted({_start(given.described) for given in answers.values()} - {"random"}),
         classes=CLASSES,
@@ -57,16 +57,16 @@ def page(results: Results, labelled: Labelled, answers: Mapping[str, Answers], f
         melanoma=figures.melanoma_roc(predictions, [name for name in named if name in predictions])
         if results.results[0].scores.melanoma_sensitivity is not None
         else None,
-        wrong=[_thumbnail(labelled, answers, row, n) for row, n in wrong(labelled, list(answers.values()), MOST_WRONG)],
-        cards=[_card(result, answers[result.entry], labelled) for result in bar],
+        wrong=[_thumbnail(labeled, answers, row, n) for row, n in wrong(labeled, list(answers.values()), MOST_WRONG)],
+        cards=[_card(result, answers[result.entry], labeled) for result in bar],
     )
-    write(folder / "index.html", text)
+    atomic_write(folder / "index.html", text)
     return folder / "index.html"
 
 
-def _card(result: Result, given: Answers, labelled: Labelled) -> dict[str, Any]:
+def _card(result: Result, given: Answers, labeled: LabeledImages) -> dict[str, Any]:
     """What the page says of one version alone."""
-    described, predictions = given.described, given.predictions(labelled.index)
+    described, predictions = given.described, given.predictions(labeled.index)
     facts = {
         "weights": f"sha256 {described['weights_sha256']}",
         "split": f"sha256 {described['split_sha256']}",
@@ -74,7 +74,7 @@ def _card(result: Result, given: Answers, labelled: Labelled) -> dict[str, Any]:
         "trained on": described.get("hardware", "unknown"),
         "libraries": ", ".join(f"{name} {version}" for name, version in described["versions"].items()),
         "data": described["data"],
-        "licence of the data": described.get("data_licence", "none: made here"),
+        "license of the data": described.get("data_licence", "none: made here"),
     }
     return {
         "result": result,
@@ -82,8 +82,8 @@ def _card(result: Result, given: Answers, labelled: Labelled) -> dict[str, Any]:
         "recipe": _recipe(described),
         "facts": facts,
         "figures": {
-            "confusion matrix, images": figures.confusion(result.scores.confusion, normalised=False),
-            "confusion matrix, share of the true class": figures.confusion(result.scores.confusion, normalised=True),
+            "confusion matrix, images": figures.confusion(result.scores.confusion, normalized=False),
+            "confusion matrix, share of the true class": figures.confusion(result.scores.confusion, normalized=True),
             "ROC curves, each class against the rest": figures.roc(predictions, result),
             "reliability": figures.reliability(predictions),
         },
@@ -114,16 +114,16 @@ def _start(described: Mapping[str, Any]) -> str:
     return f"{name} (sha256 {digest[:12]}...)" if found else start
 
 
-def _thumbnail(labelled: Labelled, answers: Mapping[str, Answers], row: int, mistakes: int) -> dict[str, Any]:
+def _thumbnail(labeled: LabeledImages, answers: Mapping[str, Answers], row: int, mistakes: int) -> dict[str, Any]:
     """A small JPEG of an image, and what was said of it."""
-    image = labelled.index.images[row]
+    image = labeled.index.images[row]
     content = io.BytesIO()
-    Image.fromarray(square(decode(labelled.source.read(image)), THUMBNAIL)).save(content, "JPEG", quality=75)
+    Image.fromarray(center_square(decode(labeled.source.read(image)), THUMBNAIL)).save(content, "JPEG", quality=75)
     told = [given.by_image[image].probabilities for given in answers.values()]
     said = [CLASSES[row_.index(max(row_))] for row_ in told]
     return {
         "image": image,
-        "true": CLASSES[labelled.index.labels[row]],
+        "true": CLASSES[labeled.index.labels[row]],
         "said": max(sorted(set(said)), key=said.count),
         "mistakes": mistakes,
         "url": f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}",

@@ -12,12 +12,12 @@ from pydantic import BaseModel
 from tqdm import tqdm
 
 from compare.answers import Answers
-from compare.labelled import Labelled
+from compare.labeled import LabeledImages
 from compare.offline import Agreement, agreement
 from compare.published import Published, beside, published
-from lesions.files import write
+from lesions.files import atomic_write
 from zoo.metrics import bootstrap, scores
-from zoo.metrics.calibration import undone
+from zoo.metrics.calibration import without_temperature
 from zoo.metrics.scores import Reliability
 from zoo.study import Folders
 
@@ -103,33 +103,33 @@ class Results(BaseModel):
 
 
 def compute(
-    folders: Folders, labelled: Labelled, answers: Mapping[str, Answers], champion: str | None = None
+    folders: Folders, labeled: LabeledImages, answers: Mapping[str, Answers], champion: str | None = None
 ) -> Results:
-    """Score `answers`, by version. Raises `KeyError` where one lacks an image of `labelled`."""
+    """Score `answers`, by version. Raises `KeyError` where one lacks an image of `labeled`."""
     bar = tqdm(answers.items(), "scoring", unit="version", disable=None)
-    resamples = bootstrap.Resamples(labelled.index.labels, labelled.index.lesions)  # drawing takes as long as scoring
-    results = [_result(folders, labelled, name, given, resamples) for name, given in bar]
+    resamples = bootstrap.Resamples(labeled.index.labels, labeled.index.lesions)  # drawing takes as long as scoring
+    results = [_result(folders, labeled, name, given, resamples) for name, given in bar]
     return Results(
         study=folders.name,
-        images_from=labelled.name,
-        images=len(labelled.index),
-        lesions=len(set(labelled.index.lesions)),
-        left_out=list(labelled.left_out),
+        images_from=labeled.name,
+        images=len(labeled.index),
+        lesions=len(set(labeled.index.lesions)),
+        left_out=list(labeled.left_out),
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         champion=champion,
         results=sorted(results, key=lambda result: (-result.scores.macro_f1, result.entry)),
-        questions=questions(labelled, answers, champion),
+        questions=questions(labeled, answers, champion),
     )
 
 
-def questions(labelled: Labelled, answers: Mapping[str, Answers], champion: str | None) -> list[Question]:
+def questions(labeled: LabeledImages, answers: Mapping[str, Answers], champion: str | None) -> list[Question]:
     """The paired differences of all versions against each of `AGAINST` and the champion, as far as they are there."""
     rivals = [name for name in dict.fromkeys((*AGAINST, champion)) if name is not None and name in answers]
     if not rivals or len(answers) < 2:
         return []
-    resamples = bootstrap.Resamples(labelled.index.labels, labelled.index.lesions, 0, bootstrap.PAIRED_RESAMPLES)
+    resamples = bootstrap.Resamples(labeled.index.labels, labeled.index.lesions, 0, bootstrap.PAIRED_RESAMPLES)
     estimates = {
-        name: bootstrap.estimate(resamples, given.predictions(labelled.index).probabilities.argmax(1))
+        name: bootstrap.estimate(resamples, given.predictions(labeled.index).probabilities.argmax(1))
         for name, given in answers.items()
     }
     return [_question(estimates, rival, rival == champion) for rival in rivals]
@@ -151,26 +151,28 @@ def _question(estimates: Mapping[str, bootstrap.Estimate], against: str, is_cham
     )
 
 
-def pair(labelled: Labelled, first: Answers, second: Answers) -> bootstrap.Difference:
+def pair(labeled: LabeledImages, first: Answers, second: Answers) -> bootstrap.Difference:
     """The macro F1 of `first` less that of `second`, on the same images: one question of its own."""
-    resamples = bootstrap.Resamples(labelled.index.labels, labelled.index.lesions, 0, bootstrap.PAIRED_RESAMPLES)
+    resamples = bootstrap.Resamples(labeled.index.labels, labeled.index.lesions, 0, bootstrap.PAIRED_RESAMPLES)
     mine, other = (
-        bootstrap.estimate(resamples, given.predictions(labelled.index).probabilities.argmax(1))
+        bootstrap.estimate(resamples, given.predictions(labeled.index).probabilities.argmax(1))
         for given in (first, second)
     )
     return bootstrap.paired_difference(mine, other)
 
 
 def _result(
-    folders: Folders, labelled: Labelled, name: str, answers: Answers, resamples: bootstrap.Resamples
+    folders: Folders, labeled: LabeledImages, name: str, answers: Answers, resamples: bootstrap.Resamples
 ) -> Result:
-    described, took = answers.described, answers.milliseconds(labelled.index)
+    described, took = answers.described, answers.milliseconds(labeled.index)
     thesis: Mapping[str, Any] = described.get("thesis") or {}
-    is_own = labelled.split_sha256 is not None
-    predictions = answers.predictions(labelled.index)
+    is_own = labeled.split_sha256 is not None
+    predictions = answers.predictions(labeled.index)
     calibration: Mapping[str, Any] = described.get("calibration") or {}
     temperature, corrected = calibration.get("temperature"), calibration.get("prior_corrected") if is_own else None
-    before = None if temperature is None else undone(predictions.probabilities.astype(np.float64), temperature)
+    before = (
+        None if temperature is None else without_temperature(predictions.probabilities.astype(np.float64), temperature)
+    )
     return Result(
         entry=name,
         about=described["about"],
@@ -180,8 +182,8 @@ def _result(
         scores=scores.score(predictions, resamples),
         latency_p50_ms=round(float(np.quantile(took, 0.5)), 1),
         latency_p99_ms=round(float(np.quantile(took, 0.99)), 1),
-        offline=agreement(folders.run(name) / "predictions.csv", answers, labelled.index) if is_own else None,
-        published=published(folders.root, folders.name, name, answers, labelled.index) if is_own else None,
+        offline=agreement(folders.run(name) / "predictions.csv", answers, labeled.index) if is_own else None,
+        published=published(folders.root, folders.name, name, answers, labeled.index) if is_own else None,
         weights_sha256=described["weights_sha256"],
         temperature=temperature,
         uncalibrated=None if before is None else scores.reliability(predictions.labels, before),
@@ -191,13 +193,13 @@ def _result(
 
 def save(results: Results, folder: Path) -> None:
     """Write `results.json` and `results.csv` into `folder`."""
-    write(folder / "results.json", results.model_dump_json(indent=1) + "\n")
+    atomic_write(folder / "results.json", results.model_dump_json(indent=1) + "\n")
     content = io.StringIO(newline="")
     writer = csv.writer(content)
     rows = [_row(result) for result in results.results]
     writer.writerow(rows[0])
     writer.writerows(row.values() for row in rows)
-    write(folder / "results.csv", content.getvalue())
+    atomic_write(folder / "results.csv", content.getvalue())
 
 
 def _row(result: Result) -> dict[str, object]:
@@ -234,13 +236,13 @@ def load(folder: Path) -> Results | None:
         return None
 
 
-def wrong(labelled: Labelled, answers: Sequence[Answers], most: int) -> list[tuple[int, int]]:
+def wrong(labeled: LabeledImages, answers: Sequence[Answers], most: int) -> list[tuple[int, int]]:
     """Images, by number, that more than half of `answers` get wrong, and how many do: the `most` worst at most.
 
     Among equals, those come first whose true class is given the least probability.
     """
-    told = np.stack([given.predictions(labelled.index).probabilities for given in answers])  # [versions, n, 7]
-    mistakes = (told.argmax(2) != labelled.index.labels).sum(0)
-    chance = told[:, np.arange(len(labelled.index)), labelled.index.labels].mean(0)
+    told = np.stack([given.predictions(labeled.index).probabilities for given in answers])  # [versions, n, 7]
+    mistakes = (told.argmax(2) != labeled.index.labels).sum(0)
+    chance = told[:, np.arange(len(labeled.index)), labeled.index.labels].mean(0)
     order = np.lexsort((chance, -mistakes))[:most]
     return [(int(row), int(mistakes[row])) for row in order if mistakes[row] * 2 > len(answers)]

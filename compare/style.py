@@ -1,4 +1,4 @@
-"""What all figures look like, those of the report and those of docs/results.md: colours, tables as coloured cells."""
+"""What all figures look like, those of the report and those of docs/results.md: colors, tables as colored cells."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,10 +39,10 @@ def class_cells(axes: Axes, scores: Mapping[str, Scores]) -> None:
 
 
 def cells(axes: Axes, table: NDArray[np.float64], said: Sequence[Sequence[str]]) -> None:
-    """Draw a `table` of shares (0 to 1) as coloured cells, with what is `said` in each."""
+    """Draw a `table` of shares (0 to 1) as colored cells, with what is `said` in each."""
     axes.imshow(table, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     for (row, column), value in np.ndenumerate(table):
-        colour = "white" if value > 0.6 else INK
-        axes.text(column, row, said[row][column], ha="center", va="center", color=colour, fontsize=8)
+        color = "white" if value > 0.6 else INK
+        axes.text(column, row, said[row][column], ha="center", va="center", color=color, fontsize=8)

@@ -12,7 +12,7 @@ import typer
 
 from gan import fit, pool, report
 from lesions.sources.ham10000 import DataError
-from zoo.models.network import WrongWeights
+from zoo.models.network import WeightsError
 from zoo.recipe import RecipeError
 from zoo.study import Folders, StudyError
 
@@ -45,7 +45,7 @@ def main(
             folder = out or folders.root / "reports" / study / "generators"
             report.write_page(folders, names, judge or report.best_judge(folders), folder)
             print(folder / "README.md")
-    except (StudyError, RecipeError, DataError, WrongWeights, fit.Diverged) as error:
+    except (StudyError, RecipeError, DataError, WeightsError, fit.Diverged) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:  # a full disk, above all

@@ -33,25 +33,25 @@ def differentiable(images: torch.Tensor, changes: Collection[Change], random: to
     heart, and the generator need not imitate the changes, since gradients pass through them. Values may leave -1..1.
     """
     if "colour" in changes:
-        images = recoloured(images, random)
+        images = recolored(images, random)
     if "translation" in changes:
         images = shifted(images, random)
     return cut_out(images, random) if "cutout" in changes else images
 
 
-def recoloured(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
+def recolored(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
     """Brightness +- 0.5, saturation x 0..2, contrast x 0.5..1.5, each image its own."""
     brightness, saturation, contrast = torch.rand((3, len(images), 1, 1, 1), generator=random).to(images.device)
     images = images + (brightness - 0.5)
-    grey = images.mean(1, keepdim=True)
-    images = grey + (images - grey) * (2 * saturation)
+    gray = images.mean(1, keepdim=True)
+    images = gray + (images - gray) * (2 * saturation)
     mean = images.mean((1, 2, 3), keepdim=True)
-    recoloured: torch.Tensor = mean + (images - mean) * (contrast + 0.5)
-    return recoloured
+    recolored: torch.Tensor = mean + (images - mean) * (contrast + 0.5)
+    return recolored
 
 
 def shifted(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    """Each image moved by up to an eighth of its side, with grey (0) where it came from."""
+    """Each image moved by up to an eighth of its side, with gray (0) where it came from."""
     side = images.shape[-1]
     most = max(1, round(side * SHIFT))
     padded = F.pad(images, (most,) * 4)
@@ -61,7 +61,7 @@ def shifted(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
 
 
 def cut_out(images: torch.Tensor, random: torch.Generator) -> torch.Tensor:
-    """A square of half the side in each image made grey (0); part of it may lie outside."""
+    """A square of half the side in each image made gray (0); part of it may lie outside."""
     side = images.shape[-1]
     hole = round(side * HOLE)
     begin = torch.randint(side + 1, (2, len(images), 1), generator=random) - hole // 2

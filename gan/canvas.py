@@ -32,4 +32,4 @@ def write(file: Path, picture: NDArray[np.uint8]) -> None:
     """Write a PNG, whole or not at all."""
     content = io.BytesIO()
     Image.fromarray(picture).save(content, format="PNG")
-    files.write(file, content.getvalue())
+    files.atomic_write(file, content.getvalue())

@@ -16,13 +16,13 @@ REAL, FAKE, CANVAS, JUDGE, SETTLE = range(5)
 """What randomness is for: each use has a stream of its own."""
 
 
-def random_of(seed: int, use: int, step: int) -> torch.Generator:
+def generator_for(seed: int, use: int, step: int) -> torch.Generator:
     """The randomness of one step: a function of its arguments alone, so that a resumed training goes on the same."""
     number = np.random.SeedSequence([seed, use, step]).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(number >> 1))
 
 
-class Part(NamedTuple):
+class Images(NamedTuple):
     """Images of one part of the split."""
 
     images: torch.Tensor
@@ -31,34 +31,34 @@ class Part(NamedTuple):
     """Int64 [n]."""
 
 
-def part_of(store: Store, parts: NDArray[np.int64], number: int, pixels: int) -> Part:
-    """The images of part `number` (as in `split.PARTS`), resized as `lesions.images.square` does."""
+def load_part(store: Store, parts: NDArray[np.int64], number: int, pixels: int) -> Images:
+    """The images of part `number` (as in `split.PARTS`), resized as `lesions.images.center_square` does."""
     rows = np.flatnonzero(parts == number)
     images = np.empty((len(rows), pixels, pixels, 3), dtype=np.uint8)
     for place, row in enumerate(rows):
         image = Image.fromarray(store.images[row])
         images[place] = np.asarray(image.resize((pixels, pixels), Image.Resampling.BILINEAR))
-    return Part(torch.from_numpy(images), torch.from_numpy(store.index.labels[rows]))
+    return Images(torch.from_numpy(images), torch.from_numpy(store.index.labels[rows]))
 
 
-class Training:
+class TrainingBatches:
     """Batches of training images as the recipe draws and turns them: a function of (seed, step)."""
 
-    def __init__(self, recipe: GeneratorRecipe, part: Part) -> None:
+    def __init__(self, recipe: GeneratorRecipe, part: Images) -> None:
         self.recipe, self.part = recipe, part
         self.members = [torch.nonzero(part.labels == label).flatten() for label in range(len(CLASSES))]
         self.orders: dict[int, torch.Tensor] = {}
 
-    def batch(self, step: int) -> Part:
+    def batch(self, step: int) -> Images:
         """The real images of `step` (from 0): `recipe.batch` of them."""
-        random = random_of(self.recipe.seed, REAL, step)
+        random = generator_for(self.recipe.seed, REAL, step)
         rows = self._balanced(random) if self.recipe.sampling == "balanced" else self._natural(step)
         images = self.part.images[rows]
         if self.recipe.turns == "quarter_turns":
             images = augment.turned(images, random)
         elif self.recipe.turns == "mirror":
             images = augment.mirrored(images, random)
-        return Part(images, self.part.labels[rows])
+        return Images(images, self.part.labels[rows])
 
     def _balanced(self, random: torch.Generator) -> torch.Tensor:
         """Positions, each class equally often, with replacement."""
@@ -75,7 +75,7 @@ class Training:
 
     def _order(self, passed: int) -> torch.Tensor:
         if passed not in self.orders:
-            random = random_of(self.recipe.seed, REAL, 2**32 + passed)  # beyond the number of any step
+            random = generator_for(self.recipe.seed, REAL, 2**32 + passed)  # beyond the number of any step
             self.orders = {old: order for old, order in self.orders.items() if old == passed - 1}
             self.orders[passed] = torch.randperm(len(self.part.labels), generator=random)
         return self.orders[passed]

@@ -29,7 +29,7 @@ def draw(generator: Generator, labels: torch.Tensor, seed: int, first: int = 0) 
     """The images of classes `labels`, int64 [n], chunk by chunk: uint8 [CHUNK or less, pixels, pixels, 3].
 
     Image k of the call has the latent vector `first + k` of `seed`, so that asking for more or fewer, at once or one by
-    one, gives the same images. Leaves `generator` in eval mode: the running statistics know no neighbours.
+    one, gives the same images. Leaves `generator` in eval mode: the running statistics know no neighbors.
     """
     generator.eval()
     device = next(generator.buffers()).device

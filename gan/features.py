@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from lesions.images import normalise
+from lesions.images import normalize
 from zoo.models import network
 
 BATCH = 64
@@ -14,7 +14,7 @@ BATCH = 64
 class Features(torch.nn.Module):
     """Pooled features of the study's source backbone, never of a classifier fitted to these training images.
 
-    That would favour copies of them. Images are normalised as those were that the weights
+    That would favor copies of them. Images are normalized as those were that the weights
     come from, since
     a frozen network's batch norm knows no others. They may have any size, and are resized bilinearly to `pixels`, the
     classifier's.
@@ -26,7 +26,7 @@ class Features(torch.nn.Module):
             self.backbone = network.build(architecture, classes=0)
         network.load(self.backbone, weights, without_classifier=True)
         self.pixels = pixels
-        self.mean, self.deviation = network.pretrained_statistics(self.backbone, weights)
+        self.mean, self.std = network.pretrained_statistics(self.backbone, weights)
         self.eval().requires_grad_(False)
 
     @torch.inference_mode()
@@ -36,7 +36,7 @@ class Features(torch.nn.Module):
         blocks = []
         for block in torch.split(images, BATCH):
             resized = resize(block.to(device), self.pixels)
-            blocks.append(self.backbone(normalise(resized, self.mean, self.deviation)).float().cpu())
+            blocks.append(self.backbone(normalize(resized, self.mean, self.std)).float().cpu())
         return torch.cat(blocks)
 
 

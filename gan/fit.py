@@ -15,16 +15,16 @@ from safetensors.torch import save
 from torch.utils.tensorboard import SummaryWriter
 
 from gan import canvas
-from gan.data import Training, part_of
+from gan.data import TrainingBatches, load_part
 from gan.features import Features
-from gan.monitor import Watch, failed
+from gan.monitor import TrainingMonitor, has_diverged
 from gan.networks import Generator
 from gan.progress import Progress
-from gan.quality import Judge, Quality
+from gan.quality import Quality, QualityEvaluator
 from gan.snapshot import restored, snapshot, tensors
-from gan.trainer import Game, Step
+from gan.trainer import GANTrainer, StepMetrics
 from lesions import split, store
-from lesions.files import alone, is_json, write
+from lesions.files import atomic_write, file_lock, is_json_object
 from zoo import generator_recipe
 from zoo.build import integrity
 from zoo.build.provenance import begin, timed
@@ -52,8 +52,8 @@ def fit(folders: Folders, name: str) -> None:
     run = folders.run(name)
     resolved = generator_recipe.read(run / "recipe.json")
     weights = run / "weights.safetensors"
-    with alone(run):
-        if integrity.is_made(run, resolved.sha256, integrity.GENERATOR):
+    with file_lock(run):
+        if integrity.is_complete(run, resolved.sha256, integrity.GENERATOR):
             print(f"{name}: trained by this recipe already")
             os.utime(weights)
             return
@@ -77,13 +77,13 @@ class Run:
                 f"{resolved.entry}: images or split are no longer those of its recipe; run `make zoo` again"
             )
         parts = split.read(folders.split, loaded.index.images)
-        training, validation = (part_of(loaded, parts, number, resolved.pixels) for number in (0, 1))
+        training, validation = (load_part(loaded, parts, number, resolved.pixels) for number in (0, 1))
         source = folders.run("source") / "weights.safetensors"
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         backbone = Features(resolved.architecture, source, study.pixels)
-        self.judge = Judge(backbone.to(device), training, validation, resolved.seed)
-        self.training = Training(resolved, training)
-        self.game = Game(resolved, device)
+        self.judge = QualityEvaluator(backbone.to(device), training, validation, resolved.seed)
+        self.training = TrainingBatches(resolved, training)
+        self.game = GANTrainer(resolved, device)
         self.done, self.best_step = 0, 0
         self.history: list[dict[str, Any]] = []
         self.rows: list[list[float]] = []
@@ -94,16 +94,20 @@ class Run:
 
     def train(self) -> None:
         """Every step that is left, with canvases, measurements and checkpoints as they fall due."""
-        progress, watch, saved = Progress(self.recipe.entry, self.recipe.steps, self.done), Watch(), time.monotonic()
+        progress, monitor, saved = (
+            Progress(self.recipe.entry, self.recipe.steps, self.done),
+            TrainingMonitor(),
+            time.monotonic(),
+        )
         try:
             while self.done < self.recipe.steps and not self.failed:
                 step = self.game.step(self.done, self.training.batch(self.done))
-                self.failed = failed(step)
+                self.failed = has_diverged(step)
                 self.done += 1
                 progress.step()
                 if self.failed:
                     progress.warn("the losses are no numbers any more: training ends here")
-                for warning in watch.look(step):
+                for warning in monitor.look(step):
                     progress.warn(warning)
                 self._log(step)
                 due = self._due(progress)
@@ -145,7 +149,7 @@ class Run:
         rows = [{key: value for key, value in past.items() if key != "kid_by_class"} for past in self.history]
         _table(self.folder / "quality.csv", list(rows[0]), [list(row.values()) for row in rows])
 
-    def _log(self, step: Step) -> None:
+    def _log(self, step: StepMetrics) -> None:
         if self.done % LOG_EVERY == 0 or self.failed:
             self.rows.append([self.done, *(float(f"{value:.5g}") for value in step)])
             for key, value in step._asdict().items():
@@ -153,7 +157,7 @@ class Run:
 
     def _save(self) -> None:
         """The checkpoint, aside and then renamed; beside it what people read."""
-        _table(self.folder / "losses.csv", ["step", *Step._fields], self.rows)
+        _table(self.folder / "losses.csv", ["step", *StepMetrics._fields], self.rows)
         state = {
             "recipe_sha256": self.recipe.sha256,
             "done": self.done,
@@ -166,7 +170,7 @@ class Run:
         }
         content = io.BytesIO()
         torch.save(state, content)
-        write(self.folder / "last.ckpt", content.getvalue())
+        atomic_write(self.folder / "last.ckpt", content.getvalue())
 
     def _resume(self) -> None:
         """Go on from the checkpoint, if it is one of this recipe."""
@@ -182,7 +186,7 @@ class Run:
         self.done, self.failed, self.history, self.rows = (state[key] for key in ("done", "failed", "history", "rows"))
         self.best, self.best_step = state["best"], state["best_step"]
         self.game.load(state["game"])
-        if not is_json(self.folder / "training.json"):
+        if not is_json_object(self.folder / "training.json"):
             begin(self.folder / "training.json")
 
     def finish(self) -> None:
@@ -198,14 +202,14 @@ class Run:
             "floor": self.judge.floor.model_dump(),
             "best": next(past for past in self.history if past["step"] == self.best_step),
             "last": self.history[-1],
-            "distance_to_training": self.judge.nearest(best, self.folder / "neighbours.png"),
+            "distance_to_training": self.judge.nearest(best, self.folder / "neighbors.png"),
             "history": self.history,
         }
         canvas.write(self.folder / "canvas.png", canvas.canvas(best, self.recipe.seed))
         metadata = {"origin": json.dumps({"recipe_sha256": self.recipe.sha256})}
-        write(self.folder / "last.safetensors", save(tensors(self._served()), metadata))
-        write(self.folder / "scores.json", json.dumps(report, indent=1) + "\n")
-        write(self.folder / "weights.safetensors", save(self.best, metadata))
+        atomic_write(self.folder / "last.safetensors", save(tensors(self._served()), metadata))
+        atomic_write(self.folder / "scores.json", json.dumps(report, indent=1) + "\n")
+        atomic_write(self.folder / "weights.safetensors", save(self.best, metadata))
         best_kid = min(past["kid"] for past in self.history)
         print(
             f"{self.recipe.entry}: best at step {self.best_step}: KID {best_kid:.3f}, "
@@ -217,4 +221,4 @@ class Run:
 def _table(file: Path, header: list[str], rows: list[list[Any]]) -> None:
     content = io.StringIO()
     csv.writer(content).writerows([header, *rows])
-    write(file, content.getvalue())
+    atomic_write(file, content.getvalue())

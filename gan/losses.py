@@ -1,4 +1,4 @@
-"""What the two networks strive for: the hinge loss, telling classes, LeCam's regularisation of the discriminator."""
+"""What the two networks strive for: the hinge loss, telling classes, LeCam's regularization of the discriminator."""
 
 import torch
 from torch.nn import functional as F
@@ -34,11 +34,11 @@ class LeCam:
         self.averages = torch.zeros(2)
 
     def update(self, real: torch.Tensor, fake: torch.Tensor, follow: bool) -> None:
-        """Take in a step's scores; with `follow` they replace the averages, until regularisation begins."""
+        """Take in a step's scores; with `follow` they replace the averages, until regularization begins."""
         now = torch.stack([real.detach().mean(), fake.detach().mean()]).float().cpu()
         self.averages = now if follow else torch.lerp(now, self.averages, self.decay)
 
     def loss(self, real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
-        """The regularisation of scores [n]; to be multiplied by its strength."""
+        """The regularization of scores [n]; to be multiplied by its strength."""
         average_real, average_fake = self.averages.tolist()
         return F.relu(real - average_fake).square().mean() + F.relu(average_real - fake).square().mean()

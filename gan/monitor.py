@@ -3,20 +3,20 @@
 import math
 from collections import deque
 
-from gan.trainer import Step
+from gan.trainer import StepMetrics
 
 WINDOW = 100
 """Steps that are judged together."""
 
 
-class Watch:
+class TrainingMonitor:
     """Gives each warning once."""
 
     def __init__(self) -> None:
-        self.recent: deque[Step] = deque(maxlen=WINDOW)
+        self.recent: deque[StepMetrics] = deque(maxlen=WINDOW)
         self.said: set[str] = set()
 
-    def look(self, step: Step) -> list[str]:
+    def look(self, step: StepMetrics) -> list[str]:
         """What is newly wrong, in words."""
         self.recent.append(step)
         if len(self.recent) < WINDOW:
@@ -32,6 +32,6 @@ class Watch:
         return new
 
 
-def failed(step: Step) -> bool:
+def has_diverged(step: StepMetrics) -> bool:
     """Whether D's or G's loss is no number any more: nothing that follows could be one."""
     return not all(map(math.isfinite, step))

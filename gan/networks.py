@@ -59,7 +59,7 @@ class Conv(nn.Conv2d):
 
 
 class DoublingConv(Conv):
-    """Nearest-neighbour doubling, then a 3 x 3 convolution: [n, in, s, s] to [n, out, 2s, 2s]."""
+    """Nearest-neighbor doubling, then a 3 x 3 convolution: [n, in, s, s] to [n, out, 2s, 2s]."""
 
     kernel: torch.Tensor | None
     """What `fuse` computed once; none while the weights may change."""
@@ -255,21 +255,21 @@ class Discriminator(nn.Module):
             return F.linear(features, self.embedding.weight)
 
 
-def _prepare(network: nn.Module, normalised: bool) -> None:
+def _prepare(network: nn.Module, normalized: bool) -> None:
     """Orthogonal weights, biases of 0, spectral norm on every convolution, linear map and embedding; channels last."""
     for module in list(network.modules()):
         if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
             nn.init.orthogonal_(module.weight)
             if getattr(module, "bias", None) is not None:
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-            if normalised:
+            if normalized:
                 spectral_norm(module, "weight", n_power_iterations=1, eps=1e-6)
     network.to(memory_format=torch.channels_last)
 
 
 @contextmanager
 def weights_computed_once(*networks: nn.Module) -> Iterator[None]:
-    """Within the block every spectrally normalised weight of `networks` is computed once, now.
+    """Within the block every spectrally normalized weight of `networks` is computed once, now.
 
     In training mode that is one power iteration for each block instead of one for each pass. Enter it outside
     autocast, so that singular values are computed in float32.

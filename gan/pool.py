@@ -16,7 +16,7 @@ from gan import canvas, trained
 from gan.drawing import CHUNK, draw
 from gan.networks import Generator
 from lesions import store
-from lesions.files import write
+from lesions.files import atomic_write
 from lesions.labels import CLASSES
 from lesions.sources.folders import ClassFolders
 from zoo import generator_recipe
@@ -68,7 +68,7 @@ def make(folders: Folders, name: str) -> None:
         _write(begun, wanted)
     torch.set_num_threads(resolved.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    generator = trained.generator(run, resolved.pixels, resolved.width)
+    generator = trained.load_generator(run, resolved.pixels, resolved.width)
     generator.to("cuda" if torch.cuda.is_available() else "cpu")
     bar_wanted = sys.stderr.isatty() and "--jobserver" not in os.environ.get("MAKEFLAGS", "")
     total = sum(resolved.pool.values())
@@ -137,7 +137,7 @@ def _empty(pool: Path) -> None:
 
 
 def _write(file: Path, manifest: Manifest) -> None:
-    write(file, json.dumps(manifest.model_dump(), indent=1) + "\n")
+    atomic_write(file, json.dumps(manifest.model_dump(), indent=1) + "\n")
 
 
 def _decode(folders: Folders, name: str, wanted: Manifest) -> None:

@@ -17,7 +17,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from gan import canvas
-from gan.data import JUDGE, Part, random_of
+from gan.data import JUDGE, Images, generator_for
 from gan.drawing import draw
 from gan.features import Features, resize
 from gan.networks import Generator
@@ -25,11 +25,11 @@ from lesions.labels import CLASSES
 from zoo import recipe
 from zoo.models import network
 
-NEIGHBOURS = 5
+NEIGHBORS = 5
 """The k of precision, recall, density and coverage, as StudioGAN's."""
 
 PICTURES = 8
-"""Images of each class in the picture of nearest neighbours."""
+"""Images of each class in the picture of nearest neighbors."""
 
 
 class Quality(BaseModel):
@@ -52,35 +52,35 @@ class Quality(BaseModel):
     """The share of real images with one of these nearby."""
 
 
-class Judge:
+class QualityEvaluator:
     """Knows the real images by their features, and measures others against them."""
 
-    def __init__(self, features: Features, training: Part, validation: Part, seed: int) -> None:
+    def __init__(self, features: Features, training: Images, validation: Images, seed: int) -> None:
         self.features, self.training, self.validation, self.seed = features, training, validation, seed
         known = features(training.images)
-        self.mean, self.deviation = known.mean(0), known.std(0).clamp_min(1e-6)
+        self.mean, self.std = known.mean(0), known.std(0).clamp_min(1e-6)
         self.known = self._standard(known)
         self.held_out = self.seen(validation.images)
         self.counts = torch.bincount(validation.labels, minlength=len(CLASSES))
         self.floor = self._measure(*self._training_sample())
 
     def seen(self, images: torch.Tensor) -> torch.Tensor:
-        """Uint8 [n, side, side, 3] to standardised features, float32 [n, features]."""
+        """Uint8 [n, side, side, 3] to standardized features, float32 [n, features]."""
         return self._standard(self.features(images))
 
     def _standard(self, found: torch.Tensor) -> torch.Tensor:
-        """Each feature with mean 0 and deviation 1 over training images, then each image's at the same length.
+        """Each feature with mean 0 and std 1 over training images, then each image's at the same length.
 
         So no feature drowns the others, and no single image the rest: a class has nine validation images at times, and
         the kernel of KID cubes. The length is such that a feature's square is 1 on average.
         """
-        directions: torch.Tensor = F.normalize((found - self.mean) / self.deviation)
+        directions: torch.Tensor = F.normalize((found - self.mean) / self.std)
         return directions * math.sqrt(found.shape[1])
 
-    def images(self, generator: Generator) -> Part:
+    def images(self, generator: Generator) -> Images:
         """As many synthetic images of each class as validation has, the same latent vectors every time."""
         labels = torch.arange(len(CLASSES)).repeat_interleave(self.counts)
-        return Part(torch.cat(list(draw(generator, labels, self.seed))), labels)
+        return Images(torch.cat(list(draw(generator, labels, self.seed))), labels)
 
     def measure(self, generator: Generator) -> Quality:
         """The quality of `generator` (a snapshot)."""
@@ -110,7 +110,7 @@ class Judge:
 
     def _training_sample(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Features and classes of as many training images of each class as validation has (or as there are)."""
-        random = random_of(self.seed, JUDGE, 0)
+        random = generator_for(self.seed, JUDGE, 0)
         order = torch.randperm(len(self.training.labels), generator=random)
         labels = self.training.labels[order]
         rows = torch.cat([order[labels == label][:count] for label, count in enumerate(self.counts.tolist())])
@@ -125,7 +125,7 @@ class Judge:
             kid=float(np.nanmean(list(by_class.values()))),
             kid_by_class=by_class,
             frechet=_frechet(self.held_out, found),
-            **_neighbourhoods(self.held_out, found),
+            **_neighborhoods(self.held_out, found),
         )
         # Six digits: what is behind them differs from one number of threads to another.
         rounded = {key: round(value, 6) for key, value in measured.model_dump(exclude={"kid_by_class"}).items()}
@@ -162,9 +162,9 @@ def _kid(real: torch.Tensor, found: torch.Tensor) -> float:
         return float(metric.compute()[0])
 
 
-def _neighbourhoods(real: torch.Tensor, found: torch.Tensor) -> dict[str, float]:
-    """Precision, recall, density and coverage, after Naeem et al. 2020, with `NEIGHBOURS` nearest neighbours."""
-    k = min(NEIGHBOURS, len(real) - 1, len(found) - 1)
+def _neighborhoods(real: torch.Tensor, found: torch.Tensor) -> dict[str, float]:
+    """Precision, recall, density and coverage, after Naeem et al. 2020, with `NEIGHBORS` nearest neighbors."""
+    k = min(NEIGHBORS, len(real) - 1, len(found) - 1)
     among_real = np.sort(pairwise_distances(real), axis=1)[:, k]  # the 0th is the image itself
     among_found = np.sort(pairwise_distances(found), axis=1)[:, k]
     between = pairwise_distances(real, found)
@@ -183,7 +183,9 @@ def _filled(images: torch.Tensor) -> torch.Tensor:
     return torch.cat([images, images.new_full((missing, *images.shape[1:]), 255)])
 
 
-def recognition(part: Part, weights: Path, resolved: recipe.Recipe, scored: dict[str, list[float]]) -> dict[str, float]:
+def recognition(
+    part: Images, weights: Path, resolved: recipe.Recipe, scored: dict[str, list[float]]
+) -> dict[str, float]:
     """How well a classifier trained on real images names the classes of `part` (GAN-test).
 
     `weights`, `resolved` and `scored` are a classifier entry's weights.safetensors, recipe.json and scores.json (of

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from gan import trained
-from gan.data import Part, part_of
+from gan.data import Images, load_part
 from gan.drawing import draw
 from gan.quality import recognition
 from lesions import split, store
-from lesions.files import write
+from lesions.files import atomic_write
 from lesions.labels import CLASSES
 from zoo import generator_recipe, recipe
 from zoo.metrics.scores import QUALITY
@@ -38,10 +38,10 @@ def write_page(folders: Folders, names: list[str], judge: str, out: Path) -> Non
     reports = {name: _report(folders, name) for name in names}
     judged = _judged(folders, names, judge)
     out.mkdir(parents=True, exist_ok=True)
-    write(out / "curves.png", _curves(reports))
+    atomic_write(out / "curves.png", _curves(reports))
     for name in names:
-        write(out / f"{name}.png", _enlarged(folders.run(name) / "canvas.png"))
-    write(out / "README.md", _page(folders, reports, judged, judge))
+        atomic_write(out / f"{name}.png", _enlarged(folders.run(name) / "canvas.png"))
+    atomic_write(out / "README.md", _page(folders, reports, judged, judge))
 
 
 def best_judge(folders: Folders) -> str:
@@ -99,14 +99,14 @@ def _judged(folders: Folders, names: list[str], judge: str) -> dict[str, dict[st
     loaded = store.load(folders.store(folders.read()))
     parts = split.read(folders.split, loaded.index.images)
     weights = run / "weights.safetensors"
-    shown: dict[str, Part] = {REAL: part_of(loaded, parts, 2, resolved.pixels)}
+    shown: dict[str, Images] = {REAL: load_part(loaded, parts, 2, resolved.pixels)}
     for name in names:
         drawn = generator_recipe.read(folders.run(name) / "recipe.json")
         if drawn.pixels != resolved.pixels:
-            shown[SMALL.format(drawn.pixels)] = part_of(loaded, parts, 2, drawn.pixels)
-        generator = trained.generator(folders.run(name), drawn.pixels, drawn.width)
+            shown[SMALL.format(drawn.pixels)] = load_part(loaded, parts, 2, drawn.pixels)
+        generator = trained.load_generator(folders.run(name), drawn.pixels, drawn.width)
         labels = torch.arange(len(CLASSES)).repeat_interleave(EACH)
-        shown[name] = Part(torch.cat(list(draw(generator, labels, drawn.seed))), labels)
+        shown[name] = Images(torch.cat(list(draw(generator, labels, drawn.seed))), labels)
     return {what: recognition(part, weights, resolved, scored) for what, part in shown.items()}
 
 
@@ -192,9 +192,9 @@ def _curves(reports: dict[str, dict[str, Any]]) -> bytes:
     figure = Figure(figsize=(9, 5), layout="constrained")
     floor = next(iter(reports.values()))["floor"]
     for axes, (key, title) in zip(figure.subplots(2, 3).flat, QUALITY.items(), strict=True):
-        for colour, (name, report) in zip(mpl.color_sequences["tab10"], reports.items(), strict=False):
+        for color, (name, report) in zip(mpl.color_sequences["tab10"], reports.items(), strict=False):
             steps = [past["step"] for past in report["history"]]
-            axes.plot(steps, [past[key] for past in report["history"]], ".-", color=colour, label=name)
+            axes.plot(steps, [past[key] for past in report["history"]], ".-", color=color, label=name)
         axes.axhline(floor[key], color="black", linestyle="--", linewidth=0.8, label="real training images")
         axes.set_title(title, fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)

@@ -27,12 +27,12 @@ ALLOWED = (
 )
 
 
-class BadRequest(ValueError):
+class InvalidRequest(ValueError):
     """A request that cannot be answered; `str()` says why, and what is allowed."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class GenerationRequest:
     """What one request asks for."""
 
     classes: tuple[int, ...]
@@ -44,34 +44,34 @@ class Wish:
     format: str
 
 
-def parse(request: Mapping[str, Any]) -> Wish:
-    """What a request's body asks for. Raises `BadRequest`."""
+def parse(request: Mapping[str, Any]) -> GenerationRequest:
+    """What a request's body asks for. Raises `InvalidRequest`."""
     body = request.get("body", request.get("data", b""))
     if isinstance(body, bytes | bytearray | str):
         if not body.strip():
-            raise BadRequest(f"the body is empty; {ALLOWED}")
+            raise InvalidRequest(f"the body is empty; {ALLOWED}")
         try:
             body = json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise BadRequest(f"the body is not JSON ({error}); {ALLOWED}") from None
+            raise InvalidRequest(f"the body is not JSON ({error}); {ALLOWED}") from None
     if not isinstance(body, dict):
-        raise BadRequest(f"the body is no JSON object; {ALLOWED}")
+        raise InvalidRequest(f"the body is no JSON object; {ALLOWED}")
     if unknown := sorted(set(body) - {"class", "count", "seed", "first", "format"}):
-        raise BadRequest(f"unknown key {unknown[0]!r:.60}; {ALLOWED}")
+        raise InvalidRequest(f"unknown key {unknown[0]!r:.60}; {ALLOWED}")
     name = body.get("class")
     if name != ALL and name not in CLASSES:
-        raise BadRequest(f"class is {json.dumps(name):.60}; {ALLOWED}")
+        raise InvalidRequest(f"class is {json.dumps(name):.60}; {ALLOWED}")
     classes = tuple(range(len(CLASSES))) if name == ALL else (CLASSES.index(name),)
     count = _integer(body, "count", 1)
     if not 1 <= count * len(classes) <= MOST:
-        raise BadRequest(f"count is {count}; {ALLOWED}")
+        raise InvalidRequest(f"count is {count}; {ALLOWED}")
     first = _integer(body, "first", 0)
     if not 0 <= first < LARGEST:
-        raise BadRequest(f"first is {first}; {ALLOWED}")
+        raise InvalidRequest(f"first is {first}; {ALLOWED}")
     wanted = body.get("format", "png")
     if wanted not in FORMATS:
-        raise BadRequest(f"format is {json.dumps(wanted):.60}; {ALLOWED}")
-    return Wish(classes, count, _integer(body, "seed", 0), first, wanted)
+        raise InvalidRequest(f"format is {json.dumps(wanted):.60}; {ALLOWED}")
+    return GenerationRequest(classes, count, _integer(body, "seed", 0), first, wanted)
 
 
 def _integer(body: Mapping[str, Any], key: str, default: int) -> int:
@@ -79,5 +79,5 @@ def _integer(body: Mapping[str, Any], key: str, default: int) -> int:
     if isinstance(value, float) and value.is_integer():  # to JSON, 7.0 is an integer, too
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) >= 2**63:
-        raise BadRequest(f"{key} is {json.dumps(value):.60}; {ALLOWED}")
+        raise InvalidRequest(f"{key} is {json.dumps(value):.60}; {ALLOWED}")
     return value

@@ -7,14 +7,14 @@ from safetensors.torch import load_file
 
 from gan.networks import Generator
 from gan.snapshot import restored
-from zoo.models.network import WrongWeights
+from zoo.models.network import WeightsError
 
 
-def generator(run: Path, pixels: int, width: int) -> Generator:
-    """The generator in the folder `run`, on the CPU. Raises `WrongWeights` where its weights cannot be read."""
+def load_generator(run: Path, pixels: int, width: int) -> Generator:
+    """The generator in the folder `run`, on the CPU. Raises `WeightsError` where its weights cannot be read."""
     weights = run / "weights.safetensors"
     try:
         return restored(load_file(weights), pixels, width)
     except (OSError, SafetensorError, RuntimeError) as error:
         said = str(error).partition("\n")[0]
-        raise WrongWeights(f"{weights} cannot be read ({said}); run `make zoo` again") from None
+        raise WeightsError(f"{weights} cannot be read ({said}); run `make zoo` again") from None

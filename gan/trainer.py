@@ -7,14 +7,14 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gan import augment, losses
-from gan.data import FAKE, Part, random_of
+from gan.data import FAKE, Images, generator_for
 from gan.drawing import from_bytes
 from gan.networks import Discriminator, Generator, weights_computed_once
 from lesions.labels import CLASSES
 from zoo.generator_recipe import GeneratorRecipe
 
 
-class Step(NamedTuple):
+class StepMetrics(NamedTuple):
     """What one step came to."""
 
     discriminator: float
@@ -25,13 +25,13 @@ class Step(NamedTuple):
     fake: float
     """The mean score of fake images, in the discriminator's step."""
     lecam: float
-    """The regularisation, before it is multiplied by its strength; 0 without."""
+    """The regularization, before it is multiplied by its strength; 0 without."""
     spread: float
-    """The deviation of a fake image's values over the batch, mean of all pixels, on the scale -1..1."""
+    """The std of a fake image's values over the batch, mean of all pixels, on the scale -1..1."""
 
 
-class Game:
-    """Generator and discriminator, their optimisers and averages, trained by a recipe."""
+class GANTrainer:
+    """Generator and discriminator, their optimizers and averages, trained by a recipe."""
 
     def __init__(self, recipe: GeneratorRecipe, device: torch.device) -> None:
         torch.manual_seed(recipe.seed)  # the initial weights' only
@@ -42,7 +42,7 @@ class Game:
         self.averaged: AveragedModel | None = None
         if recipe.ema is not None:
             self.averaged = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))  # type: ignore[no-untyped-call]
-        self.optimisers = [
+        self.optimizers = [
             torch.optim.Adam(network.parameters(), rate, recipe.betas, recipe.epsilon, foreach=True)
             for network, rate in (
                 (self.discriminator, recipe.learning_rate_discriminator),
@@ -51,14 +51,14 @@ class Game:
         ]
         self.lecam = losses.LeCam()
 
-    def step(self, number: int, batch: Part) -> Step:
+    def step(self, number: int, batch: Images) -> StepMetrics:
         """Update the discriminator, then the generator, in step `number` (from 0) with a `batch` of real images."""
-        random = random_of(self.recipe.seed, FAKE, number)
+        random = generator_for(self.recipe.seed, FAKE, number)
         real, fake, regular = self._update_discriminator(number, batch, random)
         generator_loss, spread = self._update_generator(random)
         if self.averaged is not None and number >= self.recipe.ema_from:
             self.averaged.update_parameters(self.generator)
-        return Step(
+        return StepMetrics(
             losses.discriminator_hinge(real, fake).item(),
             generator_loss,
             real.mean().item(),
@@ -68,9 +68,9 @@ class Game:
         )
 
     def _update_discriminator(
-        self, number: int, batch: Part, random: torch.Generator
+        self, number: int, batch: Images, random: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """Returns the scores of real and of fake images, [n] each, and the regularisation."""
+        """Returns the scores of real and of fake images, [n] each, and the regularization."""
         z, fake_labels = self._latent(random)
         with torch.no_grad(), weights_computed_once(self.generator), self._autocast():
             fake_images = self.generator(z, fake_labels).float()
@@ -95,7 +95,7 @@ class Game:
                 penalty = self.lecam.loss(real, fake)
                 regular = penalty.item()
                 loss = loss + self.recipe.lecam * penalty * begun
-            self._descend(self.optimisers[0], loss)
+            self._descend(self.optimizers[0], loss)
         return real.detach(), fake.detach(), regular
 
     def _update_generator(self, random: torch.Generator) -> tuple[float, float]:
@@ -113,14 +113,14 @@ class Game:
             if self.recipe.class_loss:
                 logits = self.discriminator.class_logits(found)
                 loss = loss + self.recipe.class_loss * losses.classification(logits, labels)
-            self._descend(self.optimisers[1], loss)
+            self._descend(self.optimizers[1], loss)
         self.discriminator.requires_grad_(True)
         return loss.item(), images.detach().std(0).mean().item()
 
-    def _descend(self, optimiser: torch.optim.Optimizer, loss: torch.Tensor) -> None:
-        optimiser.zero_grad()
+    def _descend(self, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+        optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimizer.step()
 
     def _latent(self, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         """Latent vectors [batch, z] and uniform classes [batch]. Drawn on the CPU: the same wherever it trains."""
@@ -146,7 +146,7 @@ class Game:
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "averaged": None if self.averaged is None else self.averaged.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "lecam": self.lecam.averages,
         }
 
@@ -156,8 +156,8 @@ class Game:
         self.discriminator.load_state_dict(state["discriminator"])
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
         self.lecam.averages = state["lecam"]
 
 

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from ts.torch_handler.base_handler import BaseHandler
 
-from lesions.images import SECONDS, UnreadableImage, decode, square
-from zoo.models.explanation import LARGEST, Wish, grad_cam, last_map, overlay
+from lesions.images import SECONDS, UnreadableImage, center_square, decode
+from zoo.models.explanation import LARGEST, ExplanationRequest, grad_cam, last_feature_map, overlay
 from zoo.models.network import build, load, probabilities
 from zoo.serving.request import parse
 
@@ -32,7 +32,7 @@ class LesionClassifier(BaseHandler):  # type: ignore[misc]
         """Build the network of the archive's `entry.json` and read its weights.
 
         Raises `RuntimeError` where the weights are not those that `entry.json` names, and
-        `zoo.models.network.WrongWeights` where they do not fit; TorchServe writes either into its model_log.log.
+        `zoo.models.network.WeightsError` where they do not fit; TorchServe writes either into its model_log.log.
         """
         torch.set_num_threads(1)  # one worker a version; else each takes every core
         folder = Path(context.system_properties["model_dir"])
@@ -53,20 +53,20 @@ class LesionClassifier(BaseHandler):  # type: ignore[misc]
         self.initialized = True
 
     def handle(self, data: list[dict[str, Any]], context: Any) -> list[dict[str, Any]]:
-        """Answer each request of a batch on its own: one that cannot be read never harms its neighbours.
+        """Answer each request of a batch on its own: one that cannot be read never harms its neighbors.
 
         `data` holds a dict a request: its body under "body", or each multipart field under its own name. An answer has
         the keys label, probabilities (by class name), entry, study and notice. Probabilities are calibrated: logits are
         divided by the entry's temperature, which leaves the label as it is.
         An explanation has the keys label, class (the one that is explained: as asked, else the label), overlay (base64
-        PNG of the picture's centre square, at most 512 px), entry, study and notice; each request's own header says
+        PNG of the picture's center square, at most 512 px), entry, study and notice; each request's own header says
         whether it asks for one (BaseHandler goes by the first of a batch).
         A refusal has code (400; 413 for a picture with too many pixels; 501 for an explanation where captum is not
         installed), type and message. Asked to describe itself, a version answers with its `entry.json`.
         """
         answers: list[dict[str, Any]] = [{}] * len(data)
         pictures: dict[int, NDArray[np.uint8]] = {}
-        wishes: dict[int, Wish] = {}
+        wishes: dict[int, ExplanationRequest] = {}
         for index, fields in enumerate(data):
             headers = {name.lower(): value for name, value in context.get_all_request_header(index).items()}
             context.set_response_content_type(index, "application/json")
@@ -84,12 +84,12 @@ class LesionClassifier(BaseHandler):  # type: ignore[misc]
                     said = f"no class {request.label!r:.60}; there are: {', '.join(self.entry['classes'])}"
                     answers[index] = _refuse(context, index, 400, said)
                     continue
-                wishes[index] = Wish(square(image, min(LARGEST, *image.size)), request.label)
-            pictures[index] = square(image, self.entry["pixels"])
+                wishes[index] = ExplanationRequest(center_square(image, min(LARGEST, *image.size)), request.label)
+            pictures[index] = center_square(image, self.entry["pixels"])
         if pictures:
             batch = torch.from_numpy(np.stack(list(pictures.values())))
-            mean, deviation = self.entry["mean"], self.entry["deviation"]
-            found = probabilities(self.model, batch, mean, deviation, self.temperature)
+            mean, std = self.entry["mean"], self.entry["deviation"]
+            found = probabilities(self.model, batch, mean, std, self.temperature)
             for index, row in zip(pictures, found.tolist(), strict=True):
                 answers[index] = self._answer(row)
         if wishes:
@@ -103,7 +103,7 @@ class LesionClassifier(BaseHandler):  # type: ignore[misc]
     def _explain(
         self,
         pictures: Mapping[int, NDArray[np.uint8]],
-        wishes: Mapping[int, Wish],
+        wishes: Mapping[int, ExplanationRequest],
         answers: list[dict[str, Any]],
         context: Any,
     ) -> None:
@@ -133,7 +133,7 @@ class LesionClassifier(BaseHandler):  # type: ignore[misc]
     @cached_property
     def _layer(self) -> torch.nn.Module:
         """The layer that explanations look at."""
-        return last_map(self.model, self.entry["pixels"])
+        return last_feature_map(self.model, self.entry["pixels"])
 
 
 def _refuse(context: Any, index: int, code: int, message: str) -> dict[str, Any]:

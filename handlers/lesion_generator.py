@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from ts.torch_handler.base_handler import BaseHandler
 
 from gan.drawing import draw
-from gan.request import ALL, BadRequest, Wish, parse
+from gan.request import ALL, GenerationRequest, InvalidRequest, parse
 from gan.snapshot import restored
 from lesions.labels import CLASSES
 
@@ -63,12 +63,12 @@ class LesionGenerator(BaseHandler):  # type: ignore[misc]
                 continue
             try:
                 answers.append(self._answer(parse(request)))
-            except BadRequest as error:
+            except InvalidRequest as error:
                 context.set_response_status(400, "Bad Request", index)
                 answers.append({"code": 400, "type": "BadRequest", "message": str(error)})
         return answers
 
-    def _answer(self, wish: Wish) -> dict[str, Any]:
+    def _answer(self, wish: GenerationRequest) -> dict[str, Any]:
         rows = [self._draw(label, wish) for label in wish.classes]
         single = len(wish.classes) == 1
         answer: dict[str, Any] = {
@@ -89,7 +89,7 @@ class LesionGenerator(BaseHandler):  # type: ignore[misc]
             answer["classes"] = [CLASSES[label] for label in wish.classes for _ in range(wish.count)]
         return answer
 
-    def _draw(self, label: int, wish: Wish) -> torch.Tensor:
+    def _draw(self, label: int, wish: GenerationRequest) -> torch.Tensor:
         """The images of one class: uint8 [count, pixels, pixels, 3]."""
         return torch.cat(list(draw(self.model, torch.full((wish.count,), label), wish.seed, wish.first)))
 

@@ -40,7 +40,7 @@ def _report(source: Path, data: store.Store, folder: Path) -> None:
         len({data.index.lesions[row] for row in np.flatnonzero(data.index.labels == k)}) for k in range(len(CLASSES))
     ]
     per_lesion = Counter(Counter(data.index.lesions).values())
-    mean, deviation = store.channel_statistics(data.images)
+    mean, std = store.channel_statistics(data.images)
     by_lesion = split.by_lesion(data.index)
 
     console = Console()
@@ -52,7 +52,7 @@ def _report(source: Path, data: store.Store, folder: Path) -> None:
         share = f"{counts[k] / counts.sum():.1%}"
         table.add_row(name, DIAGNOSES[name], str(counts[k]), share, str(lesions[k]), *map(str, parts))
     console.print(table)
-    for what, values in (("mean", mean), ("standard deviation", deviation)):
+    for what, values in (("mean", mean), ("standard deviation", std)):
         console.print(f"{what} of red, green, blue: {', '.join(f'{value:.4f}' for value in values)}")
     console.print("images per lesion:", ", ".join(f"{n} x {times:,}" for n, times in sorted(per_lesion.items())))
 

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 LICENCE = """\
 HAM10000: 10,015 dermatoscopic images of pigmented skin lesions, a download of about 2.8 GB.
-Licence: CC BY-NC 4.0 (credit the authors, no commercial use); it binds whatever is trained on these images, too.
+License: CC BY-NC 4.0 (credit the authors, no commercial use); it binds whatever is trained on these images, too.
 Cite: Tschandl P., Rosendahl C., Kittler H., "The HAM10000 dataset", Sci Data 5, 180161 (2018).
 """
 
@@ -58,7 +58,7 @@ class PublishedFile:
 
 
 def fetch(folder: Path, doi: str = "10.7910/DVN/DBW86T") -> None:
-    """Download HAM10000 into a folder, made if need be, after showing its licence and size.
+    """Download HAM10000 into a folder, made if need be, after showing its license and size.
 
     Files that are there with the published checksum are kept as they are; others of the same name are replaced once
     the published ones have arrived whole. The metadata are always saved as `HAM10000_metadata.csv`, comma-separated.

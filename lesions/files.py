@@ -14,12 +14,12 @@ from pathlib import Path
 from filelock import FileLock
 
 
-def write(file: Path, content: str | bytes) -> None:
+def atomic_write(file: Path, content: str | bytes) -> None:
     """Write `content` (text as UTF-8) beside `file`, then rename it to `file`; the folder is made if need be."""
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(file.name + ".part")
     try:
-        with naming(file):
+        with with_filename(file):
             aside.write_bytes(content.encode() if isinstance(content, str) else content)
             aside.replace(file)
     except OSError:
@@ -28,7 +28,7 @@ def write(file: Path, content: str | bytes) -> None:
 
 
 @contextmanager
-def naming(file: Path) -> Iterator[None]:
+def with_filename(file: Path) -> Iterator[None]:
     """Let an `OSError` of the block name `file` if it names none, as that of a full disk does not."""
     try:
         yield
@@ -38,7 +38,7 @@ def naming(file: Path) -> Iterator[None]:
         raise
 
 
-def is_json(file: Path) -> bool:
+def is_json_object(file: Path) -> bool:
     """Whether `file` is there and holds a JSON object."""
     try:
         return isinstance(json.loads(file.read_bytes()), dict)
@@ -47,13 +47,13 @@ def is_json(file: Path) -> bool:
 
 
 def write_if_changed(file: Path, content: str) -> None:
-    """`write`, unless `file` says so already: make goes by the time of the last change."""
+    """`atomic_write`, unless `file` says so already: make goes by the time of the last change."""
     if not file.is_file() or file.read_bytes() != content.encode():
-        write(file, content)
+        atomic_write(file, content)
 
 
 @contextmanager
-def folder_aside(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path) -> Iterator[Path]:
     """A new folder to write into, which becomes `folder` (replacing one of that name) if nothing goes wrong."""
     aside, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
     for leftover in (aside, old):
@@ -71,14 +71,14 @@ def folder_aside(folder: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(place: Path) -> Iterator[None]:
+def file_lock(place: Path) -> Iterator[None]:
     """Wait until no other process is at work on `place` (a lock beside it, which the kernel frees if we are killed)."""
     place.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(place.with_name(f".{place.name}.lock")):
         yield
 
 
-def claim(descriptor: int, name: str, waiting: str) -> None:
+def lock_range(descriptor: int, name: str, waiting: str) -> None:
     """Wait until nobody else has claimed `name` on the open file `descriptor`; says `waiting` if it has to.
 
     The claim outlives us: it ends with the last process that shares the descriptor. So a shell keeps what its child

@@ -45,14 +45,14 @@ class UnreadableImage(ValueError):
         self.too_large = too_large
 
 
-class OutOfTime(BaseException):
+class TimeLimitReached(BaseException):
     """Time is up; no Exception, because Pillow catches those in many places."""
 
 
 def decode(content: bytes, seconds: float | None = None) -> Image.Image:
     """The picture in `content` as upright 8-bit RGB.
 
-    EXIF rotation is applied, transparent pixels are laid on white, 16-bit grey is scaled to 8 bits, CMYK and palettes
+    EXIF rotation is applied, transparent pixels are laid on white, 16-bit gray is scaled to 8 bits, CMYK and palettes
     are converted. Raises `UnreadableImage` with `too_large` set for more than `MAX_PIXELS` pixels (judged by the
     header, before anything is decoded), and without it for whatever else is no still picture of a supported format, or
     takes more than `seconds` of processor time (none: no limit; else in the main thread only, as signals are).
@@ -60,7 +60,7 @@ def decode(content: bytes, seconds: float | None = None) -> Image.Image:
     if not content:
         raise UnreadableImage("the body is empty; send the bytes of one image")
     try:
-        with warnings.catch_warnings(), within(seconds):
+        with warnings.catch_warnings(), time_limit(seconds):
             warnings.simplefilter("ignore")  # Pillow warns of large pictures; our own limit is lower
             image = Image.open(io.BytesIO(content), formats=FORMATS)
             _check(image, content)
@@ -72,15 +72,15 @@ def decode(content: bytes, seconds: float | None = None) -> Image.Image:
         raise UnreadableImage(f"not an image of a supported format ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError:
         raise UnreadableImage(f"larger than {MAX_PIXELS:,} pixels", too_large=True) from None
-    except OutOfTime:
+    except TimeLimitReached:
         raise UnreadableImage(f"not decoded in {seconds:g} seconds; save it anew, as a plain JPEG or PNG") from None
     except Exception as error:  # what Pillow's decoders raise on damaged files is not one type
         raise UnreadableImage(f"the image is damaged or cut short ({error!s:.200})") from None
 
 
 @contextmanager
-def within(seconds: float | None) -> Iterator[None]:
-    """Raise `OutOfTime` in what is done inside when the process has computed for `seconds` (none: never).
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise `TimeLimitReached` in what is done inside when the process has computed for `seconds` (none: never).
 
     In the main thread only. Code in C is not interrupted before it returns.
     """
@@ -89,7 +89,7 @@ def within(seconds: float | None) -> Iterator[None]:
         return
 
     def stop(*_: object) -> None:
-        raise OutOfTime
+        raise TimeLimitReached
 
     before = signal.signal(signal.SIGPROF, stop)
     try:
@@ -145,8 +145,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def square(image: Image.Image, pixels: int) -> NDArray[np.uint8]:
-    """The centre square of an RGB `image`, resized bilinearly: uint8 [pixels, pixels, 3].
+def center_square(image: Image.Image, pixels: int) -> NDArray[np.uint8]:
+    """The center square of an RGB `image`, resized bilinearly: uint8 [pixels, pixels, 3].
 
     A 600 x 450 picture loses 75 px left and right; the aspect ratio never changes, because shape is diagnostic
     (thesis section 2.2).
@@ -158,13 +158,13 @@ def square(image: Image.Image, pixels: int) -> NDArray[np.uint8]:
     return np.asarray(cropped.resize((pixels, pixels), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
-def normalise(images: "torch.Tensor", mean: Sequence[float], deviation: Sequence[float]) -> "torch.Tensor":
+def normalize(images: "torch.Tensor", mean: Sequence[float], std: Sequence[float]) -> "torch.Tensor":
     """Uint8 [n, height, width, 3] to float32 [n, 3, height, width], channels last in memory.
 
-    Values 0 to 255 are scaled to 0 to 1, then `mean` is subtracted and divided by `deviation`, channel by channel.
+    Values 0 to 255 are scaled to 0 to 1, then `mean` is subtracted and divided by `std`, channel by channel.
     """
     import torch  # here, so that decoding alone does not wait two seconds for it
 
     scaled = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last) / 255
     shape = (1, 3, 1, 1)
-    return (scaled - scaled.new_tensor(mean).view(shape)) / scaled.new_tensor(deviation).view(shape)
+    return (scaled - scaled.new_tensor(mean).view(shape)) / scaled.new_tensor(std).view(shape)

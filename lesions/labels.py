@@ -9,7 +9,7 @@ DIAGNOSES: dict[str, str] = {
     "bkl": "benign keratosis",
     "df": "dermatofibroma",
     "mel": "melanoma",
-    "nv": "melanocytic naevus",
+    "nv": "melanocytic nevus",
     "vasc": "vascular lesion",
 }
 """What each class name stands for."""
@@ -17,5 +17,5 @@ DIAGNOSES: dict[str, str] = {
 NOTICE = "For research only: not a medical device, not for diagnosis."
 """Goes with every answer that a model gives."""
 
-DATA_LICENCE = "CC BY-NC 4.0"
-"""The licence of HAM10000, and so of what was trained on it."""
+DATA_LICENSE = "CC BY-NC 4.0"
+"""The license of HAM10000, and so of what was trained on it."""

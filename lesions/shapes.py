@@ -1,7 +1,7 @@
-"""Images for a source task: recognise formula-drawn shapes and textures, so that transfer needs no download.
+"""Images for a source task: recognize formula-drawn shapes and textures, so that transfer needs no download.
 
-After Kataoka et al. 2020, "Pre-training without Natural Images": formulas give endless labelled images. The classes ask
-for what dermatoscopy asks for: border, symmetry, texture, structure. Colours, size, turn and light say nothing of them.
+After Kataoka et al. 2020, "Pre-training without Natural Images": formulas give endless labeled images. The classes ask
+for what dermatoscopy asks for: border, symmetry, texture, structure. Colors, size, turn and light say nothing of them.
 """
 
 import math
@@ -219,18 +219,18 @@ def draw(count: int, pixels: int, seed: int) -> tuple[NDArray[np.uint8], NDArray
         for start in range(0, len(places), _CHUNK):
             chunk = places[start : start + _CHUNK]
             board = _Board(np.random.default_rng([seed, 1, label, start]), len(chunk), pixels)
-            images[chunk] = _colour(board, formula(board))
+            images[chunk] = _color(board, formula(board))
     return images, labels
 
 
-def _colour(board: _Board, ink: Array) -> NDArray[np.uint8]:
-    """Ink on paper in two random colours, with uneven light and sensor noise: uint8 [n, pixels, pixels, 3]."""
+def _color(board: _Board, ink: Array) -> NDArray[np.uint8]:
+    """Ink on paper in two random colors, with uneven light and sensor noise: uint8 [n, pixels, pixels, 3]."""
     rng, n = board.rng, board.n
     paper = rng.uniform(0.1, 0.95, (n, 1, 1, 3)).astype(np.float32)
     away = rng.uniform(0.15, 0.6, (n, 1, 1, 1)) * np.where(paper.mean(axis=3, keepdims=True) > 0.5, -1, 1)
-    colour = np.clip(paper + (away + rng.normal(0, 0.12, (n, 1, 1, 3))).astype(np.float32), 0, 1)
+    color = np.clip(paper + (away + rng.normal(0, 0.12, (n, 1, 1, 3))).astype(np.float32), 0, 1)
     light = 1 + np.float32(0.07) * board.noise(3)
-    # One field of noise for the three channels: colour noise costs three times as much and teaches nothing more.
+    # One field of noise for the three channels: color noise costs three times as much and teaches nothing more.
     grain = board.draw(0, 0.06) * rng.standard_normal(ink.shape, np.float32)
-    image = (paper + ink[..., None] * (colour - paper)) * light[..., None] + grain[..., None]
+    image = (paper + ink[..., None] * (color - paper)) * light[..., None] + grain[..., None]
     return np.asarray(_between(image) * 255, np.uint8)

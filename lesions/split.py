@@ -26,7 +26,7 @@ LEFT_OUT = len(PARTS)
 NAMES = (*PARTS, "left out")
 """What `write` calls the numbers."""
 
-How = Literal["lesion", "thesis", "thesis_without_siblings"]
+SplitName = Literal["lesion", "thesis", "thesis_without_siblings"]
 """The splits, by name."""
 
 SHARES = (0.70, 0.15, 0.15)
@@ -36,7 +36,7 @@ SEED = 123
 """The seed of both splits: a study's own SEED never moves an image, so that repeats over seeds can be compared."""
 
 
-def split(index: Index, how: How) -> NDArray[np.int64]:
+def split(index: Index, how: SplitName) -> NDArray[np.int64]:
     """The part of each of n images, int64 [n], numbered as in `NAMES`.
 
     Raises `DataError` where a part lacks a class.

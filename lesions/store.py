@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lesions import images
-from lesions.files import alone, folder_aside, naming
-from lesions.images import UnreadableImage, decode, square
+from lesions.files import atomic_folder, file_lock, with_filename
+from lesions.images import UnreadableImage, center_square, decode
 from lesions.labels import CLASSES
 from lesions.sources.ham10000 import METADATA, DataError, Ham10000, Index
 
@@ -36,7 +36,7 @@ class Store:
     """Sha256 (hex) of the index and all pixels."""
 
 
-class Readable(Protocol):
+class ImageSource(Protocol):
     """Images that can be read by name: `Ham10000`, or `ClassFolders`."""
 
     index: Index
@@ -54,7 +54,7 @@ def prepare(source: Path, folder: Path, pixels: int) -> None:
     Fresh means: made from files of the same names, sizes and times as `source` has now. Raises `DataError` for
     data that cannot be read, and for too little free disk before anything is written.
     """
-    with alone(folder):
+    with file_lock(folder):
         stamp = {"pixels": pixels, "code": CODE, "sources": _fingerprint(source)}
         if not is_fresh(folder, stamp):
             decode_all(Ham10000(source), source.name, folder, pixels, stamp)
@@ -69,13 +69,13 @@ def is_fresh(folder: Path, stamp: Mapping[str, Any]) -> bool:
         return False
 
 
-def decode_all(data: Readable, name: str, folder: Path, pixels: int, stamp: Mapping[str, Any]) -> None:
+def decode_all(data: ImageSource, name: str, folder: Path, pixels: int, stamp: Mapping[str, Any]) -> None:
     """Decode every image of `data`, called `name`, into a store in `folder`. Raises `DataError` as `prepare` does."""
     shape = (len(data.index), pixels, pixels, 3)
     need, free = int(np.prod(shape)) + 2**20, shutil.disk_usage(_existing(folder)).free
     if need > free:
         raise DataError(f"{folder}: the decoded images need {need / 2**20:,.0f} MiB; {free / 2**20:,.0f} MiB are free")
-    with naming(folder), folder_aside(folder) as aside:
+    with with_filename(folder), atomic_folder(folder) as aside:
         digest = hashlib.sha256(
             json.dumps([data.index.images, data.index.labels.tolist(), data.index.lesions]).encode()
         )
@@ -141,9 +141,9 @@ def _fingerprint(source: Path) -> list[list[Any]]:
     return [[str(file.relative_to(source)), stat.st_size, stat.st_mtime_ns] for file, stat in stats]
 
 
-def _square(data: Readable, image: str, pixels: int) -> NDArray[np.uint8]:
+def _square(data: ImageSource, image: str, pixels: int) -> NDArray[np.uint8]:
     try:
-        return square(decode(data.read(image)), pixels)
+        return center_square(decode(data.read(image)), pixels)
     except UnreadableImage as error:
         raise DataError(f"{data.where(image)}: {error}") from None
 

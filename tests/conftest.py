@@ -26,8 +26,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for lesion in range(40):
             for view in range(2 if lesion % 4 == 0 else 1):
                 image = f"TINY_{label}{lesion:03}{view}"
-                colour = np.array([120 + 15 * label, 90, 200 - 15 * label])
-                pixels = np.clip(random.normal(colour, 25, (45, 60, 3)), 0, 255).astype(np.uint8)
+                color = np.array([120 + 15 * label, 90, 200 - 15 * label])
+                pixels = np.clip(random.normal(color, 25, (45, 60, 3)), 0, 255).astype(np.uint8)
                 Image.fromarray(pixels).save(images / f"{image}.jpg", quality=90)
                 lines.append(f"TINY_{label}{lesion:03},{image},{name},histo,50,male,back")
     (folder / "HAM10000_metadata.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ import typer
 
 from lesions.sources.ham10000 import DataError
 from train import fit, source
-from zoo.models.network import WrongWeights
+from zoo.models.network import WeightsError
 from zoo.recipe import RecipeError
 from zoo.study import Folders, StudyError
 
@@ -31,7 +31,7 @@ def main(
                 fit.fit(folders, name)
             else:
                 raise StudyError(f"{name} has no recipe in study {study!r}; `make zoo ENTRIES={name}` writes it")
-    except (StudyError, RecipeError, DataError, WrongWeights, source.NoWeights, fit.Changed) as error:
+    except (StudyError, RecipeError, DataError, WeightsError, source.WeightsUnavailable, fit.TrainingError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except OSError as error:  # a full disk, above all

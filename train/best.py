@@ -10,20 +10,20 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from lesions.files import write
+from lesions.files import atomic_write
 
 
-class WholeCheckpoints(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place, then renames it: Lightning's own way is through the system's /tmp."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write `checkpoint` to the file `path`. Raises `OSError`."""
         content = io.BytesIO()  # torch, writing into a file itself, hides why it fails
         torch.save(checkpoint, content)
-        write(Path(path), content.getvalue())
+        atomic_write(Path(path), content.getvalue())
 
 
-class Best(pl.Callback):
+class BestEpoch(pl.Callback):
     """The weights of the epoch with the highest validation macro F1 (the earliest of equals), and every epoch's scores.
 
     Its state travels in Lightning's checkpoint together with the training's `origin`: whatever must be the same for a
@@ -60,7 +60,7 @@ class Best(pl.Callback):
         self.epoch, self.history, self.weights = state["epoch"], state["history"], state["weights"]
 
 
-def origin_of(checkpoint: Path) -> dict[str, str]:
+def checkpoint_origin(checkpoint: Path) -> dict[str, str]:
     """The origin of the training that wrote `checkpoint`; empty if there is no such file or it is damaged."""
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)

@@ -18,7 +18,7 @@ Batch = tuple[torch.Tensor, torch.Tensor]
 """Images uint8 [n, pixels, pixels, 3] and classes int64 [n]."""
 
 
-class Images(Dataset[Batch]):
+class StoreDataset(Dataset[Batch]):
     """Some positions of several stores in a row. A whole batch is read at once: one gather out of each memory map."""
 
     def __init__(self, stores: Sequence[Store], positions: NDArray[np.int64]) -> None:
@@ -40,7 +40,7 @@ class Images(Dataset[Batch]):
         return torch.from_numpy(images), torch.from_numpy(labels)
 
 
-class Splits(pl.LightningDataModule):
+class LesionDataModule(pl.LightningDataModule):
     """Training images as the recipe draws them in each epoch, and validation images in order, none left out.
 
     Positions count through `store` and then through `pool`, the synthetic images, where the recipe has any.
@@ -89,9 +89,9 @@ class Splits(pl.LightningDataModule):
         return self._loader(self.positions(1))
 
     def _loader(self, positions: NDArray[np.int64]) -> DataLoader[Batch]:
-        return DataLoader(Images(self.stores, positions), batch_size=self.recipe.batch, collate_fn=_as_it_is)
+        return DataLoader(StoreDataset(self.stores, positions), batch_size=self.recipe.batch, collate_fn=_as_it_is)
 
 
 def _as_it_is(batch: Any) -> Any:
-    """Nothing to collate: `Images` reads whole batches."""
+    """Nothing to collate: `StoreDataset` reads whole batches."""
     return batch

@@ -8,19 +8,19 @@ from torch.nn.functional import cross_entropy
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from lesions.images import normalise
+from lesions.images import normalize
 from train.data import Batch
 from train.sampling import seed_of
 
 
-class Classification(pl.LightningModule):
+class ClassifierModule(pl.LightningModule):
     """Trains `network` to name one of its `classes` (thesis section 3).
 
     Args:
         network: float32 [n, 3, height, width] to logits [n, classes].
         classes: how many there are.
         mean: of each channel, on the scale 0 to 1, subtracted from the images.
-        deviation: by which each channel is divided then.
+        std: by which each channel is divided then.
         weights: of the classes in the loss, float32 [classes]; none weighs them equally.
         learning_rate: Adam's.
         seed: with the epoch, the start of whatever is random within one (dropout, in networks that have it).
@@ -34,14 +34,14 @@ class Classification(pl.LightningModule):
         network: torch.nn.Module,
         classes: int,
         mean: Sequence[float],
-        deviation: Sequence[float],
+        std: Sequence[float],
         weights: torch.Tensor | None = None,
         learning_rate: float = 3e-4,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.network, self.learning_rate, self.seed = network, learning_rate, seed
-        self.mean, self.deviation = tuple(mean), tuple(deviation)
+        self.mean, self.std = tuple(mean), tuple(std)
         self.register_buffer("class_weights", weights, persistent=False)
         self.scores = MetricCollection(
             {
@@ -54,7 +54,7 @@ class Classification(pl.LightningModule):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits, float32 [n, classes], of uint8 images [n, height, width, 3]."""
-        logits: torch.Tensor = self.network(normalise(images, self.mean, self.deviation)).float()
+        logits: torch.Tensor = self.network(normalize(images, self.mean, self.std)).float()
         return logits
 
     def on_train_epoch_start(self) -> None:

@@ -12,7 +12,7 @@ FILL_UP = 1
 
 
 def seed_of(*numbers: int) -> int:
-    """One 63-bit seed out of a study's seed and an epoch (and more), independent of its neighbours."""
+    """One 63-bit seed out of a study's seed and an epoch (and more), independent of its neighbors."""
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 

@@ -12,8 +12,8 @@ from safetensors.torch import save
 from torch.utils.data import DataLoader, TensorDataset
 
 from lesions import shapes
-from lesions.files import write
-from train.module import Classification
+from lesions.files import atomic_write
+from train.module import ClassifierModule
 from train.progress import Progress
 from zoo.models import network
 from zoo.recipe import SOURCE_BATCH, SOURCE_IMAGES, SOURCE_PIXELS
@@ -24,10 +24,10 @@ THESIS_TAG = "aa_in1k"
 
 
 SOURCE_STATISTICS = ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
-"""Mean and deviation by which the source task's images are normalised: their colours are uniform."""
+"""Mean and std by which the source task's images are normalized: their colors are uniform."""
 
 
-class NoWeights(RuntimeError):
+class WeightsUnavailable(RuntimeError):
     """Pretrained weights that cannot be had; `str()` says what to do."""
 
 
@@ -35,7 +35,7 @@ def make(folders: Folders, study: Study) -> None:
     """Write the study's pretrained weights, without a classifier, to `runs/<study>/source/weights.safetensors`.
 
     Its metadata say what channel statistics they were trained with.
-    Raises `NoWeights` where a hub cannot be reached, and `WrongWeights` for a file of another network.
+    Raises `WeightsUnavailable` where a hub cannot be reached, and `WrongWeights` for a file of another network.
     """
     target = folders.run("source") / "weights.safetensors"
     torch.set_num_threads(study.threads)
@@ -50,7 +50,7 @@ def make(folders: Folders, study: Study) -> None:
         tensors = built.state_dict()
     head = network.classifier_name(built)
     kept = {name: tensor.cpu().contiguous() for name, tensor in tensors.items() if not name.startswith(head)}
-    write(target, save(kept, {"statistics": json.dumps(statistics)}))
+    atomic_write(target, save(kept, {"statistics": json.dumps(statistics)}))
 
 
 def _imagenet(architecture: str) -> dict[str, torch.Tensor]:
@@ -64,7 +64,7 @@ def _imagenet(architecture: str) -> dict[str, torch.Tensor]:
         built = timm.create_model(tagged, pretrained=True, num_classes=0)
     except Exception as error:  # the hub's client raises many types, all of which mean the same to the user
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise NoWeights(
+        raise WeightsUnavailable(
             f"WEIGHTS=imagenet: timm's hub did not give the weights of {tagged} ({reason}). With a network, try again; "
             "without one, set WEIGHTS to a .safetensors file of them, or WEIGHTS=procedural for a source task made here"
         ) from None
@@ -73,7 +73,7 @@ def _imagenet(architecture: str) -> dict[str, torch.Tensor]:
 
 
 def _procedural(study: Study) -> dict[str, torch.Tensor]:
-    """Train the backbone to recognise formula-drawn shapes and textures, each image seen once."""
+    """Train the backbone to recognize formula-drawn shapes and textures, each image seen once."""
     seed = study.generator_seed
     pl.seed_everything(seed, verbose=False)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -82,7 +82,7 @@ def _procedural(study: Study) -> dict[str, torch.Tensor]:
     training = TensorDataset(images[:SOURCE_IMAGES], labels[:SOURCE_IMAGES])
     held_out = TensorDataset(images[SOURCE_IMAGES:], labels[SOURCE_IMAGES:])
     built = network.build(study.arch, len(shapes.SHAPES))
-    module = Classification(built, len(shapes.SHAPES), *SOURCE_STATISTICS, learning_rate=1e-3, seed=seed)
+    module = ClassifierModule(built, len(shapes.SHAPES), *SOURCE_STATISTICS, learning_rate=1e-3, seed=seed)
     trainer = pl.Trainer(
         accelerator="auto",
         devices=1,

@@ -1,1 +1,1 @@
-"""The catalogue: entries, studies, networks, scores and archives."""
+"""The catalog: entries, studies, networks, scores and archives."""

@@ -1,4 +1,4 @@
-"""The catalogue's commands: `python -m zoo list`, and those that the Makefile is made of."""
+"""The catalog's commands: `python -m zoo list`, and those that the Makefile is made of."""
 
 import errno
 import sys
@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from lesions.files import claim, write
+from lesions.files import atomic_write, lock_range
 from lesions.sources.ham10000 import DataError, Ham10000
-from zoo.entry import EntryError, catalogue
+from zoo.entry import EntryError, catalog
 from zoo.study import Folders, Study, StudyError, settle
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -78,16 +78,18 @@ def resolve(
     with told():
         folders, settled = _settled(settings)
         if descriptor is not None:
-            claim(descriptor, folders.name, f"another `make zoo` is at work on {folders.name}: waiting for its end")
-        entries_by_name = catalogue()
+            lock_range(
+                descriptor, folders.name, f"another `make zoo` is at work on {folders.name}: waiting for its end"
+            )
+        entries_by_name = catalog()
         wanted = entries.split()
         prepare.check(entries_by_name, wanted)
         described = prepare.data(folders, settled)
         made = prepare.recipes(settled, described, entries_by_name, wanted)
-        reuse.take(folders, made.generators)
+        reuse.copy_trained(folders, made.generators)
         prepare.write(folders, settled, entries_by_name, made)
-        integrity.drop(folders, settled, made.classifiers, made.generators)
-        for dropped in manifest.drop(folders.archives, made.classifiers.keys() | made.generators.keys()):
+        integrity.discard_damaged(folders, settled, made.classifiers, made.generators)
+        for dropped in manifest.remove_untrusted(folders.archives, made.classifiers.keys() | made.generators.keys()):
             print(dropped, file=sys.stderr)
     print(folders.name)
 
@@ -103,7 +105,7 @@ def list_(
         folders = Folders(study_name)
         if study_name != DEFAULT_STUDY:
             folders.read()  # a mistyped name is no empty study
-        rows = listing.rows(folders, catalogue())
+        rows = listing.rows(folders, catalog())
         if markdown:
             print(listing.markdown(row for row in rows if row.test))
         else:
@@ -136,14 +138,14 @@ def card(
     with told():
         if not entry and out is None:
             raise StudyError("which entry? python -m zoo card NAME; or all of them: --out FOLDER")
-        trained = sorted(name for name in catalogue() if (folders.run(name) / "weights.safetensors").is_file())
+        trained = sorted(name for name in catalog() if (folders.run(name) / "weights.safetensors").is_file())
         for name in [entry] if entry else trained:
             content = markdown(_described(folders, name))
             if out is None:
                 print(content, end="")
             else:
                 out.mkdir(parents=True, exist_ok=True)
-                write(out / f"{name}.md", content)
+                atomic_write(out / f"{name}.md", content)
 
 
 def _described(folders: Folders, entry: str) -> dict[str, Any]:
@@ -177,7 +179,7 @@ def _sample(folders: Folders, file: Path) -> Path | None:
         data = Ham10000(folders.source(folders.read()))
     except DataError:  # the data may be gone; the models are not
         return None
-    write(file, data.read(data.index.images[0]))
+    atomic_write(file, data.read(data.index.images[0]))
     return file
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 ENTRIES = Path(__file__).parent / "entries"
-"""Where the catalogue lives; the file's name is the entry's name."""
+"""Where the catalog lives; the file's name is the entry's name."""
 
 CLOSED = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -135,9 +135,9 @@ class Generator(BaseModel):
     The discriminator's projection is the classifier (Han et al. 2021).
     """
     lecam: Annotated[float, Field(ge=0, le=100)] = 0.0
-    """The strength of LeCam's regularisation of the discriminator (Tseng et al. 2021); 0: none."""
+    """The strength of LeCam's regularization of the discriminator (Tseng et al. 2021); 0: none."""
     lecam_from: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
-    """The step (from 0, at scale `paper`) from which LeCam regularises; till then its averages settle."""
+    """The step (from 0, at scale `paper`) from which LeCam regularizes; till then its averages settle."""
     pool: Annotated[int, Field(ge=7, le=1_000_000)] = 33_000
     """Synthetic images drawn after training, the classes sharing them equally, at scales `small` and `paper`."""
 
@@ -189,7 +189,7 @@ def _explain(content: dict[str, object], problem: dict[str, object]) -> str:
     return message if key == "entry" else f"{key}: {message}"
 
 
-def catalogue(folder: Path = ENTRIES) -> dict[str, Entry]:
+def catalog(folder: Path = ENTRIES) -> dict[str, Entry]:
     """Every entry of `folder` by name, parents before their children.
 
     Raises `EntryError` for the first file that is wrong, a parent or generator that is not there, or a circle.

@@ -28,7 +28,7 @@ class Scale(NamedTuple):
     """Likewise. At four times the thesis's a narrow discriminator no longer tells real from fake (tried at `demo`)."""
     canvases: int
     """Steps from one sample canvas to the next."""
-    judgements: int
+    judgments: int
     """Steps from one measurement of quality to the next; the best of them is served."""
 
 
@@ -122,7 +122,7 @@ def resolve(name: str, entry: Generator, study: Study, data: Data, source: str) 
         lecam=entry.lecam,
         lecam_from=min(entry.lecam_from or 0, steps // 4),
         canvas_every=min(scale.canvases, steps),
-        quality_every=min(scale.judgements, steps),
+        quality_every=min(scale.judgments, steps),
         pool={label: each + (place < more) for place, label in enumerate(CLASSES)},
     )
 

@@ -24,7 +24,7 @@ Chosen after four trials, by fine-tuned macro F1 on the phantom's validation and
 class Data(BaseModel):
     """What a study's data turned out to be."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
 
     store_sha256: str
     split_sha256: str
@@ -32,7 +32,8 @@ class Data(BaseModel):
     """Images of each class, for each part of the split, and for what is left out, if anything is."""
     mean: list[float]
     """Of the training split's red, green and blue, on the scale 0 to 1."""
-    deviation: list[float]
+    std: list[float] = Field(alias="deviation")  # the file's key
+    """The standard deviation of each, likewise."""
 
 
 class Recipe(BaseModel):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lesions.split import How
+from lesions.split import SplitName
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout."""
@@ -39,7 +39,7 @@ class Study(BaseModel):
     data: Annotated[str, Field(min_length=1)] = "phantom"
     """`phantom`, or the absolute path of HAM10000 as downloaded."""
     scale: Literal["demo", "small", "paper"] = "demo"
-    split: How = "lesion"
+    split: SplitName = "lesion"
     weights: Annotated[str, Field(min_length=1)] = "procedural"
     """Where transfer starts: `imagenet`, `procedural`, or the absolute path of a safetensors file."""
     arch: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] = DEFAULT_ARCHITECTURE

@@ -15,7 +15,7 @@ from compare.style import ACCENT, INK, PALE, SOFT, STYLE, class_cells
 
 DPI = 130
 
-COLOURS = {"helped": "#2f6b8f", "hurt": ACCENT, "no difference shown": SOFT}
+COLORS = {"helped": "#2f6b8f", "hurt": ACCENT, "no difference shown": SOFT}
 """Of verdicts."""
 
 
@@ -65,7 +65,7 @@ def class_f1(records: Sequence[ClassifierRecord]) -> bytes:
 
 
 def differences(findings: Sequence[Finding]) -> bytes:
-    """A dot and its interval for each finding: rows are entries, a column for each measure; colours are verdicts."""
+    """A dot and its interval for each finding: rows are entries, a column for each measure; colors are verdicts."""
     measures = list(dict.fromkeys(finding.measure for finding in findings))
     entries = list(dict.fromkeys((finding.entry, finding.against) for finding in findings))
     with _drawing(7.2, 1.3 + 0.27 * len(entries), len(measures)) as drawing:
@@ -73,9 +73,9 @@ def differences(findings: Sequence[Finding]) -> bytes:
             axes.axvline(0, color=INK, linewidth=0.8)
             for finding in findings:
                 if finding.measure == measure:
-                    row, colour = entries.index((finding.entry, finding.against)), COLOURS[finding.verdict]
-                    axes.plot(finding.found.interval, [row, row], color=colour, linewidth=1.8, solid_capstyle="round")
-                    axes.plot(finding.found.difference, row, "o", color=colour, markersize=5)
+                    row, color = entries.index((finding.entry, finding.against)), COLORS[finding.verdict]
+                    axes.plot(finding.found.interval, [row, row], color=color, linewidth=1.8, solid_capstyle="round")
+                    axes.plot(finding.found.difference, row, "o", color=color, markersize=5)
             against = list(dict.fromkeys(other for _, other in entries))
             same = len(against) == 1
             _named(axes, [entry if same else f"{entry} − {other}" for entry, other in entries])
@@ -83,9 +83,9 @@ def differences(findings: Sequence[Finding]) -> bytes:
             axes.set_xlabel(f"{measure},\n{f'less that of {against[0]}' if same else 'difference'}")
         axes = drawing.axes[0]
         there = {finding.verdict for finding in findings}
-        for verdict, colour in COLOURS.items():
+        for verdict, color in COLORS.items():
             if verdict in there:
-                axes.plot([], [], "o-", color=colour, label=verdict)
+                axes.plot([], [], "o-", color=color, label=verdict)
         drawing.figure.legend(loc="outside upper center", ncols=3)
     return drawing.png
 

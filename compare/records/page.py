@@ -6,9 +6,9 @@ from typing import Any
 
 from compare.records import figures, leak, markdown, ordering, repeats, sentences, summary, tables, worth
 from compare.records.record import RESULTS, Recorded, load_all
-from lesions.files import write
+from lesions.files import atomic_write
 from lesions.labels import NOTICE
-from zoo.build.listing import in_order
+from zoo.build.listing import in_thesis_order
 from zoo.entry import Classifier, Entry
 from zoo.metrics import bootstrap
 from zoo.packaging import card
@@ -19,41 +19,41 @@ PICTURES = ("macro_f1", "class_f1", *(f"question_{name}" for name in worth.ASKED
 """Of a study; what else lies beside its records is not ours."""
 
 
-def publish(root: Path, catalogue: Mapping[str, Entry]) -> Path:
+def publish(root: Path, catalog: Mapping[str, Entry]) -> Path:
     """Write the page and its pictures from the records below `root`; return the page's file. Raises `RecordError`."""
-    text, pictures = page(load_all(root / RESULTS), catalogue)
+    text, pictures = page(load_all(root / RESULTS), catalog)
     for name, content in pictures.items():
-        write(root / RESULTS / name, content)
+        atomic_write(root / RESULTS / name, content)
     for file in (root / RESULTS).glob("*/*.png"):
         if file.stem in PICTURES and f"{file.parent.name}/{file.name}" not in pictures:
             file.unlink()  # of a question that nothing answers any more
-    write(root / PAGE, text)
+    atomic_write(root / PAGE, text)
     return root / PAGE
 
 
-def page(studies: Sequence[Recorded], catalogue: Mapping[str, Entry]) -> tuple[str, dict[str, bytes]]:
+def page(studies: Sequence[Recorded], catalog: Mapping[str, Entry]) -> tuple[str, dict[str, bytes]]:
     """The page of `studies` in Markdown, and its pictures (PNG) by their place below the records' folder.
 
-    The same studies and the same `catalogue` give the same text. Raises `RecordError` where records that are to be
+    The same studies and the same `catalog` give the same text. Raises `RecordError` where records that are to be
     compared are of different images.
     """
-    catalogue = in_order(catalogue)
+    catalog = in_thesis_order(catalog)
     repeated, leaks = repeats.repeats(studies), leak.leaks(studies)
     repeating = {study.name for group in repeated for study in group.studies[1:]}
     main = [study for study in studies if study.name not in repeating and study.settings.split == "lesion"]
     pictures: dict[str, bytes] = {}
-    told = [_study(study, catalogue, pictures) for study in main]
+    told = [_study(study, catalog, pictures) for study in main]
     text = card.template(Path(__file__).with_name("page.md.j2")).render(
         notice=NOTICE,
         rare=worth.RARE,
         level=worth.LEVEL,
         resamples=bootstrap.RESAMPLES,
         paired_resamples=bootstrap.PAIRED_RESAMPLES,
-        licences=sorted({record.data_licence for study in studies for record in study.records.values()} - {None}),
+        licenses=sorted({record.data_licence for study in studies for record in study.records.values()} - {None}),
         main=told,
         short=[sentence for one in told for sentence in one["short"]],
         short_of_all=[*summary.of_repeats(repeated), *summary.of_leaks(leaks)],
-        others=[_facts(study, catalogue, whole=False) for study in studies if study not in main],
+        others=[_facts(study, catalog, whole=False) for study in studies if study not in main],
         repeated=[
             {"studies": markdown.code([study.name for study in group.studies]), "table": tables.seeds(group)}
             for group in repeated
@@ -70,29 +70,29 @@ def page(studies: Sequence[Recorded], catalogue: Mapping[str, Entry]) -> tuple[s
     return text, pictures
 
 
-def _facts(study: Recorded, catalogue: Mapping[str, Entry], whole: bool) -> dict[str, Any]:
+def _facts(study: Recorded, catalog: Mapping[str, Entry], whole: bool) -> dict[str, Any]:
     """What is said of any study; the `whole` table has rows of entries that were not trained, too."""
-    chosen = [row for row in tables.rows(study, catalogue) if whole or row[3] is not None]
+    chosen = [row for row in tables.rows(study, catalog) if whole or row[3] is not None]
     return {
         "name": study.name,
         "facts": sentences.facts(study),
         "scores": tables.scores(chosen) if chosen else "",
-        "absent": sentences.absent(study, catalogue),
-        "commands": tables.commands(study, catalogue),
+        "absent": sentences.absent(study, catalog),
+        "commands": tables.commands(study, catalog),
         "quality": tables.quality(study) if study.generators else "",
         "copies": tables.copies(study) if study.generators else "",
         "features": sorted({record.features for record in study.generators.values()}),
         "missing_generators": markdown.code(
             [
                 name
-                for name, entry in catalogue.items()
+                for name, entry in catalog.items()
                 if not isinstance(entry, Classifier) and name not in study.generators
             ]
         ),
     }
 
 
-def _study(study: Recorded, catalogue: Mapping[str, Entry], pictures: dict[str, bytes]) -> dict[str, Any]:
+def _study(study: Recorded, catalog: Mapping[str, Entry], pictures: dict[str, bytes]) -> dict[str, Any]:
     """What is said of a study in full; its `pictures` are added to those that there are."""
     judged = worth.judge(study)
     questions = worth.questions(study, judged)
@@ -102,7 +102,7 @@ def _study(study: Recorded, catalogue: Mapping[str, Entry], pictures: dict[str, 
         pictures[f"{study.name}/{name}.png"] = content
         return f"{RESULTS.name}/{study.name}/{name}.png"
 
-    return _facts(study, catalogue, whole=True) | {
+    return _facts(study, catalog, whole=True) | {
         "macro_f1": picture("macro_f1", figures.macro_f1(records)) if records else "",
         "class_f1": picture("class_f1", figures.class_f1(records)) if records else "",
         "by_class": tables.by_class(study) if records else "",

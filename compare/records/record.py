@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from lesions.files import write_if_changed
 from lesions.labels import CLASSES
 from lesions.sources.ham10000 import DataError
-from lesions.split import How
-from zoo.build.listing import place
+from lesions.split import SplitName
+from zoo.build.listing import section_key
 from zoo.entry import Thesis
 from zoo.generator_recipe import GeneratorRecipe
 from zoo.metrics.scores import Scores
@@ -50,7 +50,7 @@ class Settings(BaseModel):
 
     data: str
     scale: Literal["demo", "small", "paper"]
-    split: How
+    split: SplitName
     weights: str
     """`imagenet`, `procedural`, or a file's name."""
     arch: str
@@ -264,7 +264,9 @@ def load_all(folder: Path) -> list[Recorded]:
     """
     found: dict[str, Recorded] = {}
     files = {file: load(file) for file in folder.glob("*/*.json")}
-    for file, record in sorted(files.items(), key=lambda item: (item[1].study, place(item[1].thesis), item[1].entry)):
+    for file, record in sorted(
+        files.items(), key=lambda item: (item[1].study, section_key(item[1].thesis), item[1].entry)
+    ):
         study = found.setdefault(record.study, Recorded(record.study, record.settings))
         first = next(iter(study.records.values()), record)
         if (record.settings, record.recipe.split_sha256, record.recipe.store_sha256) != (

@@ -21,18 +21,18 @@ from lesions import split
 from lesions.labels import CLASSES
 from lesions.sources.ham10000 import DataError
 from zoo import generator_recipe, recipe
-from zoo.build.listing import differs
+from zoo.build.listing import describe_options
 from zoo.entry import Entry
 from zoo.packaging import card
 from zoo.recipe import Data
 from zoo.study import Folders, StudyError
 
 
-def finished(folders: Folders, catalogue: dict[str, Entry]) -> list[str]:
-    """The entries of the `catalogue` that were trained in a study: weights are written last."""
+def finished(folders: Folders, catalog: dict[str, Entry]) -> list[str]:
+    """The entries of the `catalog` that were trained in a study: weights are written last."""
     return [
         name
-        for name in catalogue
+        for name in catalog
         if (folders.run(name) / "weights.safetensors").is_file() and _taken_from(folders.run(name)) is None
     ]
 
@@ -83,7 +83,7 @@ def _record(folders: Folders, name: str, entry: Entry) -> AnyRecord:
         "study": folders.name,
         "settings": Settings.model_validate(study.model_dump() | {"data": study.data_name, "weights": weights}),
         "about": described["about"],
-        "differs": differs(entry),
+        "differs": describe_options(entry),
         "thesis": described["thesis"],
         **{key: described[key] for key in ("commit", "versions", "hardware", "weights_sha256", "data_licence")},
         "seconds": training["seconds"],
@@ -118,14 +118,14 @@ def tested(name: str, predictions: Path, parts: Path) -> list[Tested]:
             said = {row["image"]: row for row in csv.DictReader(lines) if row["part"] == "test"}
     except FileNotFoundError:
         raise RecordError(f"{name}: no {predictions}; run `make zoo` again") from None
-    learnt = {row["lesion"] for row in known if row["part"] in ("train", split.NAMES[split.LEFT_OUT])}
+    learned = {row["lesion"] for row in known if row["part"] in ("train", split.NAMES[split.LEFT_OUT])}
     wanted = [row for row in known if row["part"] == "test"]
     if {row["image"]: row["label"] for row in wanted} != {image: row["label"] for image, row in said.items()}:
         raise RecordError(f"{name}: {predictions} is not of the split's test images; run `make zoo` again")
     told = np.array([[float(said[row["image"]][label]) for label in CLASSES] for row in wanted])
     decimals = next((n for n in DECIMALS if (told.round(n).argmax(1) == told.argmax(1)).all()), DECIMALS[-1])
     return [
-        Tested(row["image"], row["lesion"], row["label"], row["lesion"] in learnt, chances)
+        Tested(row["image"], row["lesion"], row["label"], row["lesion"] in learned, chances)
         for row, chances in zip(wanted, told.round(decimals).tolist(), strict=True)
     ]
 

@@ -13,9 +13,9 @@ from lesions.labels import CLASSES
 from zoo.entry import Entry
 
 
-def absent(study: Recorded, catalogue: Mapping[str, Entry]) -> str:
+def absent(study: Recorded, catalog: Mapping[str, Entry]) -> str:
     """The thesis's entries that a study lacks, in one sentence; empty if there are none."""
-    names = [name for name, _, _, record in rows(study, catalogue) if record is None]
+    names = [name for name, _, _, record in rows(study, catalog) if record is None]
     return f"Not trained in this study (yet): {code(names)}." if names else ""
 
 

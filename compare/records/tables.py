@@ -8,7 +8,7 @@ from compare.records.record import ClassifierRecord, Recorded
 from compare.records.repeats import Repeated
 from compare.records.worth import Finding, Question
 from lesions.labels import CLASSES
-from zoo.build.listing import differs, place
+from zoo.build.listing import describe_options, section_key
 from zoo.entry import Classifier, Entry, Thesis
 from zoo.metrics.scores import QUALITY, SPECIFICITY
 from zoo.study import DEFAULT_ARCHITECTURE, Study
@@ -22,15 +22,15 @@ Row = tuple[str, Thesis | None, str, ClassifierRecord | None]
 """Of the table: entry, the thesis on it, what differs, and the record, if there is one."""
 
 
-def rows(study: Recorded, catalogue: Mapping[str, Entry]) -> list[Row]:
+def rows(study: Recorded, catalog: Mapping[str, Entry]) -> list[Row]:
     """Every classifier of the thesis, trained or not, and what else is recorded, in the thesis's order."""
     absent = [
-        (name, entry.thesis, differs(entry), None)
-        for name, entry in catalogue.items()
+        (name, entry.thesis, describe_options(entry), None)
+        for name, entry in catalog.items()
         if isinstance(entry, Classifier) and entry.thesis is not None and name not in study.classifiers
     ]
     there = [(name, record.thesis, record.differs, record) for name, record in study.classifiers.items()]
-    return sorted([*absent, *there], key=lambda row: (place(row[1]), row[0]))
+    return sorted([*absent, *there], key=lambda row: (section_key(row[1]), row[0]))
 
 
 def scores(chosen: Sequence[Row]) -> str:
@@ -80,7 +80,7 @@ def by_class(study: Recorded) -> str:
     return markdown.table(headings, found)
 
 
-def commands(study: Recorded, catalogue: Mapping[str, Entry]) -> str:
+def commands(study: Recorded, catalog: Mapping[str, Entry]) -> str:
     """What makes the study's records again."""
     settings, usual = study.settings, Study()
     files = settings.weights not in ("imagenet", "procedural")
@@ -91,7 +91,7 @@ def commands(study: Recorded, catalogue: Mapping[str, Entry]) -> str:
     kept |= {"GENERATOR_SEED": settings.generator_seed, "THREADS": settings.threads}
     given |= {key: str(value) for key, value in kept.items() if value != getattr(usual, key.lower())}
     given |= {} if settings.usual_name == study.name else {"STUDY": study.name}
-    entries = "" if study.records.keys() >= catalogue.keys() else f' ENTRIES="{" ".join(study.records)}"'
+    entries = "" if study.records.keys() >= catalog.keys() else f' ENTRIES="{" ".join(study.records)}"'
     told = " ".join(f"{key}={value}" for key, value in given.items())
     return f"make zoo {told}{entries}\nmake results STUDY={study.name}"
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lesions.files import folder_aside
+from lesions.files import atomic_folder
 from lesions.labels import CLASSES
-from lesions.phantom.layers import Colour, Traits, patch
+from lesions.phantom.layers import Color, Traits, patch
 from lesions.phantom.views import view
 
 COLUMNS = ("lesion_id", "image_id", "dx", "dx_type", "age", "sex", "localization")
@@ -46,23 +46,23 @@ _SHAPE = {
     "asymmetry":    (0.50, 0.50, 0.45, 0.25, 0.75, 0.28, 0.40),
     "softness":     (0.28, 0.20, 0.09, 0.28, 0.14, 0.17, 0.12),
     "opacity":      (0.62, 0.58, 0.82, 0.62, 0.92, 0.85, 0.85),
-    "colours":      (2.00, 2.00, 2.10, 1.80, 3.00, 1.80, 1.80),
+    "colors":      (2.00, 2.00, 2.10, 1.80, 3.00, 1.80, 1.80),
 }  # fmt: skip
-_SPREAD = {"elongation": 0.12, "opacity": 0.15, "size": 0.28, "colours": 0.35}
+_SPREAD = {"elongation": 0.12, "opacity": 0.15, "size": 0.28, "colors": 0.35}
 _SPREAD_ELSE = 0.40
 _LIMITS = {
     "size": (0.25, 1.1), "elongation": (1.0, 1.8), "irregularity": (0.01, 0.32), "asymmetry": (0.0, 1.0),
-    "softness": (0.03, 0.5), "opacity": (0.3, 1.0), "colours": (1.0, 4.0),
+    "softness": (0.03, 0.5), "opacity": (0.3, 1.0), "colors": (1.0, 4.0),
 }  # fmt: skip
 
 # How readily a class takes each pigment.
-_PIGMENTS: dict[Colour, tuple[float, ...]] = {
+_PIGMENTS: dict[Color, tuple[float, ...]] = {
     #                    akiec bcc bkl df mel nv vasc
     (0.66, 0.47, 0.38): (2, 2, 5, 6, 2, 6, 1),  # light brown
     (0.48, 0.32, 0.26): (1, 1, 5, 3, 5, 7, 1),  # brown
     (0.27, 0.19, 0.18): (0, 1, 2, 0, 5, 2, 1),  # dark brown
     (0.65, 0.49, 0.37): (2, 1, 5, 1, 1, 1, 0),  # yellow-brown
-    (0.45, 0.43, 0.47): (0, 2, 2, 0, 3, 1, 1),  # blue-grey
+    (0.45, 0.43, 0.47): (0, 2, 2, 0, 3, 1, 1),  # blue-gray
     (0.78, 0.52, 0.50): (6, 7, 2, 4, 1, 1, 2),  # pink
     (0.70, 0.36, 0.34): (5, 3, 0, 1, 1, 0, 5),  # red
     (0.46, 0.18, 0.26): (0, 0, 0, 0, 1, 0, 6),  # purple
@@ -116,7 +116,7 @@ def draw(folder: Path, seed: int = 123, workers: int | None = None) -> None:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(f"{folder} is already there: delete it to draw the phantom again")
-    with folder_aside(folder) as aside:
+    with atomic_folder(folder) as aside:
         _fill(aside, seed, workers)
 
 
@@ -191,7 +191,7 @@ def _traits(dx: str, rng: np.random.Generator) -> Traits:
     for name, means in _SHAPE.items():
         spread = _SPREAD.get(name, _SPREAD_ELSE)
         shape[name] = float(np.clip(rng.normal(means[column], spread * means[column]), *_LIMITS[name]))
-    count = round(shape.pop("colours"))
+    count = round(shape.pop("colors"))
 
     tan = rng.uniform(0, 1)
     skin = np.array((0.86, 0.67, 0.63)) * (1 - tan) + np.array((0.76, 0.55, 0.46)) * tan + rng.normal(0, 0.012, 3)
@@ -204,15 +204,15 @@ def _traits(dx: str, rng: np.random.Generator) -> Traits:
     present = {name: rng.random() < chances[column] for name, chances in _STRUCTURES.items()}
     strengths = {name: float(rng.uniform(0.3, 1.0)) for name in _STRUCTURES}
     return Traits(
-        skin=_colour(skin),
-        colours=tuple(_colour(pigment) for pigment in chosen),
+        skin=_color(skin),
+        colors=tuple(_color(pigment) for pigment in chosen),
         structures={name: strengths[name] for name in _STRUCTURES if present[name]},
         hair=float(rng.uniform(0.1, 1.0)) if rng.random() < 0.35 else 0.0,
         **shape,
     )
 
 
-def _colour(values: NDArray[np.float64]) -> Colour:
-    """Clip three sRGB values to what a colour can be."""
+def _color(values: NDArray[np.float64]) -> Color:
+    """Clip three sRGB values to what a color can be."""
     red, green, blue = np.clip(values, 0.02, 0.98).tolist()
     return red, green, blue

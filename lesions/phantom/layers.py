@@ -2,7 +2,7 @@
 
 A lesion is painted once, on a square RGBA patch in its own frame, so that several views show the same lesion. The
 structures follow the vocabulary of dermatoscopy (Kittler et al. 2016, "Standardization of terminology in dermoscopy").
-Colours are sRGB in 0..1 as float32; lengths on the patch are in units of the lesion's mean radius.
+Colors are sRGB in 0..1 as float32; lengths on the patch are in units of the lesion's mean radius.
 """
 
 import math
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 Array: TypeAlias = NDArray[np.float32]
-Colour: TypeAlias = tuple[float, float, float]
+Color: TypeAlias = tuple[float, float, float]
 
 WIDTH, HEIGHT = 300, 225
 PATCH = 288
@@ -30,9 +30,9 @@ _X, _Y = np.meshgrid(_AXIS, _AXIS)
 class Traits:
     """What one lesion looks like, whichever the view."""
 
-    skin: Colour
+    skin: Color
     """The skin around it."""
-    colours: tuple[Colour, ...]
+    colors: tuple[Color, ...]
     """Its pigments, the main one first."""
     size: float
     """Mean radius as a fraction of half the image's height, 0.2 to 1.2."""
@@ -54,25 +54,25 @@ class Traits:
 
 @dataclass
 class _Canvas:
-    """A lesion being painted: each array is [PATCH, PATCH] or, for the colour, [PATCH, PATCH, 3]."""
+    """A lesion being painted: each array is [PATCH, PATCH] or, for the color, [PATCH, PATCH, 3]."""
 
     rng: np.random.Generator
     size: float
-    colour: Array
+    color: Array
     cover: Array
     depth: Array
     """Distance inward from the border in radii; negative outside."""
     radius: Array
     angle: Array
 
-    def tint(self, mask: Array, colour: Colour) -> None:
-        """Blend a colour in where the mask (0..1) says so."""
-        self.colour += mask[..., None] * (np.asarray(colour, np.float32) - self.colour)
+    def tint(self, mask: Array, color: Color) -> None:
+        """Blend a color in where the mask (0..1) says so."""
+        self.color += mask[..., None] * (np.asarray(color, np.float32) - self.color)
 
     def shade(self, factor: Array) -> None:
-        """Multiply the colour by a factor per pixel, the red a little less: pigment darkens to brown, not to grey."""
-        self.colour *= factor[..., None]
-        self.colour[..., 0] *= np.float32(1.12) - np.float32(0.12) * factor
+        """Multiply the color by a factor per pixel, the red a little less: pigment darkens to brown, not to gray."""
+        self.color *= factor[..., None]
+        self.color[..., 0] *= np.float32(1.12) - np.float32(0.12) * factor
 
     def places(self, count: int, margin: float, outer: float = 9.0) -> Array:
         """Draw up to `count` points [n, 2] (x, y in patch pixels) whose depth lies between margin and outer."""
@@ -101,7 +101,7 @@ def step(values: Array, low: float, high: float) -> Array:
 
 
 def _spots(points: Array, radii: Array, rng: np.random.Generator, blur: float = 0.0, oval: float = 0.8) -> Array:
-    """Mask [PATCH, PATCH] of ellipses: centres [n, 2] and radii [n] in patch pixels."""
+    """Mask [PATCH, PATCH] of ellipses: centers [n, 2] and radii [n] in patch pixels."""
     mask = Image.new("L", (2 * PATCH, 2 * PATCH))
     pen = ImageDraw.Draw(mask)
     for (x, y), r in zip(points.tolist(), radii.tolist(), strict=True):
@@ -303,10 +303,10 @@ def patch(traits: Traits, rng: np.random.Generator) -> Image.Image:
     soft = np.float32(traits.softness) * np.exp(np.float32(0.35) * noise(rng, 3))
     cover = np.float32(traits.opacity) * step(depth / soft, -1, 1)
 
-    colour = np.empty((PATCH, PATCH, 3), np.float32)
-    colour[:] = traits.colours[0]
-    canvas = _Canvas(rng, traits.size, colour, cover, depth, radius, angle)
-    for other in traits.colours[1:]:
+    color = np.empty((PATCH, PATCH, 3), np.float32)
+    color[:] = traits.colors[0]
+    canvas = _Canvas(rng, traits.size, color, cover, depth, radius, angle)
+    for other in traits.colors[1:]:
         lean = rng.uniform(0, 2 * math.pi)
         side = np.float32(math.cos(lean)) * x + np.float32(math.sin(lean)) * y
         ring = np.float32(rng.choice([-1, 1])) * (radius - np.float32(0.6))
@@ -318,5 +318,5 @@ def patch(traits: Traits, rng: np.random.Generator) -> Image.Image:
         if strength := traits.structures.get(name, 0.0):
             paint(canvas, strength)
     fade = step(np.maximum(np.abs(_X), np.abs(_Y)), _REACH, 0.9 * _REACH)  # no lesion may end in a straight line
-    rgba = np.concatenate([canvas.colour, (canvas.cover * fade)[..., None]], axis=2)
+    rgba = np.concatenate([canvas.color, (canvas.cover * fade)[..., None]], axis=2)
     return Image.fromarray((np.clip(rgba, 0, 1) * 255).astype(np.uint8))

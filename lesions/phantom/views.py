@@ -8,7 +8,7 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
-from lesions.phantom.layers import HEIGHT, PATCH, RADIUS, WIDTH, Array, Colour, Traits, noise, step, strokes
+from lesions.phantom.layers import HEIGHT, PATCH, RADIUS, WIDTH, Array, Color, Traits, noise, step, strokes
 
 _VX, _VY = np.meshgrid(
     np.linspace(-1, 1, WIDTH, dtype=np.float32),
@@ -42,7 +42,7 @@ def view(traits: Traits, painted: Image.Image, rng: np.random.Generator) -> Imag
     return _light(image, rng)
 
 
-def _skin(tone: Colour, rng: np.random.Generator) -> Array:
+def _skin(tone: Color, rng: np.random.Generator) -> Array:
     """Bare skin [HEIGHT, WIDTH, 3] with mottling and fine furrows."""
     furrows = np.abs(noise(rng, 36, WIDTH, HEIGHT))
     grain = 1 + np.float32(0.025) * noise(rng, 5, WIDTH, HEIGHT) - np.float32(0.03) * step(furrows, 0.3, 0.0)

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from compare.client import Zoo
-from compare.labelled import Labelled, held_out
+from compare.labeled import LabeledImages, held_out_images
 from lesions import split
 from lesions.labels import CLASSES, NOTICE
 from lesions.sources.ham10000 import Ham10000
@@ -52,7 +52,7 @@ class Standing:
         self.split_sha256 = split.write(self.folders.split, source.index, split.split(source.index, "lesion"))
         self.folders.described.write_text(json.dumps({"store_sha256": "store"}))
         (self.folders.runs / "study.json").write_text(Study(data=str(data)).model_dump_json())
-        self.labelled: Labelled = held_out(self.folders)
+        self.labeled: LabeledImages = held_out_images(self.folders)
         self._names = {source.read(image): image for image in source.index.images}
         self.described = {name: self._describe(name) for name in QUALITY}
         self.probabilities = {name: self._guess(share) for name, share in QUALITY.items()}
@@ -96,7 +96,7 @@ class Standing:
         """For each test image, probabilities that are right with probability `share`."""
         random = np.random.default_rng(0)
         told = {}
-        for image, label in zip(self.labelled.index.images, self.labelled.index.labels, strict=True):
+        for image, label in zip(self.labeled.index.images, self.labeled.index.labels, strict=True):
             said = label if random.random() < share else (label + random.integers(1, 7)) % 7
             told[image] = 0.5 * np.eye(7)[said] + 0.5 * random.dirichlet(np.ones(7))
         return told

@@ -219,7 +219,7 @@ CALLS: list[Callable[[Zoo], object]] = [
     lambda zoo: zoo.set_default("gan_2"),
     lambda zoo: zoo.classify(b"x", "gan_2"),
     lambda zoo: zoo.explain(b"x", "gan_2", "mel"),
-    lambda zoo: zoo.synthesise("mel", 2, 7, "sagan"),
+    lambda zoo: zoo.synthesize("mel", 2, 7, "sagan"),
     lambda zoo: zoo.grid("mel", 2, 7, "sagan"),
 ]
 KEYS = ["label", "probabilities", "overlay", "images", "image", "modelVersion", "customizedMetadata", "type", "message"]
@@ -309,7 +309,7 @@ def test_another_server_on_the_port_is_named(tmp_path: Path) -> None:
         zoo.classify(b"x", "gan_2")
     server = Server(tmp_path, httpx.Response(200, json={"images": []}))
     with server.zoo() as zoo, pytest.raises(ZooError, match="no images"):  # and not asked for ever
-        zoo.synthesise("mel", 2, 7, "sagan")
+        zoo.synthesize("mel", 2, 7, "sagan")
 
 
 SECRET = "sec-4f1c-ret"
@@ -323,7 +323,7 @@ def test_tokens_are_in_no_error_and_in_no_answer_that_is_kept(
     standing.key_file.write_text(json.dumps({"inference": own, "management": own, "API": {"key": SECRET}}))
     with standing.zoo() as zoo:
         described = served(zoo)
-        collect(zoo, described, standing.labelled, tmp_path / "answers", {}, patience=5)
+        collect(zoo, described, standing.labeled, tmp_path / "answers", {}, patience=5)
         standing.trouble = lambda entry, image: httpx.Response(400, json={"message": "no"})
         with pytest.raises(ZooError, match="no") as caught:
             zoo.classify(b"x", "baseline")

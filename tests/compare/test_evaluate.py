@@ -13,7 +13,7 @@ from filelock import FileLock
 from compare import answers
 from compare.client import ZooError
 from compare.evaluate import IN_FLIGHT, check_split, collect, served
-from compare.labelled import held_out
+from compare.labeled import held_out_images
 
 if TYPE_CHECKING:
     from tests.compare.conftest import Standing
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 def run(standing: "Standing", folder: Path, archives: dict[str, str] | None = None, patience: float = 5) -> None:
     with standing.zoo() as zoo:
         described = served(zoo)
-        check_split(described, standing.labelled)
-        collect(zoo, described, standing.labelled, folder, archives or {}, patience)
+        check_split(described, standing.labeled)
+        collect(zoo, described, standing.labeled, folder, archives or {}, patience)
 
 
 def all_asked_once(standing: "Standing") -> bool:
-    wanted = {(name, image) for name in standing.described for image in standing.labelled.index.images}
+    wanted = {(name, image) for name in standing.described for image in standing.labeled.index.images}
     return set(standing.asked) == wanted and set(standing.asked.values()) == {1}
 
 
@@ -46,7 +46,7 @@ def test_every_image_is_asked_once_of_every_version(standing: "Standing", tmp_pa
         assert {image: answer.probabilities for image, answer in found.by_image.items()} == {
             image: row.tolist() for image, row in told.items()
         }
-        assert found.milliseconds(standing.labelled.index).min() > 0
+        assert found.milliseconds(standing.labeled.index).min() > 0
     run(standing, tmp_path / "answers")
     assert all_asked_once(standing)  # nothing is asked again
 
@@ -62,13 +62,13 @@ def test_an_interrupted_run_goes_on(standing: "Standing", tmp_path: Path) -> Non
     with pytest.raises(KeyboardInterrupt):
         run(standing, tmp_path)
     kept = sum(standing.asked.values())
-    assert 20 < kept < 2 * len(standing.labelled.index)
+    assert 20 < kept < 2 * len(standing.labeled.index)
     with (tmp_path / "baseline.jsonl").open("ab") as file:
         file.write(b'{"image": "TINY_00')  # as a killed process leaves it
     run(standing, tmp_path)
     assert all_asked_once(standing)
     lines = (tmp_path / "baseline.jsonl").read_text().splitlines()
-    assert len([json.loads(line) for line in lines]) == 1 + len(standing.labelled.index)
+    assert len([json.loads(line) for line in lines]) == 1 + len(standing.labeled.index)
 
 
 @pytest.mark.parametrize("what", ["weights", "archive", "images"])
@@ -79,7 +79,7 @@ def test_what_is_no_longer_the_same_is_asked_anew(standing: "Standing", tmp_path
         standing.described["baseline"] |= {"weights_sha256": "others"}
     if what == "images":
         standing.folders.described.write_text(json.dumps({"store_sha256": "another"}))
-        standing.labelled = held_out(standing.folders)
+        standing.labeled = held_out_images(standing.folders)
     run(standing, tmp_path, {"baseline": "b" if what == "archive" else "a", "transfer": "a"})
     asked = {entry for entry, _ in standing.asked}
     assert asked == ({"baseline", "transfer"} if what == "images" else {"baseline"})
@@ -99,18 +99,18 @@ def test_nothing_served(standing: "Standing", tmp_path: Path) -> None:
 
 
 def test_what_stays_unanswered_is_named_and_the_rest_kept(standing: "Standing", tmp_path: Path) -> None:
-    lost = standing.labelled.index.images[3]
+    lost = standing.labeled.index.images[3]
     standing.trouble = lambda entry, image: unavailable() if (entry, image) == ("transfer", lost) else None
     with pytest.raises(ZooError, match=rf"1 answers are missing; (?s:.*)transfer: 1 \({lost}\): no worker"):
         run(standing, tmp_path, patience=0.3)
-    assert sum(standing.asked.values()) == 2 * len(standing.labelled.index) - 1
+    assert sum(standing.asked.values()) == 2 * len(standing.labeled.index) - 1
     standing.trouble = lambda entry, image: None
     run(standing, tmp_path)
     assert all_asked_once(standing)
 
 
 def test_a_refused_image_is_told_without_waiting(standing: "Standing", tmp_path: Path) -> None:
-    bad = standing.labelled.index.images[0]
+    bad = standing.labeled.index.images[0]
     refusal = {"code": 400, "message": "the image is damaged"}
     standing.trouble = lambda entry, image: httpx.Response(400, json=refusal) if image == bad else None
     with pytest.raises(ZooError, match=r"2 answers are missing(?s:.*)the image is damaged"):

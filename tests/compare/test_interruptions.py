@@ -159,7 +159,7 @@ def written(served: Served) -> dict[str, list[str]]:
 def assert_scored_once(served: Served, done: Result) -> None:
     """Each version has answered each image once, and said what it says in training: else the exit code were 1."""
     assert done.exit_code == 0, done.output
-    images = served.standing.labelled.index.images
+    images = served.standing.labeled.index.images
     for name, answered in written(served).items():
         assert Counter(answered) == Counter(images), name
     found = json.loads((served.reports / "results.json").read_text())
@@ -205,7 +205,7 @@ def test_a_server_that_stays_away_is_told_and_what_is_missing(served: Served, mo
     with monkeypatch.context() as impatient:
         impatient.setattr(judge, "collect", partial(collect, patience=2))
         done, _ = disturbed(impatient, halt)
-    images, kept = served.standing.labelled.index.images, written(served)
+    images, kept = served.standing.labeled.index.images, written(served)
     missing = {name: sorted(set(images).difference(answered)) for name, answered in kept.items()}
     assert STRIKES_AT <= sum(len(answered) for answered in kept.values()) < len(QUALITY) * len(images)
     assert done.exit_code == 2
@@ -245,7 +245,7 @@ def test_the_token_is_no_longer_valid(served: Served, monkeypatch: pytest.Monkey
 
 
 def test_images_from_outside(served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    index, read = served.standing.labelled.index, served.standing.labelled.source.read
+    index, read = served.standing.labeled.index, served.standing.labeled.source.read
     classes = ["AKIEC", "BCC", "BKL", "DF", "MEL", "NV", "VASC"]
     good = dict(list(zip(index.images, index.labels.tolist(), strict=True))[::4])
     rows = {image: classes[label] for image, label in good.items()}
@@ -261,7 +261,7 @@ def test_images_from_outside(served: Served, monkeypatch: pytest.MonkeyPatch, tm
     (tmp_path / "TEXT.jpg").write_bytes(b"hello")
     (tmp_path / "ABSENT.jpg").unlink()
     told = [
-        "UNLABELLED: unlabelled",
+        "UNLABELLED: unlabeled",
         "STRANGE: unknown class 'scc'",
         "ABSENT: no such image beside truth.csv",
         "TORN: the image is damaged or cut short (",

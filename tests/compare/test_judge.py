@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import compare.__main__ as command
 from compare.records.record import Tested, save
-from lesions.labels import CLASSES, DATA_LICENCE, NOTICE
+from lesions.labels import CLASSES, DATA_LICENSE, NOTICE
 from tests.compare.records.made_up import classifier
 from zoo.metrics.scores import Predictions, score
 from zoo.serving import champion
@@ -57,8 +57,8 @@ def test_evaluate(standing: "Standing", run: Run) -> None:
     assert (found["images"], found["champion"]) == (49, None)
     for result in found["results"]:
         told = standing.probabilities[result["entry"]]
-        said = np.array([told[image] for image in standing.labelled.index.images]).argmax(1)
-        wanted = f1_score(standing.labelled.index.labels, said, average="macro")
+        said = np.array([told[image] for image in standing.labeled.index.images]).argmax(1)
+        wanted = f1_score(standing.labeled.index.labels, said, average="macro")
         assert result["scores"]["macro_f1"] == pytest.approx(wanted, abs=1e-6)
         assert result["offline"]["largest"] < 1e-6
         assert 0 < result["latency_p50_ms"] <= result["latency_p99_ms"]
@@ -86,9 +86,9 @@ def test_calibration_is_shown_before_and_after(standing: "Standing", run: Run) -
     found = json.loads((reports(standing) / "results.json").read_text())
     transfer, baseline = found["results"]
     assert (transfer["temperature"], baseline["temperature"]) == (2, None)
-    told = np.array([standing.probabilities["transfer"][image] for image in standing.labelled.index.images]) ** 2
+    told = np.array([standing.probabilities["transfer"][image] for image in standing.labeled.index.images]) ** 2
     told /= told.sum(1, keepdims=True)  # what the softmax of twice the logits is
-    wanted = log_loss(standing.labelled.index.labels, told, labels=range(len(CLASSES)))
+    wanted = log_loss(standing.labeled.index.labels, told, labels=range(len(CLASSES)))
     assert transfer["uncalibrated"]["nll"] == pytest.approx(wanted, abs=1e-9)
     assert transfer["uncalibrated"]["macro_f1"] == pytest.approx(transfer["scores"]["macro_f1"])
     assert transfer["prior_corrected"] == {"macro_f1": 0.8, "ece": 0.222, "nll": 0.444}
@@ -107,7 +107,7 @@ def test_the_page_is_whole_and_says_what_it_must(standing: "Standing", run: Run)
     assert not re.search(r"(src|href)=\"(?!data:|#)", page)  # nothing that lies elsewhere
     assert NOTICE in page
     assert "<strong>phantom</strong>" in page
-    assert DATA_LICENCE not in page
+    assert DATA_LICENSE not in page
     for name in ("baseline", "transfer"):
         assert f'id="{name}"' in page
         assert f"What is &lt;{name}&gt; worth?" in page
@@ -120,17 +120,17 @@ def test_the_page_is_whole_and_says_what_it_must(standing: "Standing", run: Run)
     assert "data:image/jpeg" in page
 
 
-def test_the_page_names_the_licence_of_real_data(standing: "Standing", run: Run) -> None:
+def test_the_page_names_the_license_of_real_data(standing: "Standing", run: Run) -> None:
     for entry in standing.described.values():
-        entry |= {"data": "ham10000", "data_licence": DATA_LICENCE}
+        entry |= {"data": "ham10000", "data_licence": DATA_LICENSE}
     assert run("evaluate").exit_code == 0
     page = (reports(standing) / "index.html").read_text()
-    assert f"Data: ham10000, {DATA_LICENCE}" in page
+    assert f"Data: ham10000, {DATA_LICENSE}" in page
     assert "phantom" not in page
 
 
 def test_answers_other_than_offline_fail_after_the_report(standing: "Standing", run: Run) -> None:
-    image = standing.labelled.index.images[5]
+    image = standing.labeled.index.images[5]
     standing.probabilities["transfer"][image] = standing.probabilities["transfer"][image] + 3e-4 * np.eye(7)[0]
     done = run("evaluate")
     assert done.exit_code == 1
@@ -140,7 +140,7 @@ def test_answers_other_than_offline_fail_after_the_report(standing: "Standing", 
 
 def recorded(standing: "Standing", weights: str = "weights of transfer") -> Path:
     """A record of what the served `transfer` says, rounded."""
-    index = standing.labelled.index
+    index = standing.labeled.index
     told = np.array([standing.probabilities["transfer"][image] for image in index.images])
     said = score(Predictions(index.labels, told, index.lesions))
     images = [
@@ -176,7 +176,7 @@ def test_what_is_served_is_held_against_the_committed_records(standing: "Standin
     assert f"{said}make results STUDY=tiny" in done.output
     assert "versions answer as recorded" not in done.output
 
-    image = standing.labelled.index.images[5]
+    image = standing.labeled.index.images[5]
     standing.probabilities["transfer"][image] = standing.probabilities["transfer"][image] + 3e-4 * np.eye(7)[0]
     standing.described["transfer"]["about"] = "asked again"
     done = run("evaluate")
@@ -247,20 +247,20 @@ def test_ab(standing: "Standing", run: Run) -> None:
 
 
 def test_images_from_outside(standing: "Standing", run: Run, tmp_path: Path) -> None:
-    labelled = standing.labelled
-    for image, label in list(zip(labelled.index.images, labelled.index.labels, strict=True))[::5]:
+    labeled = standing.labeled
+    for image, label in list(zip(labeled.index.images, labeled.index.labels, strict=True))[::5]:
         (tmp_path / "mine" / CLASSES[label]).mkdir(parents=True, exist_ok=True)
-        (tmp_path / "mine" / CLASSES[label] / f"{image}.jpg").write_bytes(labelled.source.read(image))
+        (tmp_path / "mine" / CLASSES[label] / f"{image}.jpg").write_bytes(labeled.source.read(image))
     (tmp_path / "mine" / "mole.jpg").write_bytes(b"x")
     standing.described["transfer"]["split_sha256"] = "another"  # no matter: these are not the split's
     done = run("evaluate", "--test", "mine")
     assert done.exit_code == 0, done.output
-    assert "left out: 1 images\n  mole.jpg: unlabelled" in done.output
+    assert "left out: 1 images\n  mole.jpg: unlabeled" in done.output
     assert "served and offline" not in done.output
     (folder,) = reports(standing).glob("outside-mine-*")
     found = json.loads((folder / "results.json").read_text())
     assert found["images"] == 10
-    assert "mole.jpg: unlabelled" in (folder / "index.html").read_text()
+    assert "mole.jpg: unlabeled" in (folder / "index.html").read_text()
     assert run("evaluate", "--test", "mine", "--strict").exit_code == 2
 
 
@@ -282,7 +282,7 @@ def test_promote(standing: "Standing", run: Run) -> None:
     assert standing.default == "baseline"
     assert run("report").exit_code == 0
     assert '"champion": "baseline"' in (reports(standing) / "results.json").read_text()
-    first, second, third = champion.every(standing.folders.archives)
+    first, second, third = champion.history(standing.folders.archives)
     assert (first.entry, second.entry, third.entry) == ("baseline", "transfer", "baseline")
     assert (first.previous, first.difference, first.forced) == (None, None, None)
     assert second.previous == "baseline"

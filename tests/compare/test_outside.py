@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from compare.labelled import held_out, learnt_from
+from compare.labeled import held_out_images, images_seen_in_training
 from compare.outside import outside
 from lesions.labels import CLASSES
 from lesions.sources.ham10000 import DataError
@@ -33,27 +33,27 @@ def write(folder: Path, *names: str) -> None:
 
 
 def test_the_test_split_and_nothing_else(standing: "Standing") -> None:
-    labelled = held_out(standing.folders)
-    assert not learnt_from(standing.folders).intersection(labelled.index.images)
-    assert len(labelled.index) == 49
+    labeled = held_out_images(standing.folders)
+    assert not images_seen_in_training(standing.folders).intersection(labeled.index.images)
+    assert len(labeled.index) == 49
     text = standing.folders.split.read_text()
     some = next(line.partition(",")[0] for line in text.splitlines() if line.endswith(",train"))
     standing.folders.split.write_text(text.replace(",train\n", ",left out\n", 1))
-    assert some not in learnt_from(standing.folders), "left out is not learnt"
+    assert some not in images_seen_in_training(standing.folders), "left out is not learned"
     standing.folders.split.write_text(text)
-    assert labelled.split_sha256 == standing.split_sha256
-    assert labelled.source.read(labelled.index.images[0]).startswith(b"\xff\xd8")
+    assert labeled.split_sha256 == standing.split_sha256
+    assert labeled.source.read(labeled.index.images[0]).startswith(b"\xff\xd8")
     with standing.folders.split.open("a") as file:
         file.write("ELSEWHERE,l,nv,test\n")
     with pytest.raises(DataError, match="lacks 1 images of the test split, ELSEWHERE first"):
-        held_out(standing.folders)
+        held_out_images(standing.folders)
     standing.folders.split.unlink()
     with pytest.raises(DataError, match=r"split\.csv; the study was never made: make zoo"):
-        held_out(standing.folders)
+        held_out_images(standing.folders)
 
 
 def test_class_folders(tmp_path: Path) -> None:
-    write(tmp_path, "mel/a.jpg", "nv/deeper/b.jpg", "nv/seen.jpg", "naevus/c.jpg", "d.jpg", "vasc/notes.txt")
+    write(tmp_path, "mel/a.jpg", "nv/deeper/b.jpg", "nv/seen.jpg", "nevus/c.jpg", "d.jpg", "vasc/notes.txt")
     (tmp_path / "df").mkdir()
     (tmp_path / "df" / "e.png").write_bytes(b"no picture")
     found = outside(tmp_path, {"seen"})
@@ -61,13 +61,13 @@ def test_class_folders(tmp_path: Path) -> None:
     assert [CLASSES[label] for label in found.index.labels] == ["mel", "nv"]
     assert found.split_sha256 is None
     assert sorted(found.left_out) == [
-        "d.jpg: unlabelled (it lies in no class's folder)",
+        "d.jpg: unlabeled (it lies in no class's folder)",
         "df/e.png: not an image of a supported format (JPEG, PNG, WEBP, TIFF, BMP, GIF)",
-        "naevus/c.jpg: unknown class 'naevus'",
+        "nevus/c.jpg: unknown class 'nevus'",
         "nv/seen.jpg: the study has trained on it, or chosen by it",
     ]
     assert found.source.read("mel/a.jpg") == picture()
-    with pytest.raises(DataError, match=r"4 images cannot be used:\n  d.jpg: unlabelled"):
+    with pytest.raises(DataError, match=r"4 images cannot be used:\n  d.jpg: unlabeled"):
         outside(tmp_path, {"seen"}, strict=True)
 
 
@@ -90,13 +90,13 @@ def test_isics_table(tmp_path: Path, beside: str) -> None:
     assert found.index.images == ("ISIC_1", "ISIC_2", "ISIC_7")
     assert [CLASSES[label] for label in found.index.labels] == ["mel", "vasc", "akiec"]
     assert found.left_out == (
-        "ISIC_3: unlabelled",
+        "ISIC_3: unlabeled",
         "ISIC_4: unknown class 'unk'",
         "ISIC_5: several classes (mel, nv)",
         "ISIC_6: no such image beside truth.csv",
         "ISIC_1: a second row (line 8)",
     )
-    with pytest.raises(DataError, match=r"5 images cannot be used:\n  ISIC_3: unlabelled"):
+    with pytest.raises(DataError, match=r"5 images cannot be used:\n  ISIC_3: unlabeled"):
         outside(tmp_path / "truth.csv", (), strict=True)
 
 
@@ -141,7 +141,7 @@ def test_whatever_a_table_says_it_is_used_or_refused(
     [
         ("none", None, r"TEST=.*none: no such file or folder; it is a folder with subfolders named akiec, .* VASC"),
         ("a.csv", f"{HEAD[:-5]}\n", "no column vasc; TEST is a folder"),
-        ("a.csv", HEAD, "nothing labelled; TEST is a folder"),
+        ("a.csv", HEAD, "nothing labeled; TEST is a folder"),
         ("a.csv", f"{HEAD}\nx,1,0,0,0,0,0,0\n", "1 images cannot be used:\n  x: no such image beside a.csv"),
         ("a.csv", b"\xff\xfe\x00", "codec can't decode"),
     ],

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import compare.__main__ as command
 from compare.client import Zoo
-from lesions.images import decode, square
+from lesions.images import center_square, decode
 from lesions.labels import CLASSES
 from zoo.models.network import build, probabilities
 from zoo.packaging.archive import pack
@@ -53,8 +53,8 @@ def make(standing: "Standing", name: str, seed: int) -> None:
     pack(entry, weights, standing.folders.archives / f"{name}.mar")
     temperature = entry.get("calibration", {}).get("temperature", 1)  # one version is calibrated, the other is not
     lines = [f"image,part,label,{','.join(CLASSES)}"]
-    for image in standing.labelled.index.images:
-        pixels = torch.from_numpy(np.array(square(decode(standing.labelled.source.read(image)), 64)))[None]
+    for image in standing.labeled.index.images:
+        pixels = torch.from_numpy(np.array(center_square(decode(standing.labeled.source.read(image)), 64)))[None]
         row = probabilities(network, pixels, CHANNELS, CHANNELS, temperature)[0].tolist()
         lines.append(f"{image},test,?,{','.join(f'{value:.7f}' for value in row)}")
     (weights.parent / "predictions.csv").write_text("\n".join(lines) + "\n")
@@ -78,7 +78,7 @@ def test_a_served_study_is_scored_and_has_a_champion(standing: "Standing", monke
         found = json.loads(Path("reports/tiny/results.json").read_text())
         assert {result["entry"] for result in found["results"]} == {"baseline", "transfer"}
         assert all(result["offline"]["largest"] < 1e-4 for result in found["results"])
-        assert found["images"] == len(standing.labelled.index)
+        assert found["images"] == len(standing.labeled.index)
         said = typed("promote", "best")
         assert "transfer is the champion of tiny" in said
         keys = [own["key"] for own in json.loads((serve / "key_file.json").read_text()).values()]

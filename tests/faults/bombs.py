@@ -56,7 +56,7 @@ def _tiff(tags: list[tuple[int, int, int, int]], data: bytes, after: int = 0) ->
     return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + page + struct.pack("<I", after)
 
 
-def _grey(width: int, height: int, compression: int) -> list[tuple[int, int, int, int]]:
+def _gray(width: int, height: int, compression: int) -> list[tuple[int, int, int, int]]:
     shape = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, compression)]
     return [*shape, (262, 3, 1, 1), (277, 3, 1, 1)]
 
@@ -66,13 +66,13 @@ def _strips() -> bytes:
     rows = 1_600_000
     offsets, counts = struct.pack("<I", 8) * rows, struct.pack("<H", 16) * rows
     places = [(273, 4, rows, 24), (278, 3, 1, 1), (279, 3, rows, 24 + len(offsets))]
-    return _tiff(_grey(16, rows, 1) + places, bytes(16) + offsets + counts)
+    return _tiff(_gray(16, rows, 1) + places, bytes(16) + offsets + counts)
 
 
 def _pages() -> bytes:
     """A TIFF of 1.6 million pages, all but the first of them empty."""
-    first = len(_tiff([*_grey(16, 16, 1), (273, 4, 1, 8), (279, 4, 1, 256)], bytes(256)))
-    page = _tiff([*_grey(16, 16, 1), (273, 4, 1, 8), (279, 4, 1, 256)], bytes(256), after=first)
+    first = len(_tiff([*_gray(16, 16, 1), (273, 4, 1, 8), (279, 4, 1, 256)], bytes(256)))
+    page = _tiff([*_gray(16, 16, 1), (273, 4, 1, 8), (279, 4, 1, 256)], bytes(256), after=first)
     count = (MOST - first) // 6
     return page + b"".join(struct.pack("<HI", 0, first + 6 * k) for k in range(1, count)) + struct.pack("<HI", 0, 0)
 
@@ -82,7 +82,7 @@ def _tile() -> bytes:
     packer = zlib.compressobj(9)
     data = b"".join(packer.compress(bytes(10_000_000)) for _ in range(100)) + packer.flush()
     tile = [(322, 4, 1, 43_584), (323, 4, 1, 43_584), (324, 4, 1, 8), (325, 4, 1, len(data))]
-    return _tiff(_grey(64, 64, 8) + tile, data)
+    return _tiff(_gray(64, 64, 8) + tile, data)
 
 
 def _frames() -> bytes:

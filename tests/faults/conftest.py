@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
-from lesions.files import write
+from lesions.files import atomic_write
 from tests.faults.checkout import Harmed
 from tests.faults.serving import Served, processes_of
 
@@ -72,7 +72,7 @@ class Reliability:
         return self.rows[-1]
 
     def judge(self, test: str, failure: str | None, skipped: str | None) -> None:
-        """Colour the rows by how the test ended."""
+        """Color the rows by how the test ended."""
         if failure is not None or skipped is not None:
             last = self.rows[-1] if self.rows else self.row(test, "?")
             last.trouble, last.skipped = failure or last.trouble, skipped or ""
@@ -161,7 +161,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Colour a test's rows when it has ended, also where a fixture of it failed."""
+    """Color a test's rows when it has ended, also where a fixture of it failed."""
     report = yield
     mine = item.stash.get(MINE, None)
     if mine is None and (report.passed or Path(__file__).parent not in item.path.parents):
@@ -195,4 +195,4 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         f"{len(rows)} faults, {red} of them red, {untried} not tried, in {minutes} min {seconds} s. "
         f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} processors, {memory:.0f} GiB."
     )
-    write(Path(target), HEAD.format(where=where) + "".join(row.line + "\n" for row in rows))
+    atomic_write(Path(target), HEAD.format(where=where) + "".join(row.line + "\n" for row in rows))

@@ -32,7 +32,7 @@ def _seeds() -> list[bytes]:
     rgb = noise()
     rotated = Image.Exif()
     rotated[0x0112] = 6
-    grey16 = Image.fromarray(np.asarray(rgb)[..., 0].astype(np.uint16) * 257)
+    gray16 = Image.fromarray(np.asarray(rgb)[..., 0].astype(np.uint16) * 257)
     not_numbers = Image.fromarray(np.full((20, 24), np.nan, np.float32))
     frames = {"save_all": True, "append_images": [Image.new("RGB", rgb.size, "blue")]}
     return [
@@ -44,7 +44,7 @@ def _seeds() -> list[bytes]:
         *(file_of(rgb, "TIFF", compression=how) for how in ("tiff_deflate", "tiff_lzw", "jpeg", "packbits", "zstd")),
         file_of(rgb.convert("LAB"), "TIFF"),
         file_of(rgb.convert("1"), "TIFF", compression="group4"),
-        *(file_of(grey16, form) for form in ("PNG", "TIFF")),
+        *(file_of(gray16, form) for form in ("PNG", "TIFF")),
         file_of(not_numbers, "TIFF"),
         file_of(rgb.quantize(16), "PNG", transparency=1),
         file_of(rgb.quantize(16), "BMP"),

@@ -62,7 +62,7 @@ def spoil(good: Path, archives: Path) -> None:
     for name, (harm, _) in FAULTS.items():
         packed, archive = archives / f".{name}.partial", archives / f"{name}.mar"
         shutil.copy(good, packed)
-        manifest.put(packed, archive)
+        manifest.install(packed, archive)
         harm(archive)
     shutil.copy(good, archives / "stranger.mar")
 
@@ -77,14 +77,14 @@ def small(tmp_path: Path) -> Path:
         archive.writestr("MAR-INF/MANIFEST.json", json.dumps({"model": model}))
         archive.writestr("zoo/models/network.py", "# code\n" * 100)
         archive.writestr("weights.safetensors", bytes(1000))
-    manifest.put(packed, packed.with_name("good.mar"))
+    manifest.install(packed, packed.with_name("good.mar"))
     spoil(packed.with_name("good.mar"), packed.parent)
     return packed.parent
 
 
 def test_what_is_not_in_the_manifest_is_no_good(small: Path, reliability: Reliability) -> None:
     row = reliability.row("archives changed in five ways, and a foreign one", "the manifest tells them from a good one")
-    found = manifest.check(small)
+    found = manifest.verify(small)
     row.tried = len(FAULTS) + 1
     assert [name for name, checked in found.items() if not checked.trouble] == ["good.mar"]
     for name in FAULTS:
@@ -118,19 +118,19 @@ def test_without_a_manifest_nothing_is_good(small: Path, content: str | None) ->
         file.unlink()
     else:
         file.write_text(content)
-    assert all(checked.trouble for checked in manifest.check(small).values())
+    assert all(checked.trouble for checked in manifest.verify(small).values())
 
 
 def test_make_packs_again_what_would_be_refused(small: Path) -> None:
-    assert len(manifest.drop(small, ["good", "flipped", "stranger"])) == 2
+    assert len(manifest.remove_untrusted(small, ["good", "flipped", "stranger"])) == 2
     left = {file.stem for file in small.glob("*.mar")}
     assert left == {"good", *FAULTS} - {"flipped"}
     packed = small / ".flipped.partial"
     shutil.copy(small / "good.mar", packed)
-    manifest.put(packed, small / "flipped.mar")
+    manifest.install(packed, small / "flipped.mar")
     known = json.loads((small / manifest.FILE).read_text())
     assert known.keys() == {f"{name}.mar" for name in left | {"flipped"}}
-    assert manifest.check(small)["flipped.mar"].trouble == ""
+    assert manifest.verify(small)["flipped.mar"].trouble == ""
 
 
 @pytest.mark.thorough

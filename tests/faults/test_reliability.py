@@ -3,7 +3,7 @@
 from tests.faults.conftest import Reliability
 
 
-def test_rows_are_coloured_by_how_their_test_ends() -> None:
+def test_rows_are_colored_by_how_their_test_ends() -> None:
     mine = Reliability()
     first, second = mine.row("worker | killed", "an answer", tried=3, seen="one"), mine.row("disk\nfull", "an error")
     mine.judge("test", "AssertionError: assert 503 == 200", None)

@@ -282,7 +282,7 @@ def test_keys_are_for_their_owner_and_nowhere_else(
     with Zoo(served.port, key_file) as zoo, served.http() as http:
         zoo.classify(file_of(noise()), "baseline")
         zoo.explain(file_of(noise()), "baseline")
-        zoo.synthesise("mel", 1, 7, "sagan")
+        zoo.synthesize("mel", 1, 7, "sagan")
         http.post(PREDICTIONS["classifier"], content=b"no picture")
         http.get("/nothing")
         http.get("/ping", headers={"Authorization": f"Bearer {served.keys()['API']}"})

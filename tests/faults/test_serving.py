@@ -202,10 +202,10 @@ def test_a_version_that_cannot_load(broken: Harmed, served: Served, reliability:
     row.tried = 1
     assert done.returncode == 2
     assert "1 of 3 versions cannot be served" in done.stderr
-    assert "broken: zoo.models.network.WrongWeights" in done.stderr
+    assert "broken: zoo.models.network.WeightsError" in done.stderr
     assert "the weights of another network" in done.stderr
     with served.zoo() as zoo:
         for number, version in enumerate(("baseline", "weighted_loss")):
             served.ask(zoo, number, version)
     assert state(served.folder) is not None
-    row.seen = "“broken: zoo.models.network.WrongWeights ...”; the other two answered"
+    row.seen = "“broken: zoo.models.network.WeightsError ...”; the other two answered"

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from gan.data import Part
+from gan.data import Images
 from lesions.labels import CLASSES
 from zoo import generator_recipe
 from zoo.build import prepare
@@ -40,17 +40,17 @@ def tiny_recipe() -> GeneratorRecipe:
         split_sha256="",
         counts={"train": [10] * len(CLASSES)},
         mean=[0.5] * 3,
-        deviation=[0.5] * 3,
+        std=[0.5] * 3,
     )
     resolved = generator_recipe.resolve("x", EVERYTHING, Study(), data, "procedural")
     return resolved.model_copy(update=TINY)
 
 
 @pytest.fixture
-def batch() -> Part:
+def batch() -> Images:
     random = torch.Generator().manual_seed(0)
     images = torch.randint(256, (4, 32, 32, 3), generator=random, dtype=torch.uint8)
-    return Part(images, torch.tensor([0, 2, 4, 6]))
+    return Images(images, torch.tensor([0, 2, 4, 6]))
 
 
 @pytest.fixture

@@ -34,16 +34,16 @@ def test_the_same_randomness_gives_the_same_changes() -> None:
 
 
 def test_only_the_changes_that_are_asked_for_are_made() -> None:
-    images = torch.rand(3, 3, 16, 16) + 1  # above 0, the grey that comes in with shifts and holes
-    assert torch.equal(augment.differentiable(images, ["colour"], random()), augment.recoloured(images, random()))
+    images = torch.rand(3, 3, 16, 16) + 1  # above 0, the gray that comes in with shifts and holes
+    assert torch.equal(augment.differentiable(images, ["colour"], random()), augment.recolored(images, random()))
     moved = augment.differentiable(images, ["translation"], random())
     assert set(moved[moved != 0].tolist()) <= set(images.flatten().tolist())
     assert torch.equal(augment.differentiable(images, ["cutout"], random()), augment.cut_out(images, random()))
 
 
-def test_recoloured_images_are_on_average_what_they_were() -> None:
+def test_recolored_images_are_on_average_what_they_were() -> None:
     images = torch.rand(1, 3, 4, 4).repeat(20_000, 1, 1, 1)
-    mean = augment.recoloured(images, random()).mean(0)
+    mean = augment.recolored(images, random()).mean(0)
     torch.testing.assert_close(mean, images[0], atol=0.02, rtol=0)
 
 
@@ -55,7 +55,7 @@ def test_shifts_are_even_on_average_and_keep_to_an_eighth() -> None:
     assert abs(rows.float().mean() - 8) < 0.1
 
 
-def test_the_hole_is_square_and_grey() -> None:
+def test_the_hole_is_square_and_gray() -> None:
     holes = augment.cut_out(torch.ones(500, 3, 16, 16), random()) == 0
     assert torch.equal(holes[:, 0], holes[:, 2])
     sizes = holes[:, 0].flatten(1).sum(1)

@@ -2,28 +2,28 @@
 
 import torch
 
-from gan.data import Part, Training
+from gan.data import Images, TrainingBatches
 from zoo.generator_recipe import GeneratorRecipe
 
 
-def part(counts: list[int]) -> Part:
+def part(counts: list[int]) -> Images:
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    return Part(torch.arange(len(labels), dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 4, 4, 3), labels)
+    return Images(torch.arange(len(labels), dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 4, 4, 3), labels)
 
 
 def test_natural_sampling_takes_each_image_once_a_pass(tiny_recipe: GeneratorRecipe) -> None:
     recipe = tiny_recipe.model_copy(update={"sampling": "natural", "turns": "mirror"})
-    training = Training(recipe, part([5, 1, 1, 1, 1, 1, 1]))
+    training = TrainingBatches(recipe, part([5, 1, 1, 1, 1, 1, 1]))
     seen = torch.cat([training.batch(step).images[:, 0, 0, 0] for step in range(11)]).tolist()
     for passed in range(4):
         assert sorted(seen[11 * passed : 11 * passed + 11]) == list(range(11))
     assert seen[:11] != seen[11:22]
-    again = Training(recipe, part([5, 1, 1, 1, 1, 1, 1])).batch(9)
+    again = TrainingBatches(recipe, part([5, 1, 1, 1, 1, 1, 1])).batch(9)
     assert torch.equal(again.images, training.batch(9).images), "whatever came before"
 
 
 def test_balanced_sampling_takes_each_class_equally_often(tiny_recipe: GeneratorRecipe) -> None:
-    training = Training(tiny_recipe.model_copy(update={"batch": 700}), part([50, 1, 2, 3, 4, 5, 6]))
+    training = TrainingBatches(tiny_recipe.model_copy(update={"batch": 700}), part([50, 1, 2, 3, 4, 5, 6]))
     batch = training.batch(0)
     assert torch.bincount(batch.labels, minlength=7).min() > 70
     assert torch.equal(training.part.labels[batch.images[:, 0, 0, 0].long()], batch.labels)

@@ -19,7 +19,7 @@ from gan import fit
 from gan.__main__ import main
 from gan.drawing import draw
 from gan.snapshot import restored
-from gan.trainer import Game, Step
+from gan.trainer import GANTrainer, StepMetrics
 from lesions.labels import CLASSES
 from zoo import generator_recipe
 from zoo.entry import Generator
@@ -96,12 +96,12 @@ def test_everything_a_run_leaves(folders: Folders, tmp_path: Path) -> None:
 
     names = [file.name for file in sorted((run / "canvas").iterdir())]
     assert names == [f"step_{step:07}.png" for step in (3, 6, 9, 12)]
-    with Image.open(run / "neighbours.png") as picture:
+    with Image.open(run / "neighbors.png") as picture:
         assert picture.size == (8 * 32, 14 * 32)
     with (run / "losses.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert row["step"] == "10"
-    assert set(row) == {"step", *Step._fields}
+    assert set(row) == {"step", *StepMetrics._fields}
     with (run / "quality.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["4", "8", "12"]
     assert list((run / "logs" / "tensorboard").glob("events.out.tfevents.*"))
@@ -162,13 +162,13 @@ def test_what_training_goes_by_is_damaged(
 def test_a_training_that_diverges_ends_with_the_best_so_far(
     folders: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    step = Game.step
+    step = GANTrainer.step
 
-    def broken(game: Game, number: int, batch: object) -> Step:
+    def broken(game: GANTrainer, number: int, batch: object) -> StepMetrics:
         real = step(game, number, batch)  # type: ignore[arg-type]
         return real._replace(generator=float("nan")) if number >= limit else real
 
-    monkeypatch.setattr(Game, "step", broken)
+    monkeypatch.setattr(GANTrainer, "step", broken)
     limit = 6
     fit.fit(folders, "plain")
     assert "warning: the losses are no numbers any more" in capsys.readouterr().err

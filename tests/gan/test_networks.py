@@ -1,4 +1,4 @@
-"""The networks are those of SAGAN.md to the parameter, conditioned everywhere, and normalised."""
+"""The networks are those of SAGAN.md to the parameter, conditioned everywhere, and normalized."""
 
 import pytest
 import torch
@@ -6,10 +6,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from gan.data import Part
+from gan.data import Images
 from gan.drawing import latent
 from gan.networks import Conv, Discriminator, DoublingConv, Generator, HalvingConv, fold, fuse, weights_computed_once
-from gan.trainer import Game
+from gan.trainer import GANTrainer
 from zoo.generator_recipe import GeneratorRecipe
 
 
@@ -109,8 +109,8 @@ def test_without_in_place_relu_the_shortcut_keeps_what_is_negative() -> None:
     torch.testing.assert_close(x, before)
 
 
-def test_spectral_norm_holds_every_singular_value_at_one(tiny_recipe: GeneratorRecipe, batch: Part) -> None:
-    game = Game(tiny_recipe, torch.device("cpu"))
+def test_spectral_norm_holds_every_singular_value_at_one(tiny_recipe: GeneratorRecipe, batch: Images) -> None:
+    game = GANTrainer(tiny_recipe, torch.device("cpu"))
     for number in range(50):
         game.step(number, batch)
     layers = 0
@@ -122,7 +122,7 @@ def test_spectral_norm_holds_every_singular_value_at_one(tiny_recipe: GeneratorR
                 assert largest == pytest.approx(1, abs=0.05), name
                 layers += 1
             else:
-                assert not isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding), f"{name} is not normalised"
+                assert not isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding), f"{name} is not normalized"
     assert layers == (1 + 3 * 7 + 4 + 1) + (3 + 4 + 3 + 2 + 2 + 2)
 
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from gan import quality
-from gan.data import Part
+from gan.data import Images
 from gan.features import Features
 from gan.networks import Generator
 from lesions.labels import CLASSES
@@ -16,34 +16,36 @@ from zoo.models import network
 A_CLASS = 12
 
 
-def pictures(seed: int, noise: float) -> Part:
-    """A flat colour a class, with `noise`."""
+def pictures(seed: int, noise: float) -> Images:
+    """A flat color a class, with `noise`."""
     random = torch.Generator().manual_seed(seed)
     labels = torch.arange(len(CLASSES)).repeat_interleave(A_CLASS)
-    colours = torch.stack([40 + 28.0 * labels, 200 - 25.0 * labels, 90 + 0 * labels], 1)[:, None, None]
+    colors = torch.stack([40 + 28.0 * labels, 200 - 25.0 * labels, 90 + 0 * labels], 1)[:, None, None]
     shades = 25 * torch.randn(len(labels), 1, 1, 3, generator=random)
     grain = noise * torch.randn(len(labels), 32, 32, 3, generator=random)
-    return Part((colours + shades + grain).clamp(0, 255).byte(), labels)
+    return Images((colors + shades + grain).clamp(0, 255).byte(), labels)
 
 
 @pytest.fixture
-def judge(tmp_path: Path) -> quality.Judge:
+def judge(tmp_path: Path) -> quality.QualityEvaluator:
     torch.manual_seed(0)
     built = network.build("test_efficientnet", classes=0)
     save_file({name: tensor.contiguous() for name, tensor in built.state_dict().items()}, tmp_path / "w.safetensors")
     features = Features("test_efficientnet", tmp_path / "w.safetensors", 64)
-    return quality.Judge(features, pictures(1, 5), pictures(2, 5), seed=0)
+    return quality.QualityEvaluator(features, pictures(1, 5), pictures(2, 5), seed=0)
 
 
-def measured(judge: quality.Judge, part: Part, monkeypatch: pytest.MonkeyPatch) -> quality.Quality:
+def measured(judge: quality.QualityEvaluator, part: Images, monkeypatch: pytest.MonkeyPatch) -> quality.Quality:
     monkeypatch.setattr(judge, "images", lambda _generator: part)
     return judge.measure(Generator(32, 2))
 
 
-def test_real_images_are_best_and_worse_ones_worse(judge: quality.Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_images_are_best_and_worse_ones_worse(
+    judge: quality.QualityEvaluator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good, bad = pictures(3, 5), pictures(4, 60)
     as_good, worse = (measured(judge, part, monkeypatch) for part in (good, bad))
-    mixed = measured(judge, Part(good.images, good.labels.roll(A_CLASS)), monkeypatch)
+    mixed = measured(judge, Images(good.images, good.labels.roll(A_CLASS)), monkeypatch)
     assert abs(judge.floor.kid) < worse.kid / 5
     assert as_good.kid < worse.kid
     assert as_good.frechet < worse.frechet
@@ -54,7 +56,7 @@ def test_real_images_are_best_and_worse_ones_worse(judge: quality.Judge, monkeyp
     assert "fid" not in str(quality.Quality.model_fields).lower()
 
 
-def test_copies_are_found(judge: quality.Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copies_are_found(judge: quality.QualityEvaluator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copies, new = pictures(1, 5), pictures(5, 5)
     monkeypatch.setattr(judge, "images", lambda _generator: copies)
     assert set(judge.nearest(Generator(32, 2), tmp_path / "n.png").values()) == {0.0}
@@ -62,7 +64,7 @@ def test_copies_are_found(judge: quality.Judge, tmp_path: Path, monkeypatch: pyt
     assert all(0.5 < ratio < 2 for ratio in judge.nearest(Generator(32, 2), tmp_path / "n.png").values())
 
 
-def test_the_images_judged_are_of_the_classes_of_validation(judge: quality.Judge) -> None:
+def test_the_images_judged_are_of_the_classes_of_validation(judge: quality.QualityEvaluator) -> None:
     drawn = judge.images(Generator(32, 2, spectral_norm=False))
     assert torch.equal(torch.bincount(drawn.labels), judge.counts)
     assert drawn.images.shape == (A_CLASS * len(CLASSES), 32, 32, 3)

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 from zoo import generator_recipe
-from zoo.entry import EntryError, Generator, catalogue, read
+from zoo.entry import EntryError, Generator, catalog, read
 from zoo.recipe import Data
 from zoo.study import Study
 
 TRAINING = [233, 353, 767, 79, 758, 4711, 110]
-DATA = Data(store_sha256="a", split_sha256="b", counts={"train": TRAINING}, mean=[0.5] * 3, deviation=[0.5] * 3)
+DATA = Data(store_sha256="a", split_sha256="b", counts={"train": TRAINING}, mean=[0.5] * 3, std=[0.5] * 3)
 
 
 def test_the_thesis_at_its_own_scale() -> None:
-    entry = catalogue()["sagan"]
+    entry = catalog()["sagan"]
     assert isinstance(entry, Generator)
     recipe = generator_recipe.resolve("sagan", entry, Study(scale="paper"), DATA, "imagenet")
     assert (recipe.pixels, recipe.width, recipe.batch, recipe.steps) == (128, 64, 20, 22_000)
@@ -26,7 +26,7 @@ def test_the_thesis_at_its_own_scale() -> None:
 
 @pytest.mark.parametrize("scale", ["demo", "small", "paper"])
 def test_pools_suffice_for_the_schedules(scale: str) -> None:
-    entry = catalogue()["sagan"]
+    entry = catalog()["sagan"]
     assert isinstance(entry, Generator)
     counts = TRAINING if scale != "demo" else [56, 70, 105, 42, 109, 277, 46]
     data = DATA.model_copy(update={"counts": {"train": counts}})
@@ -36,7 +36,7 @@ def test_pools_suffice_for_the_schedules(scale: str) -> None:
 
 
 def test_a_recipe_reads_back_and_knows_its_digest(tmp_path: Path) -> None:
-    entry = catalogue()["sagan_diffaugment"]
+    entry = catalog()["sagan_diffaugment"]
     assert isinstance(entry, Generator)
     recipe = generator_recipe.resolve("x", entry, Study(), DATA, "procedural")
     (tmp_path / "recipe.json").write_text(recipe.text)

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from ts.context import Context, RequestProcessor
 
 from handlers.lesion_classifier import LesionClassifier
-from lesions.images import decode, square
+from lesions.images import center_square, decode
 from lesions.labels import CLASSES, NOTICE
 from zoo.models.network import build, load, probabilities
 from zoo.study import ROOT
@@ -106,7 +106,7 @@ def ask(handler: LesionClassifier, folder: Path, *requests: Request) -> list[tup
 def expected(folder: Path, content: bytes) -> dict[str, float]:
     network = build(ENTRY["architecture"])
     load(network, folder / "weights.safetensors")
-    batch = torch.from_numpy(square(decode(content), ENTRY["pixels"])[None].copy())
+    batch = torch.from_numpy(center_square(decode(content), ENTRY["pixels"])[None].copy())
     row = probabilities(network, batch, ENTRY["mean"], ENTRY["deviation"])[0].tolist()
     return dict(zip(CLASSES, row, strict=True))
 
@@ -217,7 +217,7 @@ def test_an_explanation_is_laid_on_the_square_of_the_picture(handler: LesionClas
     assert answer["notice"] == NOTICE
     overlay = Image.open(io.BytesIO(base64.b64decode(answer["overlay"])))
     assert (overlay.format, overlay.mode, overlay.size) == ("PNG", "RGB", (40, 40))
-    picture = square(decode(GOOD[0]), 40)
+    picture = center_square(decode(GOOD[0]), 40)
     assert not np.array_equal(np.asarray(overlay), picture)
     large = file_of(Image.effect_noise((900, 700), 60).convert("RGB"), "JPEG")
     [(_, answer)] = ask(handler, folder, explained(("mole", bytearray(large), "image/jpeg")))

@@ -138,7 +138,7 @@ def test_what_cannot_be_answered_is_refused_with_what_is_allowed(
     assert message in refusal["message"]
     assert ALLOWED in refusal["message"]
     assert len(refusal["message"]) < 500
-    assert good == 200, "its neighbour is answered"
+    assert good == 200, "its neighbor is answered"
 
 
 def test_the_first_and_the_last_images_are_drawn(handler: LesionGenerator) -> None:
@@ -185,14 +185,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def test_ten_at_once_with_a_bad_one(served: Served, handler: LesionGenerator) -> None:
     with Zoo(served.port, served.folder / "key_file.json") as zoo, concurrent.futures.ThreadPoolExecutor(10) as pool:
 
-        def synthesise(k: int) -> list[bytes] | ZooError:
+        def synthesize(k: int) -> list[bytes] | ZooError:
             try:
-                return zoo.synthesise("melanoma" if k == 3 else CLASSES[k % 7], 5, k, "sagan")
+                return zoo.synthesize("melanoma" if k == 3 else CLASSES[k % 7], 5, k, "sagan")
             except ZooError as error:
                 return error
 
-        answers = list(pool.map(synthesise, range(10)))
-        many = zoo.synthesise("bcc", 70, 1, "sagan")
+        answers = list(pool.map(synthesize, range(10)))
+        many = zoo.synthesize("bcc", 70, 1, "sagan")
         grid = zoo.grid("all", 2, 1, "sagan")
     for k, answer in enumerate(answers):
         if k == 3:

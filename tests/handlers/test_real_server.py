@@ -25,7 +25,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from compare.client import Zoo, ZooError
-from lesions.labels import CLASSES, DATA_LICENCE, NOTICE
+from lesions.labels import CLASSES, DATA_LICENSE, NOTICE
 from zoo.models.network import build, probabilities
 from zoo.packaging.archive import pack
 from zoo.serving.torchserve.process import PORTS, ServerError, state
@@ -33,7 +33,7 @@ from zoo.serving.torchserve.server import logs, start, status, stop, versions
 
 pytestmark = pytest.mark.server
 
-MEAN, DEVIATION, PIXELS, TEMPERATURE = [0.5, 0.5, 0.5], [0.25, 0.25, 0.25], 64, 1.5
+MEAN, STD, PIXELS, TEMPERATURE = [0.5, 0.5, 0.5], [0.25, 0.25, 0.25], 64, 1.5
 BASELINE = "/predictions/lesion_classifier/baseline"
 
 
@@ -61,12 +61,12 @@ def make(store: Path, name: str, network: torch.nn.Module, architecture: str = "
         "about": "?",
         "notice": NOTICE,
         "data": "phantom",
-        "data_licence": DATA_LICENCE,
+        "data_licence": DATA_LICENSE,
         "architecture": architecture,
         "pixels": PIXELS,
         "classes": CLASSES,
         "mean": MEAN,
-        "deviation": DEVIATION,
+        "deviation": STD,
         "recipe": {},
         "scores": {},
         "calibration": {"temperature": TEMPERATURE},
@@ -108,7 +108,7 @@ class Served(NamedTuple):
         assert height == width  # so that there is nothing to crop
         small = Image.fromarray(pixels).resize((PIXELS, PIXELS), Image.Resampling.BILINEAR)
         batch = torch.from_numpy(np.asarray(small).copy())[None]
-        row = probabilities(self.networks[version], batch, MEAN, DEVIATION, TEMPERATURE)[0].tolist()
+        row = probabilities(self.networks[version], batch, MEAN, STD, TEMPERATURE)[0].tolist()
         return dict(zip(CLASSES, row, strict=True))
 
 
@@ -137,7 +137,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def pixels() -> NDArray[np.uint8]:
-    """An RGB picture, square, that differs from its mirror images and rotations, with few colours."""
+    """An RGB picture, square, that differs from its mirror images and rotations, with few colors."""
     coarse = np.random.default_rng(3).choice(np.array([0, 90, 170, 255], np.uint8), (12, 12, 3))
     return coarse.repeat(10, axis=0).repeat(10, axis=1)
 
@@ -220,8 +220,8 @@ def test_a_png_of_20000_by_20000(served: Served) -> None:
 
 def test_a_gif(served: Served, pixels: NDArray[np.uint8]) -> None:
     image = Image.fromarray(pixels).quantize(64, dither=Image.Dither.NONE)
-    colours = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
-    assert_says(served.post(file_of(image, "GIF"), "image/gif"), served.expected(colours[np.asarray(image)]))
+    colors = np.array(image.getpalette(), np.uint8).reshape(-1, 3)
+    assert_says(served.post(file_of(image, "GIF"), "image/gif"), served.expected(colors[np.asarray(image)]))
 
 
 def test_an_animated_gif(served: Served, pixels: NDArray[np.uint8]) -> None:
@@ -236,10 +236,10 @@ def test_cmyk(served: Served, pixels: NDArray[np.uint8]) -> None:
     assert_says(served.post(content, "image/tiff"), served.expected(pixels))
 
 
-def test_16_bit_grey(served: Served, pixels: NDArray[np.uint8]) -> None:
-    grey = pixels[..., 0]
-    content = png(grey.astype(np.uint16) * 257)  # type: ignore[arg-type]
-    assert_says(served.post(content, "image/png"), served.expected(np.dstack([grey] * 3)))
+def test_16_bit_gray(served: Served, pixels: NDArray[np.uint8]) -> None:
+    gray = pixels[..., 0]
+    content = png(gray.astype(np.uint16) * 257)  # type: ignore[arg-type]
+    assert_says(served.post(content, "image/png"), served.expected(np.dstack([gray] * 3)))
 
 
 def test_alpha(served: Served, pixels: NDArray[np.uint8]) -> None:
@@ -440,7 +440,7 @@ def test_a_version_that_cannot_load_is_named_and_the_others_are_served(
         assert time.monotonic() - began < 95
         said = str(caught.value)
         assert "2 of 3 versions cannot be served" in said
-        assert "broken: zoo.models.network.WrongWeights" in said
+        assert "broken: zoo.models.network.WeightsError" in said
         assert "the weights of another network" in said
         assert "torn.mar is not in manifest.json" in said
         assert "The other 1 are served" in said

@@ -168,7 +168,7 @@ def test_everything_arrives(dataverse: Dataverse, tmp_path: Path) -> None:
     assert len(dataverse.downloads) == 3
 
 
-def test_licence_and_size_come_before_the_first_request(
+def test_license_and_size_come_before_the_first_request(
     dataverse: Dataverse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shown: list[str] = []

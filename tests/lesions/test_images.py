@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesions.images import MAX_PIXELS, MAX_SCANS, UnreadableImage, decode, normalise, square
+from lesions.images import MAX_PIXELS, MAX_SCANS, UnreadableImage, center_square, decode, normalize
 
 WIDTH, HEIGHT = 60, 40
 
@@ -73,10 +73,10 @@ def test_a_cmyk_jpeg_is_read_near_enough() -> None:
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF"])
-def test_16_bit_grey_is_scaled_and_not_clipped(pixels: NDArray[np.uint8], form: str) -> None:
-    grey = pixels[..., 0]
-    content = file_of(Image.fromarray(grey.astype(np.uint16) * 257), form)
-    assert (read(content) == grey[..., None]).all()
+def test_16_bit_gray_is_scaled_and_not_clipped(pixels: NDArray[np.uint8], form: str) -> None:
+    gray = pixels[..., 0]
+    content = file_of(Image.fromarray(gray.astype(np.uint16) * 257), form)
+    assert (read(content) == gray[..., None]).all()
 
 
 def test_transparent_is_white(pixels: NDArray[np.uint8]) -> None:
@@ -91,7 +91,7 @@ def test_half_transparent_is_half_white() -> None:
     assert abs(int(read(file_of(Image.new("RGBA", (20, 20), (0, 0, 0, 128))))[0, 0, 0]) - 127) <= 1
 
 
-def test_grey_with_alpha_is_white_where_transparent() -> None:
+def test_gray_with_alpha_is_white_where_transparent() -> None:
     assert (read(file_of(Image.new("LA", (20, 20), (30, 0)))) == 255).all()
 
 
@@ -167,7 +167,7 @@ def test_a_jpeg_of_many_scans_is_refused(pixels: NDArray[np.uint8]) -> None:
 
 
 def tiff(tags: list[tuple[int, int, int, int]], data: bytes, behind: int = 0) -> bytes:
-    """A TIFF of 16 grey pixels a row: `tags` (number, type, count, value) besides, `data` from byte 8 on."""
+    """A TIFF of 16 gray pixels a row: `tags` (number, type, count, value) besides, `data` from byte 8 on."""
     plain = [(256, 4, 1, 16), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (277, 3, 1, 1)]
     page = b"".join(struct.pack("<HHII", *tag) for tag in sorted([*plain, *tags]))
     header = b"II*\0" + struct.pack("<I", 8 + len(data)) + data
@@ -245,24 +245,24 @@ def test_damage_never_raises_anything_else(data: st.DataObject) -> None:
         assert str(error)
 
 
-def test_square_is_the_centre() -> None:
+def test_square_is_the_center() -> None:
     # Thesis section 2.2: a 600 x 450 picture loses 75 px left and right.
     pixels = np.random.default_rng(0).integers(0, 256, (450, 600, 3), dtype=np.uint8)
     wanted = Image.fromarray(pixels[:, 75:525].copy()).resize((64, 64), Image.Resampling.BILINEAR)
-    found = square(Image.fromarray(pixels), 64)
+    found = center_square(Image.fromarray(pixels), 64)
     assert (found[:, 1:-1] == np.asarray(wanted)[:, 1:-1]).all()  # at its sides the filter looks at what lies beyond
-    assert (square(Image.fromarray(pixels), 450) == pixels[:, 75:525]).all()
+    assert (center_square(Image.fromarray(pixels), 450) == pixels[:, 75:525]).all()
     assert found.dtype == np.uint8
 
 
 def test_square_of_an_upright_picture_is_its_middle(pixels: NDArray[np.uint8]) -> None:
     upright = pixels.transpose(1, 0, 2).copy()
-    assert (square(Image.fromarray(upright), HEIGHT) == upright[10:50]).all()
+    assert (center_square(Image.fromarray(upright), HEIGHT) == upright[10:50]).all()
 
 
-def test_normalise() -> None:
+def test_normalize() -> None:
     images = torch.tensor([0, 51, 255], dtype=torch.uint8).expand(2, 4, 5, 3)
-    found = normalise(images, [0.5, 0.2, 0.0], [0.5, 0.1, 2.0])
+    found = normalize(images, [0.5, 0.2, 0.0], [0.5, 0.1, 2.0])
     assert found.shape == (2, 3, 4, 5)
     assert found.dtype == torch.float32
     assert found.is_contiguous(memory_format=torch.channels_last)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lesions import split
-from lesions.images import decode, square
+from lesions.images import center_square, decode
 from lesions.sources.ham10000 import Ham10000
 
 FOLDER = os.environ.get("HAM10000", "")
@@ -63,4 +63,4 @@ def test_images_are_read(data: Ham10000) -> None:
     for image in data.index.images[::1000]:
         picture = decode(data.read(image))
         assert picture.width * 3 == picture.height * 4
-        assert square(picture, 64).shape == (64, 64, 3)
+        assert center_square(picture, 64).shape == (64, 64, 3)

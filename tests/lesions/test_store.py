@@ -32,7 +32,7 @@ def test_pixels_and_labels_belong_together(tiny: Path, tmp_path: Path) -> None:
     assert loaded.images.shape == (len(data.index), 32, 32, 3)
     assert not loaded.images.flags.writeable
     for row in (0, 123, 349):
-        with Image.open(data._files[data.index.images[row]]) as image:  # 60 x 45: the centre is 45 x 45
+        with Image.open(data._files[data.index.images[row]]) as image:  # 60 x 45: the center is 45 x 45
             by_hand = image.crop((7, 0, 52, 45)).resize((32, 32), Image.Resampling.BILINEAR)
         assert np.abs(np.asarray(by_hand).astype(int) - loaded.images[row]).max() == 0
 
@@ -102,6 +102,6 @@ def test_a_damaged_cache_is_said_and_made_anew(name: str, kept: int | None, copy
 
 def test_channel_statistics_are_numpys() -> None:
     images = np.random.default_rng(0).integers(0, 256, (700, 8, 8, 3), dtype=np.uint8)
-    mean, deviation = store.channel_statistics(images)
+    mean, std = store.channel_statistics(images)
     assert mean == pytest.approx((images / 255).mean((0, 1, 2)), abs=1e-6)
-    assert deviation == pytest.approx((images / 255).std((0, 1, 2)), abs=1e-6)
+    assert std == pytest.approx((images / 255).std((0, 1, 2)), abs=1e-6)

@@ -19,10 +19,10 @@ from compare.records import record, recording
 from lesions.labels import CLASSES
 from train import source
 from train.__main__ import main
-from train.best import origin_of
+from train.best import checkpoint_origin
 from zoo.build import integrity, prepare
 from zoo.entry import Classifier
-from zoo.metrics.calibration import undone
+from zoo.metrics.calibration import without_temperature
 from zoo.metrics.scores import Predictions, reliability, score
 from zoo.models import network
 from zoo.packaging import card
@@ -135,9 +135,12 @@ def test_everything_a_run_leaves(folders: Folders) -> None:
     valid = [row for row in rows if row["part"] == "valid"]
     told = np.array([[float(row[name]) for name in CLASSES] for row in valid])
     labels = np.array([CLASSES.index(row["label"]) for row in valid])
-    lowest = [float(log_loss(labels, undone(told, power), labels=range(len(CLASSES)))) for power in (0.95, 1.0, 1.05)]
+    lowest = [
+        float(log_loss(labels, without_temperature(told, power), labels=range(len(CLASSES))))
+        for power in (0.95, 1.0, 1.05)
+    ]
     assert lowest[1] == min(lowest) == pytest.approx(report["valid"]["nll"], abs=1e-5)
-    uncalibrated = reliability(labels, undone(told, calibration["temperature"]))
+    uncalibrated = reliability(labels, without_temperature(told, calibration["temperature"]))
     assert uncalibrated.nll == pytest.approx(calibration["uncalibrated"]["valid"]["nll"], abs=1e-3)
     assert uncalibrated.macro_f1 == pytest.approx(report["valid"]["macro_f1"], abs=1e-6)
     assert "prior_corrected" not in calibration  # the natural classes were drawn
@@ -172,7 +175,7 @@ def test_everything_a_run_leaves(folders: Folders) -> None:
     assert list((run / "logs" / "tensorboard").rglob("events.out.tfevents.*"))
 
 
-def test_siblings_that_are_left_out_are_neither_learnt_nor_scored(tiny: Path, tmp_path: Path) -> None:
+def test_siblings_that_are_left_out_are_neither_learned_nor_scored(tiny: Path, tmp_path: Path) -> None:
     given = {"data": str(tiny), "arch": "test_efficientnet", "scale": "demo", "weights": "procedural"}
     settled = settle(given | {"split": "thesis_without_siblings"}, "mine", tmp_path)
     described = prepare.data(*settled)
@@ -194,13 +197,13 @@ def test_a_changed_recipe_does_not_go_on_from_the_old_checkpoint(folders: Folder
     train(folders, "plain")
     run = folders.run("plain")
     first = weights(folders, "plain")
-    old = origin_of(run / "last.ckpt")
+    old = checkpoint_origin(run / "last.ckpt")
     study = folders.read()
     faster = {"plain": Classifier(about="x", learning_rate=0.001)}
     prepare.write(folders, study, faster, prepare.recipes(study, prepare.data(folders, study), faster))
     assert "goes on" not in train(folders, "plain")
     assert weights(folders, "plain") != first
-    assert origin_of(run / "last.ckpt") != old
+    assert checkpoint_origin(run / "last.ckpt") != old
 
 
 def test_weights_of_another_network_are_refused_and_nothing_is_left(folders: Folders, tmp_path: Path) -> None:

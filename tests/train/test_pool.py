@@ -13,7 +13,7 @@ from gan.networks import Generator
 from gan.snapshot import tensors
 from lesions import split, store
 from lesions.labels import CLASSES
-from train.data import Splits
+from train.data import LesionDataModule
 from train.fit import fit
 from zoo import entry, recipe
 from zoo.build import prepare
@@ -48,10 +48,10 @@ def folders(tiny: Path, tmp_path: Path) -> Folders:
     return made
 
 
-def splits(folders: Folders, name: str) -> Splits:
+def splits(folders: Folders, name: str) -> LesionDataModule:
     study = folders.read()
     real = store.load(folders.store(study))
-    return Splits(
+    return LesionDataModule(
         recipe.read(folders.run(name) / "recipe.json"),
         real,
         split.read(folders.split, real.index.images),

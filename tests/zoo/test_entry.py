@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from zoo.entry import ENTRIES, Classifier, EntryError, Generator, catalogue, read
+from zoo.entry import ENTRIES, Classifier, EntryError, Generator, catalog, read
 
 THESIS = {
     "baseline", "weighted_loss", "balanced_sampling", "oversampling", "transfer", "transfer_oversampling",
@@ -16,8 +16,8 @@ THESIS = {
 }  # fmt: skip
 
 
-def test_the_catalogue_has_the_theses_experiments_and_parents_come_first() -> None:
-    entries = catalogue()
+def test_the_catalog_has_the_theses_experiments_and_parents_come_first() -> None:
+    entries = catalog()
     assert {name for name, entry in entries.items() if isinstance(entry, Classifier)} == THESIS
     order = list(entries)
     assert order.index("gan_2") < order.index("gan_3")
@@ -25,7 +25,7 @@ def test_the_catalogue_has_the_theses_experiments_and_parents_come_first() -> No
 
 
 def test_the_defaults_are_the_baseline() -> None:
-    said = catalogue()["baseline"].model_dump(exclude_defaults=True)
+    said = catalog()["baseline"].model_dump(exclude_defaults=True)
     assert set(said) == {"about", "thesis"}
 
 
@@ -80,11 +80,11 @@ def test_what_cannot_be_is_refused(tmp_path: Path, content: str, message: str) -
         ({"source": 'about = "x"'}, "'source' is what a folder beside the entries' runs is called"),
     ],
 )
-def test_a_catalogue_that_cannot_be_is_refused(tmp_path: Path, files: dict[str, str], message: str) -> None:
+def test_a_catalog_that_cannot_be_is_refused(tmp_path: Path, files: dict[str, str], message: str) -> None:
     for name, content in files.items():
         (tmp_path / f"{name}.toml").write_text(content, encoding="utf-8")
     with pytest.raises(EntryError) as caught:
-        catalogue(tmp_path)
+        catalog(tmp_path)
     assert message in str(caught.value)
 
 
@@ -133,5 +133,5 @@ def test_whatever_bytes_a_file_has_the_answer_is_an_entry_error(
     folder = tmp_path_factory.mktemp("fuzz")
     (folder / "mine.toml").write_bytes(content)
     with pytest.raises(EntryError) as caught:  # at the least, it does not say what it is about
-        catalogue(folder)
+        catalog(folder)
     assert "mine.toml" in str(caught.value)

@@ -3,7 +3,7 @@
 import pytest
 
 from zoo import generator_recipe, recipe
-from zoo.entry import Classifier, Generator, catalogue
+from zoo.entry import Classifier, Generator, catalog
 from zoo.study import Study
 
 DATA = recipe.Data(
@@ -11,12 +11,12 @@ DATA = recipe.Data(
     split_sha256="1" * 64,
     counts={"train": [233, 353, 767, 79, 758, 4711, 110], "valid": [1] * 7, "test": [1] * 7},
     mean=[0.7, 0.5, 0.5],
-    deviation=[0.1, 0.1, 0.1],
+    std=[0.1, 0.1, 0.1],
 )
 
 
 def draws(name: str, study: Study, data: recipe.Data = DATA) -> list[int]:
-    entry = catalogue()[name]
+    entry = catalog()[name]
     assert isinstance(entry, Classifier)
     return recipe.resolve(name, entry, study, data, "imagenet", None).draws
 
@@ -48,7 +48,7 @@ def test_demo_keeps_every_stage_and_at_least_three_epochs() -> None:
     "change", [{"seed": 7}, {"threads": 2}, {"arch": "mobilenetv2_100"}, {"scale": "small"}, {"split": "thesis"}]
 )
 def test_whatever_decides_the_weights_changes_the_digest(change: dict[str, object]) -> None:
-    entry = catalogue()["transfer"]
+    entry = catalog()["transfer"]
     assert isinstance(entry, Classifier)
     here = recipe.resolve("transfer", entry, REAL, DATA, "imagenet", None)
     there = REAL.model_copy(update=change)
@@ -57,7 +57,7 @@ def test_whatever_decides_the_weights_changes_the_digest(change: dict[str, objec
 
 
 def test_a_child_depends_on_its_parents_recipe() -> None:
-    parent, child = catalogue()["transfer"], Classifier(about="x", parent="transfer")
+    parent, child = catalog()["transfer"], Classifier(about="x", parent="transfer")
     assert isinstance(parent, Classifier)
     one = recipe.resolve("transfer", parent, REAL, DATA, "imagenet", None)
     other = recipe.resolve("transfer", parent, REAL, DATA, "another file", None)
@@ -75,7 +75,7 @@ POOL = recipe.Pool("3" * 64, [4714] * 7)
 
 
 def filled(name: str, study: Study, data: recipe.Data = DATA, pool: recipe.Pool = POOL) -> recipe.Recipe:
-    entry = catalogue()[name]
+    entry = catalog()[name]
     assert isinstance(entry, Classifier)
     return recipe.resolve(name, entry, study, data, "imagenet", None, pool)
 
@@ -107,13 +107,13 @@ def test_the_generators_recipe_decides_too() -> None:
 
 
 def test_an_entry_without_synthetic_images_says_nothing_of_them() -> None:
-    entry = catalogue()["baseline"]
+    entry = catalog()["baseline"]
     assert isinstance(entry, Classifier)
     assert "generator" not in recipe.resolve("baseline", entry, REAL, DATA, "imagenet", None).text
 
 
 def test_another_seed_leaves_the_generators_as_they_are() -> None:
-    sagan = catalogue()["sagan"]
+    sagan = catalog()["sagan"]
     assert isinstance(sagan, Generator)
     here, other, own = (
         generator_recipe.resolve("sagan", sagan, REAL.model_copy(update=change), DATA, "imagenet")

@@ -25,9 +25,9 @@ from handlers.lesion_generator import LesionGenerator
 from lesions import images, store
 from lesions.labels import CLASSES
 from train import source
-from train.best import origin_of
+from train.best import checkpoint_origin
 from zoo.build import integrity
-from zoo.models.network import WrongWeights, build, load, pretrained_statistics
+from zoo.models.network import WeightsError, build, load, pretrained_statistics
 from zoo.serving.torchserve.process import BASE, EVERYWHERE, LOGGING, LOOPBACK, PORTS, ServerError, _settings
 from zoo.serving.torchserve.server import start
 from zoo.study import ROOT
@@ -85,7 +85,7 @@ def test_a_handler_does_not_unpickle_weights(
     entry = {"architecture": "test_efficientnet", "classes": list(CLASSES), "pixels": 32, "width": 4}
     entry["weights_sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
     (tmp_path / "entry.json").write_text(json.dumps(entry))
-    with pytest.raises((WrongWeights, SafetensorError)):
+    with pytest.raises((WeightsError, SafetensorError)):
         handler().initialize(Context("model", str(tmp_path), {"model": {}}, 1, None, "0.12.0"))
     assert not victim.exists()
 
@@ -93,7 +93,7 @@ def test_a_handler_does_not_unpickle_weights(
 READERS: list[Callable[[Path], object]] = [
     lambda file: load(build("test_efficientnet"), file),
     lambda file: pretrained_statistics(build("test_efficientnet"), file),
-    lambda file: trained.generator(file.parent, 32, 4),
+    lambda file: trained.load_generator(file.parent, 32, 4),
 ]
 
 
@@ -103,7 +103,7 @@ def test_nothing_that_reads_weights_unpickles_them(
     reader: Callable[[Path], object], way: Way, tmp_path: Path, victim: Path
 ) -> None:
     way(Evil(victim), file := tmp_path / "weights.safetensors")
-    with pytest.raises((WrongWeights, SafetensorError)):
+    with pytest.raises((WeightsError, SafetensorError)):
         reader(file)
     assert not victim.exists()
 
@@ -112,17 +112,17 @@ def test_nothing_that_reads_weights_unpickles_them(
 def test_nor_does_what_looks_where_they_are_from(way: Way, tmp_path: Path, victim: Path) -> None:
     way(Evil(victim), file := tmp_path / "weights.safetensors")
     assert integrity.origin_of(file) == {}
-    assert not integrity.is_whole(file)
+    assert not integrity.is_intact(file)
     assert not victim.exists()
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_checkpoint_with_pickles_is_as_good_as_none(way: Way, tmp_path: Path, victim: Path) -> None:
     way(Evil(victim), file := tmp_path / "last.ckpt")
-    assert origin_of(file) == {}
+    assert checkpoint_origin(file) == {}
     assert not victim.exists()
     torch.save({"callbacks": {"Best": {"origin": {"recipe_sha256": "x"}}}}, file)
-    assert origin_of(file) == {"recipe_sha256": "x"}
+    assert checkpoint_origin(file) == {"recipe_sha256": "x"}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -148,7 +148,7 @@ def test_nor_is_what_a_hub_gives(way: Way, tmp_path: Path, victim: Path, monkeyp
 
     monkeypatch.setattr("timm.models._hub.hf_hub_download", lambda *names, **rest: download(**_named(names, rest)))
     monkeypatch.setattr("httpx.head", lambda *_, **__: None)
-    with pytest.raises(source.NoWeights):
+    with pytest.raises(source.WeightsUnavailable):
         source._imagenet("mobilenetv2_100")
     assert "pytorch_model.bin" in asked
     assert not victim.exists()
@@ -171,7 +171,9 @@ def test_the_cache_is_not_unpickled(tmp_path: Path, victim: Path) -> None:
 
 def test_no_code_of_ours_unpickles() -> None:
     files = [
-        file for room in ("lesions", "zoo", "train", "gan", "handlers", "compare") for file in ROOT.glob(f"{room}/**/*.py")
+        file
+        for room in ("lesions", "zoo", "train", "gan", "handlers", "compare")
+        for file in ROOT.glob(f"{room}/**/*.py")
     ]
     assert len(files) > 60
     calls = [

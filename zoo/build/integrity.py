@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from lesions import store
-from lesions.files import is_json
+from lesions.files import is_json_object
 from lesions.sources.ham10000 import DataError
 from zoo.study import Folders, Study
 
@@ -28,18 +28,18 @@ def origin_of(weights: Path) -> dict[str, str]:
         return {}
 
 
-def is_made(run: Path, recipe_sha256: str, files: Collection[str]) -> bool:
+def is_complete(run: Path, recipe_sha256: str, files: Collection[str]) -> bool:
     """Whether weights and scores of `run` are both of one recipe, and the `files` beside the weights are whole.
 
     Scores are written first: a run that was killed between them, and its recipe put back, has scores of another.
     """
-    if origin_of(run / "weights.safetensors").get("recipe_sha256") != recipe_sha256 or beside(run, files):
+    if origin_of(run / "weights.safetensors").get("recipe_sha256") != recipe_sha256 or damaged_files(run, files):
         return False
     scores = json.loads((run / "scores.json").read_bytes())
     return bool(scores.get("recipe_sha256") == recipe_sha256)
 
 
-def is_whole(weights: Path) -> bool:
+def is_intact(weights: Path) -> bool:
     """Whether a file of weights is there, and as long as its header says."""
     try:
         return bool(_header(weights))
@@ -64,9 +64,9 @@ def _header(weights: Path) -> dict[str, dict[str, str]]:
     return dict(header)
 
 
-def beside(run: Path, files: Collection[str]) -> list[Path]:
+def damaged_files(run: Path, files: Collection[str]) -> list[Path]:
     """Those of the `files` that belong to a trained run and are damaged, or not there."""
-    return [run / file for file in files if not (is_json if file.endswith(".json") else _is_table)(run / file)]
+    return [run / file for file in files if not (is_json_object if file.endswith(".json") else _is_table)(run / file)]
 
 
 def _is_table(file: Path) -> bool:
@@ -78,7 +78,7 @@ def _is_table(file: Path) -> bool:
         return False
 
 
-def drop(folders: Folders, study: Study, classifiers: Collection[str], generators: Collection[str]) -> None:
+def discard_damaged(folders: Folders, study: Study, classifiers: Collection[str], generators: Collection[str]) -> None:
     """Let make build again what is damaged in these runs and in the source's, and say what that is.
 
     Weights go where they, or what belongs to them, cannot be read: training goes on from its last checkpoint, and ends
@@ -87,8 +87,8 @@ def drop(folders: Folders, study: Study, classifiers: Collection[str], generator
     belonging = {"source": ()} | dict.fromkeys(classifiers, CLASSIFIER) | dict.fromkeys(generators, GENERATOR)
     for name, files in belonging.items():
         weights = folders.run(name) / "weights.safetensors"
-        damaged = [] if is_whole(weights) else [weights]
-        if weights.exists() and (damaged := damaged + beside(weights.parent, files)):
+        damaged = [] if is_intact(weights) else [weights]
+        if weights.exists() and (damaged := damaged + damaged_files(weights.parent, files)):
             _say(damaged[0])
             weights.unlink()
     for name in generators:

@@ -1,4 +1,4 @@
-"""The catalogue as a table: each entry, what differs from the baseline, the thesis's F1 and ours, and its state."""
+"""The catalog as a table: each entry, what differs from the baseline, the thesis's F1 and ours, and its state."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from lesions.files import is_json
+from lesions.files import is_json_object
 from zoo import recipe
 from zoo.build import prepare
 from zoo.entry import Classifier, Entry, Thesis
@@ -39,22 +39,22 @@ ROOM_FOR_WORDS = 110
 """Columns of a terminal from which on the table says what differs, too."""
 
 
-def rows(folders: Folders, catalogue: Mapping[str, Entry]) -> list[Row]:
+def rows(folders: Folders, catalog: Mapping[str, Entry]) -> list[Row]:
     """A row for each entry, in the thesis's order. Scores and states are of the recipes that hold now."""
     wanted: dict[str, str] = {}
     if folders.described.is_file():
         described = recipe.read_data(folders.described)
-        made = prepare.recipes(folders.read(), described, catalogue)
+        made = prepare.recipes(folders.read(), described, catalog)
         wanted = {name: resolved.sha256 for name, resolved in (made.classifiers | made.generators).items()}
-    return [_row(folders, name, entry, wanted.get(name)) for name, entry in in_order(catalogue).items()]
+    return [_row(folders, name, entry, wanted.get(name)) for name, entry in in_thesis_order(catalog).items()]
 
 
-def in_order(catalogue: Mapping[str, Entry]) -> dict[str, Entry]:
-    """The `catalogue` in the thesis's order: by section, then by name; what the thesis does not have comes last."""
-    return dict(sorted(catalogue.items(), key=lambda item: (place(item[1].thesis), item[0])))
+def in_thesis_order(catalog: Mapping[str, Entry]) -> dict[str, Entry]:
+    """The `catalog` in the thesis's order: by section, then by name; what the thesis does not have comes last."""
+    return dict(sorted(catalog.items(), key=lambda item: (section_key(item[1].thesis), item[0])))
 
 
-def place(thesis: Thesis | None) -> list[int]:
+def section_key(thesis: Thesis | None) -> list[int]:
     """What sorts by the thesis's sections."""
     section = "99" if thesis is None else thesis.section
     return [int(part) for part in section.split(".") if part.isdigit()]
@@ -66,16 +66,16 @@ def _row(folders: Folders, name: str, entry: Entry, wanted: str | None) -> Row:
     report = _report(run)
     if wanted is None or report.get("recipe_sha256") != wanted:
         state = "interrupted" if (run / "last.ckpt").is_file() and not report else "to train"
-        return Row(name, differs(entry), thesis, "", "", "", state)
+        return Row(name, describe_options(entry), thesis, "", "", "", state)
     weights = run / "weights.safetensors"
     whole = archive.is_file() and weights.is_file() and archive.stat().st_mtime >= weights.stat().st_mtime
     state = "archived" if whole else "trained"
     if not isinstance(entry, Classifier):
-        return Row(name, differs(entry), thesis, "", "", "", state)
+        return Row(name, describe_options(entry), thesis, "", "", "", state)
     valid, test, last = report["valid"], report["test"], report["last_epoch"]["test"]
     return Row(
         name,
-        differs(entry),
+        describe_options(entry),
         thesis,
         f"{valid['macro_f1']:.3f}",
         "{0:.3f} ({1[0]:.2f} to {1[1]:.2f})".format(test["macro_f1"], test["macro_f1_interval"]),
@@ -84,7 +84,7 @@ def _row(folders: Folders, name: str, entry: Entry, wanted: str | None) -> Row:
     )
 
 
-def differs(entry: Entry) -> str:
+def describe_options(entry: Entry) -> str:
     """What an entry says beyond the defaults, and beyond what it is about, in few words."""
     said = entry.model_dump(exclude_defaults=True, exclude={"kind", "about", "thesis"})
     return ", ".join(_few_words(key, value) for key, value in said.items()) or "nothing"
@@ -109,7 +109,7 @@ def _few_words(key: str, value: Any) -> str:
         case "trainable_tensors":
             return f"only the last {value} tensors train"
         case "normalise":
-            return f"normalised by the {value}'s statistics"
+            return f"normalized by the {value}'s statistics"
     return f"{key.replace('_', ' ')} {value}".removesuffix(" True")
 
 
@@ -140,4 +140,4 @@ def markdown(rows_: Iterable[Row]) -> str:
 
 def _report(run: Path) -> dict[str, Any]:
     file = run / "scores.json"
-    return dict(json.loads(file.read_bytes())) if is_json(file) else {}  # a damaged one is made anew by make zoo
+    return dict(json.loads(file.read_bytes())) if is_json_object(file) else {}  # a damaged one is made anew by make zoo

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lesions import phantom, split, store
-from lesions.files import alone, write_if_changed
+from lesions.files import file_lock, write_if_changed
 from lesions.labels import CLASSES
 from zoo import generator_recipe, recipe
 from zoo.entry import Classifier, Entry, EntryError, Generator
@@ -23,17 +23,17 @@ from zoo.packaging.archive import MODELS
 from zoo.study import Folders, Study, StudyError
 
 
-def check(catalogue: Mapping[str, Entry], wanted: Collection[str]) -> None:
-    """Raise `EntryError` for an entry that is `wanted` and not in the catalogue: before the data are made."""
-    if unknown := [name for name in wanted if name not in catalogue]:
-        raise EntryError(f"no entry {', '.join(unknown)}; there are: {', '.join(sorted(catalogue))}")
+def check(catalog: Mapping[str, Entry], wanted: Collection[str]) -> None:
+    """Raise `EntryError` for an entry that is `wanted` and not in the catalog: before the data are made."""
+    if unknown := [name for name in wanted if name not in catalog]:
+        raise EntryError(f"no entry {', '.join(unknown)}; there are: {', '.join(sorted(catalog))}")
 
 
 def data(folders: Folders, study: Study) -> recipe.Data:
     """Draw or find the data, decode and split it. Raises `DataError` for data that cannot be used."""
     source, folder = folders.source(study), folders.store(study)
     if study.data == "phantom":
-        with alone(source):
+        with file_lock(source):
             if not source.is_dir():
                 phantom.draw(source)
     store.prepare(source, folder, study.pixels)
@@ -44,7 +44,7 @@ def data(folders: Folders, study: Study) -> recipe.Data:
             return described
     loaded = store.load(folder)
     parts = split.split(loaded.index, study.split)
-    mean, deviation = store.channel_statistics(loaded.images[parts == 0])
+    mean, std = store.channel_statistics(loaded.images[parts == 0])
     folders.runs.mkdir(parents=True, exist_ok=True)
     counts = {
         part: np.bincount(loaded.index.labels[parts == number], minlength=len(CLASSES)).tolist()
@@ -56,7 +56,7 @@ def data(folders: Folders, study: Study) -> recipe.Data:
         split_sha256=split.write(folders.split, loaded.index, parts),
         counts=counts,
         mean=mean,
-        deviation=deviation,
+        std=std,
     )
     write_if_changed(known, described.model_dump_json(indent=1) + "\n")
     return described
@@ -69,15 +69,15 @@ class Made(NamedTuple):
     generators: dict[str, generator_recipe.GeneratorRecipe]
 
 
-def recipes(study: Study, described: recipe.Data, catalogue: Mapping[str, Entry], wanted: Collection[str] = ()) -> Made:
+def recipes(study: Study, described: recipe.Data, catalog: Mapping[str, Entry], wanted: Collection[str] = ()) -> Made:
     """The recipe of every entry that is `wanted` (all, if empty), and of its parent and generator.
 
     Raises `RecipeError` for an entry that cannot be at this scale, and `StudyError` where WEIGHTS is gone.
     """
-    names = _with_what_they_need(catalogue, wanted)
+    names = _with_what_they_need(catalog, wanted)
     start = _start(study)
     made = Made({}, {})
-    for name, entry in catalogue.items():
+    for name, entry in catalog.items():
         if name not in names:
             continue
         if isinstance(entry, Generator):
@@ -92,13 +92,13 @@ def recipes(study: Study, described: recipe.Data, catalogue: Mapping[str, Entry]
     return made
 
 
-def write(folders: Folders, study: Study, catalogue: Mapping[str, Entry], made: Made) -> None:
+def write(folders: Folders, study: Study, catalog: Mapping[str, Entry], made: Made) -> None:
     """Write what `make` goes by: recipes, what entries are about, the source's recipe, rules; the study's settings.
 
-    An archive whose entry is no longer in the catalogue is deleted: it would be served for ever.
+    An archive whose entry is no longer in the catalog is deleted: it would be served for ever.
     """
     for name, resolved in (made.classifiers | made.generators).items():
-        entry, run = catalogue[name], folders.run(name)
+        entry, run = catalog[name], folders.run(name)
         write_if_changed(run / "recipe.json", resolved.text)
         about = {"about": entry.about, "thesis": entry.thesis and entry.thesis.model_dump()}
         write_if_changed(run / "about.json", json.dumps(about, indent=1) + "\n")
@@ -107,16 +107,16 @@ def write(folders: Folders, study: Study, catalogue: Mapping[str, Entry], made: 
     write_if_changed(folders.runs / "entries.mk", _rules(folders, study, made))
     write_if_changed(folders.runs / "study.json", study.model_dump_json(indent=1) + "\n")
     for archive in folders.archives.glob("*.mar"):
-        if archive.stem not in catalogue:
+        if archive.stem not in catalog:
             print(f"deleted {archive}: there is no such entry any more", file=sys.stderr)
             archive.unlink()
 
 
-def _with_what_they_need(catalogue: Mapping[str, Entry], wanted: Collection[str]) -> set[str]:
+def _with_what_they_need(catalog: Mapping[str, Entry], wanted: Collection[str]) -> set[str]:
     """The `wanted` entries (all, if empty), with their parents and generators."""
-    names = set(wanted or catalogue)
-    for name in reversed(list(catalogue)):  # children before parents
-        entry = catalogue[name]
+    names = set(wanted or catalog)
+    for name in reversed(list(catalog)):  # children before parents
+        entry = catalog[name]
         if name in names and isinstance(entry, Classifier):
             names |= {needed for needed in (entry.parent, entry.generator) if needed is not None}
     return names

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from lesions.files import write
+from lesions.files import atomic_write
 
 LIBRARIES = ("torch", "torchvision", "timm", "pytorch-lightning", "numpy", "pillow", "scikit-learn")
 
@@ -27,7 +27,7 @@ def begin(file: Path) -> None:
         "hardware": hardware,
         "seconds": 0.0,
     }
-    write(file, json.dumps(record, indent=1) + "\n")
+    atomic_write(file, json.dumps(record, indent=1) + "\n")
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def timed(file: Path) -> Iterator[None]:
     finally:
         record = json.loads(file.read_text(encoding="utf-8"))
         record["seconds"] = round(record["seconds"] + time.monotonic() - start, 1)
-        write(file, json.dumps(record, indent=1) + "\n")
+        atomic_write(file, json.dumps(record, indent=1) + "\n")
 
 
 def commit() -> str | None:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from lesions.files import folder_aside, write
+from lesions.files import atomic_folder, atomic_write
 from zoo.build import integrity
 from zoo.generator_recipe import GeneratorRecipe
 from zoo.study import Folders
@@ -19,7 +19,7 @@ LEFT = ("last.ckpt", "logs")
 """Of no use to whoever has the weights."""
 
 
-def take(folders: Folders, generators: Mapping[str, GeneratorRecipe]) -> None:
+def copy_trained(folders: Folders, generators: Mapping[str, GeneratorRecipe]) -> None:
     """Copy those of the `generators`, with their pools, that are not trained in this study and are in another.
 
     `training.json` says from where: the time that it names was spent there. A full disk is an `OSError`, and nothing
@@ -27,12 +27,12 @@ def take(folders: Folders, generators: Mapping[str, GeneratorRecipe]) -> None:
     """
     for name, resolved in generators.items():
         run = folders.run(name)
-        if integrity.is_made(run, resolved.sha256, integrity.GENERATOR):
+        if integrity.is_complete(run, resolved.sha256, integrity.GENERATOR):
             continue
         others = [
             other
             for other in folders.runs.parent.glob(f"*/{name}")
-            if other != run and integrity.is_made(other, resolved.sha256, integrity.GENERATOR)
+            if other != run and integrity.is_complete(other, resolved.sha256, integrity.GENERATOR)
             # A pool that is being drawn changes under the copying hand.
             if not (other / "pool" / "begun.json").exists()
         ]
@@ -48,10 +48,10 @@ def _copy(other: Path, run: Path) -> None:
     training = json.loads((other / "training.json").read_bytes())
     origin = training.get("taken_from", other.parent.name)
     print(f"{run.name}: trained by the same recipe in {other} ({training.get('commit')}); copying it", file=sys.stderr)
-    with folder_aside(run) as aside:
+    with atomic_folder(run) as aside:
         for file in other.rglob("*"):
             inside = file.relative_to(other)
             if file.is_file() and inside.parts[0] not in LEFT and file.suffix not in (".part", ".lock"):
                 (aside / inside).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(file, aside / inside)
-        write(aside / "training.json", json.dumps(training | {"taken_from": origin}, indent=1) + "\n")
+        atomic_write(aside / "training.json", json.dumps(training | {"taken_from": origin}, indent=1) + "\n")

@@ -1,6 +1,6 @@
 """Calibration: a temperature, by which probabilities come to mean what they say, and what a prior correction would do.
 
-Whoever answers divides logits by the temperature (`zoo.models.network.softened`), which changes no label.
+Whoever answers divides logits by the temperature (`zoo.models.network.temperature_softmax`), which changes no label.
 The prior correction does change labels: it is judged and reported, never applied. Both are fitted on validation; the
 test split is only judged.
 """
@@ -85,13 +85,13 @@ def temperature(said: Logits) -> float:
     return round(math.exp(minimize_scalar(nll, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x), 4)
 
 
-def shares(labels: NDArray[np.int64], weights: NDArray[np.floating] | None = None) -> NDArray[np.float64]:
+def class_shares(labels: NDArray[np.int64], weights: NDArray[np.floating] | None = None) -> NDArray[np.float64]:
     """The share of each class in `labels` [n], an image counting by its class's weight of `weights` [7]; [7]."""
     counts = np.bincount(labels, None if weights is None else weights[labels], minlength=len(CLASSES))
     return np.asarray(counts / counts.sum(), dtype=np.float64)
 
 
-def undone(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+def without_temperature(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
     """What probabilities [n, 7] were before a `temperature` was applied to their logits."""
     told = (probabilities / probabilities.max(1, keepdims=True)) ** temperature
     return np.asarray(told / told.sum(1, keepdims=True))

@@ -12,19 +12,19 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesions.images import normalise
+from lesions.images import normalize
 
 LARGEST = 512
 """The longest side of an overlay, in pixels; a smaller picture keeps its own size."""
 
 OPACITY = 0.6
-"""Of the colours, where the network looks most; elsewhere in proportion."""
+"""Of the colors, where the network looks most; elsewhere in proportion."""
 
-COLOURS = "turbo"
-"""matplotlib's colour map: red is most, green is half; blue hardly shows."""
+COLORS = "turbo"
+"""matplotlib's color map: red is most, green is half; blue hardly shows."""
 
 
-class Wish(NamedTuple):
+class ExplanationRequest(NamedTuple):
     """An explanation that was asked for."""
 
     picture: NDArray[np.uint8]
@@ -33,10 +33,10 @@ class Wish(NamedTuple):
     """The class to be explained; none means the one that is predicted."""
 
 
-def last_map(network: torch.nn.Module, pixels: int) -> torch.nn.Module:
+def last_feature_map(network: torch.nn.Module, pixels: int) -> torch.nn.Module:
     """The layer, last in the order of computing, whose output is still a map, of more than 1 x 1.
 
-    That is the last convolution's, normalised and rectified: before that, what a channel says has no zero, and a sum
+    That is the last convolution's, normalized and rectified: before that, what a channel says has no zero, and a sum
     over channels has no meaning. At 64 pixels an EfficientNet's last map is 2 x 2, at 224 it is 7 x 7: explanations of
     small pictures are coarse. Leaves eval mode on.
     """
@@ -62,7 +62,7 @@ def grad_cam(
     images: torch.Tensor,
     labels: Sequence[int],
     mean: Sequence[float],
-    deviation: Sequence[float],
+    std: Sequence[float],
 ) -> NDArray[np.float32]:
     """How much each place of a `layer`'s output speaks for a class: float32 [n, height, width], 0 to 1.
 
@@ -74,7 +74,7 @@ def grad_cam(
 
     network.eval()
     told = LayerGradCam(network, layer).attribute(
-        normalise(images, mean, deviation), target=torch.tensor(labels), relu_attributions=True
+        normalize(images, mean, std), target=torch.tensor(labels), relu_attributions=True
     )
     found: NDArray[np.float32] = told[:, 0].detach().numpy()
     largest = found.max((1, 2), keepdims=True)
@@ -86,9 +86,9 @@ def overlay(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> bytes:
     from matplotlib import colormaps
 
     smooth = np.asarray(Image.fromarray(heat).resize(picture.shape[1::-1], Image.Resampling.BILINEAR))
-    colours = colormaps[COLOURS](smooth)[..., :3] * 255
+    colors = colormaps[COLORS](smooth)[..., :3] * 255
     strength = OPACITY * smooth[..., None]
-    laid = picture * (1 - strength) + colours * strength
+    laid = picture * (1 - strength) + colors * strength
     content = io.BytesIO()
     Image.fromarray(laid.round().astype(np.uint8)).save(content, "PNG")
     return content.getvalue()

@@ -9,23 +9,23 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
-from lesions.images import normalise
+from lesions.images import normalize
 from lesions.labels import CLASSES
 
 
-class WrongWeights(ValueError):
+class WeightsError(ValueError):
     """A weights file that does not fit the network."""
 
 
 def build(architecture: str, classes: int = len(CLASSES)) -> torch.nn.Module:
     """A timm network with random weights (drawn from torch's global generator), channels last.
 
-    `classes` outputs; 0 gives the pooled features. Raises `WrongWeights` where timm knows no such network.
+    `classes` outputs; 0 gives the pooled features. Raises `WeightsError` where timm knows no such network.
     """
     try:
         network: torch.nn.Module = timm.create_model(architecture, pretrained=False, num_classes=classes)
     except RuntimeError as error:
-        raise WrongWeights(f"timm has no network {architecture!r} ({error})") from None
+        raise WeightsError(f"timm has no network {architecture!r} ({error})") from None
     return network.to(memory_format=torch.channels_last)
 
 
@@ -33,12 +33,12 @@ def load(network: torch.nn.Module, weights: Path, without_classifier: bool = Fal
     """Read `weights` (safetensors) into `network`, every tensor of it.
 
     With `without_classifier` the file may lack the classifier's tensors, and those it has are not read. Raises
-    `WrongWeights` where the file cannot be read, or names, shapes or counts of the tensors differ.
+    `WeightsError` where the file cannot be read, or names, shapes or counts of the tensors differ.
     """
     try:
         tensors = load_file(weights)
     except (OSError, SafetensorError) as error:
-        raise WrongWeights(f"{weights}: not a readable safetensors file ({error})") from None
+        raise WeightsError(f"{weights}: not a readable safetensors file ({error})") from None
     wanted = dict(network.state_dict())
     if without_classifier:
         head = classifier_name(network)
@@ -53,7 +53,7 @@ def load(network: torch.nn.Module, weights: Path, without_classifier: bool = Fal
             for names, what in ((missing, "missing"), (unknown, "unknown"), (reshaped, "of another shape"))
             if names
         ]
-        raise WrongWeights(
+        raise WeightsError(
             f"{weights}: the weights of another network: of its {len(tensors)} tensors {', '.join(found)}"
         )
     network.load_state_dict(tensors, strict=False)
@@ -65,7 +65,7 @@ def classifier_name(network: torch.nn.Module) -> str:
 
 
 Statistics = tuple[list[float], list[float]]
-"""Mean and deviation of each channel, on the scale 0 to 1."""
+"""Mean and std of each channel, on the scale 0 to 1."""
 
 
 def pretrained_statistics(network: torch.nn.Module, weights: Path | None = None) -> Statistics:
@@ -74,23 +74,21 @@ def pretrained_statistics(network: torch.nn.Module, weights: Path | None = None)
         with safe_open(weights, "pt") as opened:
             said = (opened.metadata() or {}).get("statistics")
         if said is not None:
-            mean, deviation = json.loads(said)
-            return mean, deviation
+            mean, std = json.loads(said)
+            return mean, std
     configuration = network.default_cfg
     return list(configuration["mean"]), list(configuration["std"])  # type: ignore[index]
 
 
 @torch.inference_mode()
-def logits(
-    network: torch.nn.Module, images: torch.Tensor, mean: Sequence[float], deviation: Sequence[float]
-) -> torch.Tensor:
+def logits(network: torch.nn.Module, images: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
     """What a network says before the softmax, float32 [n, classes]; else as `probabilities`."""
     network.eval()
-    said: torch.Tensor = network(normalise(images, mean, deviation)).float()
+    said: torch.Tensor = network(normalize(images, mean, std)).float()
     return said
 
 
-def softened(logits: torch.Tensor, temperature: float) -> torch.Tensor:
+def temperature_softmax(logits: torch.Tensor, temperature: float) -> torch.Tensor:
     """Probabilities [n, classes] of `logits` divided by a `temperature` (above 0; at 1, the network's own).
 
     Which class is the likeliest is the same at each temperature.
@@ -102,8 +100,8 @@ def probabilities(
     network: torch.nn.Module,
     images: torch.Tensor,
     mean: Sequence[float],
-    deviation: Sequence[float],
+    std: Sequence[float],
     temperature: float = 1.0,
 ) -> torch.Tensor:
     """Class probabilities, float32 [n, classes], of uint8 `images` [n, pixels, pixels, 3]; leaves eval mode on."""
-    return softened(logits(network, images, mean, deviation), temperature)
+    return temperature_softmax(logits(network, images, mean, std), temperature)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from lesions.files import alone, naming
+from lesions.files import file_lock, with_filename
 from zoo.packaging import card, manifest
 from zoo.study import ROOT
 
@@ -88,15 +88,15 @@ def pack(entry: Mapping[str, object], weights: Path, target: Path) -> None:
     model = MODELS[str(entry["kind"])]
     with tempfile.TemporaryDirectory(prefix="lesion-zoo-") as name:
         stage = Path(name)
-        with naming(stage):
+        with with_filename(stage):
             _stage(model, entry, weights, stage)
         packed = _archive(model, str(entry["entry"]), stage)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with alone(target), naming(target):
+        with file_lock(target), with_filename(target):
             aside = target.with_name(f".{target.name}.partial")  # what a killed process left is written over
             try:
                 _rewrite(packed, aside)
-                manifest.put(aside, target)
+                manifest.install(aside, target)
             finally:
                 aside.unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
-from lesions.labels import CLASSES, DATA_LICENCE, DIAGNOSES, NOTICE
+from lesions.labels import CLASSES, DATA_LICENSE, DIAGNOSES, NOTICE
 from zoo import generator_recipe, recipe
 from zoo.build import integrity
 from zoo.study import Folders, StudyError
@@ -35,7 +35,7 @@ def entry(folders: Folders, name: str) -> dict[str, Any]:
         "thesis": about["thesis"],
         "notice": NOTICE,
         "data": "phantom: procedural pictures, no patients' data" if phantom else study.data_name,
-        "data_licence": None if phantom else DATA_LICENCE,
+        "data_licence": None if phantom else DATA_LICENSE,
         "classes": list(CLASSES),
         "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "versions": training["versions"],

@@ -10,13 +10,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from lesions.files import alone, write
+from lesions.files import atomic_write, file_lock
 
 FILE = "manifest.json"
 """Beside the archives: the sha256 (hex) of each, by file name."""
 
 
-class Checked(NamedTuple):
+class Verified(NamedTuple):
     """An archive that is there."""
 
     sha256: str
@@ -24,37 +24,37 @@ class Checked(NamedTuple):
     """Why it may not be loaded; empty if it may."""
 
 
-def put(packed: Path, archive: Path) -> None:
+def install(packed: Path, archive: Path) -> None:
     """Rename `packed` to `archive` and note its digest: no check sees the one without the other.
 
     A process that is killed between the two leaves the old archive, refused and older than what it is made of: make
     packs it again.
     """
     file = archive.with_name(FILE)
-    with alone(file):
+    with file_lock(file):
         known = {name: digest for name, digest in _read(file).items() if archive.with_name(name).exists()}
-        write(file, json.dumps(known | {archive.name: _digest(packed)}, indent=1, sort_keys=True) + "\n")
+        atomic_write(file, json.dumps(known | {archive.name: _digest(packed)}, indent=1, sort_keys=True) + "\n")
         packed.replace(archive)
 
 
-def check(archives: Path) -> dict[str, Checked]:
-    """Every .mar in the folder `archives`, by file name in order, and whether it is what `put` put there."""
+def verify(archives: Path) -> dict[str, Verified]:
+    """Every .mar in the folder `archives`, by file name in order, and whether it is what `install` put there."""
     if not archives.is_dir():
         return {}
-    with alone(archives / FILE):
+    with file_lock(archives / FILE):
         known = _read(archives / FILE)
         return {file.name: _checked(file, known.get(file.name)) for file in sorted(archives.glob("*.mar"))}
 
 
-def drop(archives: Path, entries: Collection[str]) -> list[str]:
+def remove_untrusted(archives: Path, entries: Collection[str]) -> list[str]:
     """Delete the archives of `entries` that would be refused, so that make packs them again; says which, and why."""
-    troubled = [name for name, checked in check(archives).items() if checked.trouble and Path(name).stem in entries]
+    troubled = [name for name, checked in verify(archives).items() if checked.trouble and Path(name).stem in entries]
     for name in troubled:
         (archives / name).unlink(missing_ok=True)
     return [f"{archives / name} is not what `make zoo` packed: packing it again" for name in troubled]
 
 
-def _checked(file: Path, known: str | None) -> Checked:
+def _checked(file: Path, known: str | None) -> Verified:
     digest, again = _digest(file), f"make zoo STUDY={file.parent.name} ENTRIES={file.stem}"
     if known is None:
         trouble = f"not loaded: {file} is not in {FILE}, so `make zoo` did not pack it; delete it, or: {again}"
@@ -63,7 +63,7 @@ def _checked(file: Path, known: str | None) -> Checked:
         trouble = f"not loaded: {file} was changed since `make zoo` packed it ({said}); pack it again: {again}"
     else:
         trouble = ""
-    return Checked(digest, trouble)
+    return Verified(digest, trouble)
 
 
 def _read(file: Path) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from lesions.files import write
+from lesions.files import atomic_write
 
 FILE = "champion.json"
 """Beside a study's archives: every champion there was, the present one last."""
@@ -44,7 +44,7 @@ class Champion(BaseModel):
 _ALL: TypeAdapter[list[Champion]] = TypeAdapter(list[Champion])
 
 
-def every(archives: Path) -> list[Champion]:
+def history(archives: Path) -> list[Champion]:
     """Every champion there was, the present one last. Raises `ChampionError` where the record is damaged."""
     file = archives / FILE
     try:
@@ -57,10 +57,10 @@ def every(archives: Path) -> list[Champion]:
 
 def current(archives: Path) -> Champion | None:
     """The present champion, if there is one. Raises `ChampionError`."""
-    return next(reversed(every(archives)), None)
+    return next(reversed(history(archives)), None)
 
 
-def is_replaced(archives: Path, champion: Champion) -> bool:
+def is_retrained(archives: Path, champion: Champion) -> bool:
     """Whether the champion's archive now holds other weights than those that were promoted."""
     try:
         with zipfile.ZipFile(archives / f"{champion.entry}.mar") as archive:
@@ -69,10 +69,10 @@ def is_replaced(archives: Path, champion: Champion) -> bool:
         return True
 
 
-def crown(archives: Path, champion: Champion) -> None:
+def append(archives: Path, champion: Champion) -> None:
     """Make `champion` the present one. Raises `ChampionError`."""
-    said = [one.model_dump() for one in (*every(archives), champion)]
-    write(archives / FILE, json.dumps(said, indent=1) + "\n")
+    said = [one.model_dump() for one in (*history(archives), champion)]
+    atomic_write(archives / FILE, json.dumps(said, indent=1) + "\n")
 
 
 def now() -> str:

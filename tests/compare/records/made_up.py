@@ -8,8 +8,8 @@ import numpy as np
 from compare.records.record import AnyRecord, ClassifierRecord, GeneratorRecord, Settings, Tested, save
 from lesions.labels import CLASSES
 from zoo import generator_recipe, recipe
-from zoo.build.listing import differs
-from zoo.entry import Classifier, Generator, catalogue
+from zoo.build.listing import describe_options
+from zoo.entry import Classifier, Generator, catalog
 from zoo.metrics.scores import Predictions, Scores, score
 from zoo.recipe import Data, Pool
 from zoo.study import Study
@@ -25,12 +25,12 @@ _SCORED: dict[tuple[object, ...], Scores] = {}
 def classifier(
     name: str, skill: float, study: Study = STUDY, each: tuple[int, ...] = EACH, rare: float = 0.0, **other: Any
 ) -> ClassifierRecord:
-    """The record of an entry of the catalogue that names each image rightly with a probability of `skill`.
+    """The record of an entry of the catalog that names each image rightly with a probability of `skill`.
 
     Rare classes have `rare` more. Of two entries the one with more skill is right wherever the other is. With the
     thesis's split, or that without siblings, every third lesion has a sibling, and `siblings` is the skill there.
     """
-    entry = catalogue()[name]
+    entry = catalog()[name]
     assert isinstance(entry, Classifier)
     labels = np.repeat(np.arange(7), each)
     lesions = [f"HAM_{k - (k % 4 == 1):07}" for k in range(len(labels))]
@@ -46,7 +46,7 @@ def classifier(
     if key not in _SCORED:
         _SCORED[key] = score(Predictions(labels, told, lesions))
     data = _data(study)
-    sagan = catalogue()["sagan"]
+    sagan = catalog()["sagan"]
     assert isinstance(sagan, Generator)
     drawn = generator_recipe.resolve("sagan", sagan, study, data, "imagenet")
     parent = None
@@ -71,8 +71,8 @@ def classifier(
 
 
 def generator(name: str, study: Study = STUDY) -> GeneratorRecord:
-    """The record of a generator of the catalogue."""
-    entry = catalogue()[name]
+    """The record of a generator of the catalog."""
+    entry = catalog()[name]
     assert isinstance(entry, Generator)
     measures = ("kid", "frechet", "precision", "recall", "density", "coverage")
     good, bad = ({key: value for key in measures} | {"step": 500} for value in (0.5, 0.25))
@@ -100,7 +100,7 @@ def _data(study: Study) -> Data:
     train = [100] * 7 if study.split == "lesion" else [90 + 9 * (study.split == "thesis")] * 7
     counts = {"train": train, "valid": list(EACH), "test": list(EACH)}
     split_sha256 = {"lesion": "1", "thesis": "2"}.get(study.split, "3") * 64
-    return Data(store_sha256="0" * 64, split_sha256=split_sha256, counts=counts, mean=[0.5] * 3, deviation=[0.1] * 3)
+    return Data(store_sha256="0" * 64, split_sha256=split_sha256, counts=counts, mean=[0.5] * 3, std=[0.1] * 3)
 
 
 def _origin(name: str, entry: Classifier | Generator, study: Study) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def _origin(name: str, entry: Classifier | Generator, study: Study) -> dict[str,
         "study": study.name,
         "settings": Settings.model_validate(study.model_dump() | own),
         "about": entry.about,
-        "differs": differs(entry),
+        "differs": describe_options(entry),
         "thesis": entry.thesis,
         "commit": "0123456789abcdef",
         "versions": {"python": "3.11", "torch": "2"},

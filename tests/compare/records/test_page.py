@@ -10,13 +10,13 @@ from PIL import Image
 from compare.records.page import PAGE, page, publish
 from compare.records.record import RESULTS, load_all
 from tests.compare.records.made_up import STUDY, classifier, generator, written
-from zoo.entry import Classifier, catalogue
+from zoo.entry import Classifier, catalog
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_the_page_in_the_repository_is_what_the_command_writes() -> None:
-    text, pictures = page(load_all(ROOT / RESULTS), catalogue())
+    text, pictures = page(load_all(ROOT / RESULTS), catalog())
     assert (ROOT / PAGE).read_text(encoding="utf-8") == text, "write it again: python -m compare results"
     for name in pictures:
         assert (ROOT / RESULTS / name).is_file(), "write it again: python -m compare results"
@@ -41,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         study = STUDY.model_copy(update={key: value})
         siblings = 0.9 if value == "thesis" else 0.5
         written(made, classifier("transfer", 0.65, study, siblings=siblings))
-    publish(made, catalogue())
+    publish(made, catalog())
     return made
 
 
@@ -56,7 +56,7 @@ def test_every_row_of_the_thesis_is_there_in_its_order(text: str) -> None:
     sections = [[int(part) for part in row[0].strip("| ").split(".")] for row in rows]
     assert sections == sorted(sections)
     names = [row[1].strip("`") for row in rows]
-    assert set(names) == {name for name, entry in catalogue().items() if isinstance(entry, Classifier)}
+    assert set(names) == {name for name, entry in catalog().items() if isinstance(entry, Classifier)}
     absent = [row[1] for row in rows if "not trained (yet)" in row]
     assert len(absent) == len(rows) - 6
     assert "`gan_1`" in absent
@@ -102,7 +102,7 @@ def test_the_page_in_short(text: str) -> None:
 
 def test_nothing_in_short_where_there_is_nothing_to_say(tmp_path: Path) -> None:
     written(tmp_path, generator("sagan"))
-    publish(tmp_path, catalogue())
+    publish(tmp_path, catalog())
     assert "In short" not in (tmp_path / PAGE).read_text(encoding="utf-8")
 
 
@@ -134,32 +134,32 @@ def test_pictures_are_there_and_no_more_than_they_should_be(root: Path, text: st
 
 
 def test_it_is_the_same_every_time(root: Path, text: str) -> None:
-    again = page(load_all(root / RESULTS), catalogue())
+    again = page(load_all(root / RESULTS), catalog())
     assert again[0] == text
     assert all((root / RESULTS / name).read_bytes() == content for name, content in again[1].items())
 
 
 def test_a_picture_of_a_question_that_is_gone_goes(tmp_path: Path) -> None:
     files = written(tmp_path, classifier("transfer", 0.6), classifier("gan_2", 0.6))
-    publish(tmp_path, catalogue())
+    publish(tmp_path, catalog())
     assert (files[0].parent / "question_transfer.png").is_file()
     own = files[0].parent / "canvas.png"
     own.touch()
     files[1].unlink()
-    publish(tmp_path, catalogue())
+    publish(tmp_path, catalog())
     assert not (files[0].parent / "question_transfer.png").exists()
     assert own.exists()
 
 
 def test_without_records_it_says_so() -> None:
-    assert "Nothing is recorded yet." in page([], catalogue())[0]
+    assert "Nothing is recorded yet." in page([], catalog())[0]
 
 
 def test_generators_alone_and_one_entry_alone(tmp_path: Path) -> None:
     written(tmp_path, generator("sagan"))
-    publish(tmp_path, catalogue())
+    publish(tmp_path, catalog())
     said = (tmp_path / PAGE).read_text(encoding="utf-8")
     assert "No classifier is recorded." in said
     written(tmp_path, classifier("gan_2", 0.6))
-    publish(tmp_path, catalogue())
+    publish(tmp_path, catalog())
     assert "### Is anything better" not in (tmp_path / PAGE).read_text(encoding="utf-8")

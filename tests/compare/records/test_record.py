@@ -16,7 +16,7 @@ from lesions.labels import CLASSES
 from lesions.sources.ham10000 import Ham10000
 from tests.compare.records.finished_run import leave
 from tests.compare.records.made_up import STUDY, classifier, generator, written
-from zoo.entry import catalogue
+from zoo.entry import catalog
 from zoo.study import Folders, Study
 
 ROOT = Path(__file__).parents[3]
@@ -25,7 +25,7 @@ WITHOUT = STUDY.model_copy(update={"split": "thesis_without_siblings"})
 
 
 def record(folders: Folders, name: str = "transfer") -> ClassifierRecord:
-    made = recording.record(folders, name, catalogue()[name])
+    made = recording.record(folders, name, catalog()[name])
     assert isinstance(made, ClassifierRecord)
     return made
 
@@ -96,9 +96,9 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path, file: str, old
 
 def test_what_is_not_trained_is_said(tmp_path: Path) -> None:
     folders = leave(tmp_path, classifier("transfer", 0.7), STUDY)
-    assert recording.finished(folders, catalogue()) == ["transfer"]
+    assert recording.finished(folders, catalog()) == ["transfer"]
     with pytest.raises(RecordError, match="baseline is not trained in study"):
-        recording.record(folders, "baseline", catalogue()["baseline"])
+        recording.record(folders, "baseline", catalog()["baseline"])
 
 
 def test_a_child_is_not_read_without_its_parent(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_generator_that_went_astray_can_be_recorded(tmp_path: Path) -> None:
 @pytest.mark.real
 @pytest.mark.skipif(not os.environ.get("HAM10000"), reason="set HAM10000=folder")
 @pytest.mark.parametrize(("how", "leaking"), [("thesis", 545), ("thesis_without_siblings", 545), ("lesion", 0)])
-def test_which_images_of_ham10000_leak(tmp_path: Path, how: split.How, leaking: int) -> None:
+def test_which_images_of_ham10000_leak(tmp_path: Path, how: split.SplitName, leaking: int) -> None:
     index = Ham10000(Path(os.environ["HAM10000"]).expanduser()).index
     split.write(tmp_path / "split.csv", index, parts := split.split(index, how))
     lines = [f"image,part,label,{','.join(CLASSES)}"]

@@ -35,7 +35,7 @@ def folders(tmp_path: Path) -> Folders:
 
 def drop(folders: Folders) -> set[str]:
     """Whose weights are gone after it was looked for damage."""
-    integrity.drop(folders, Study(), ["plain", "never_trained"], ["sagan"])
+    integrity.discard_damaged(folders, Study(), ["plain", "never_trained"], ["sagan"])
     names = ("source", "plain", "sagan")
     return {name for name in names if not (folders.run(name) / "weights.safetensors").exists()}
 
@@ -81,14 +81,14 @@ def test_what_it_calls_whole_can_be_opened(tmp_path: Path, change: bytes | tuple
     if integrity.origin_of(file):
         with safe_open(file, "pt") as opened:
             assert json.loads(opened.metadata()["origin"]) == ORIGIN
-    integrity.is_whole(file)
+    integrity.is_intact(file)
 
 
 @pytest.mark.parametrize("header", [b"[]", b"{}", b'{"a": 1}', b'{"a": {"data_offsets": [0]}}', b'{"a"', b"[" * 99_999])
 def test_headers_that_are_none(header: bytes, tmp_path: Path) -> None:
     file = tmp_path / "weights.safetensors"
     file.write_bytes(struct.pack("<Q", len(header)) + header)
-    assert not integrity.is_whole(file)
+    assert not integrity.is_intact(file)
     assert integrity.origin_of(file) == {}
 
 

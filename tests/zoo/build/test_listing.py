@@ -3,7 +3,7 @@
 import pytest
 
 from zoo.build import listing
-from zoo.entry import catalogue
+from zoo.entry import catalog
 
 
 @pytest.mark.parametrize(
@@ -16,11 +16,11 @@ from zoo.entry import catalogue
     ],
 )
 def test_an_entry_in_few_words(name: str, said: str) -> None:
-    assert listing.differs(catalogue()[name]) == said
+    assert listing.describe_options(catalog()[name]) == said
 
 
 def test_every_entry_can_be_told() -> None:
-    told = {name: listing.differs(entry) for name, entry in catalogue().items()}
+    told = {name: listing.describe_options(entry) for name, entry in catalog().items()}
     assert "diffaugment by translation" in told["sagan_diffaugment"]
     assert not [words for words in told.values() if "[" in words or "None" in words], "no Python among the words"
     assert len(set(told.values())) == len(told) - 1, "but for the two baselines, each differs from every other"

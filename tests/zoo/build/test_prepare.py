@@ -9,7 +9,7 @@ import pytest
 
 from lesions import split, store
 from zoo.build import prepare
-from zoo.entry import Classifier, EntryError, catalogue
+from zoo.entry import Classifier, EntryError, catalog
 from zoo.study import Folders, Study, StudyError, settle
 
 ROOT = Path(__file__).parents[3]
@@ -52,7 +52,7 @@ def test_what_is_known_of_the_data_is_found_out_again(made: tuple[Folders, Study
 
 def test_everything_is_written_once(made: tuple[Folders, Study]) -> None:
     folders, study = made
-    entries = catalogue()
+    entries = catalog()
     written = [prepare.recipes(study, prepare.data(*made), entries) for _ in range(2)]
     times = []
     for each in written:
@@ -66,11 +66,11 @@ def test_everything_is_written_once(made: tuple[Folders, Study]) -> None:
 
 
 def test_what_is_wanted_brings_what_it_needs(made: tuple[Folders, Study]) -> None:
-    needed = prepare.recipes(made[1], prepare.data(*made), catalogue(), ["gan_3"])
+    needed = prepare.recipes(made[1], prepare.data(*made), catalog(), ["gan_3"])
     assert list(needed.classifiers) == ["gan_2", "gan_3"]
     assert list(needed.generators) == ["sagan"]
     with pytest.raises(EntryError, match="no entry nobody; there are: "):
-        prepare.check(catalogue(), ["nobody"])
+        prepare.check(catalog(), ["nobody"])
 
 
 def test_weights_that_have_gone_are_said(made: tuple[Folders, Study]) -> None:
@@ -86,7 +86,7 @@ def test_an_archive_without_an_entry_is_deleted(
     folders.archives.mkdir(parents=True)
     for name in ("baseline", "renamed"):
         (folders.archives / f"{name}.mar").touch()
-    prepare.write(folders, study, catalogue(), prepare.recipes(study, prepare.data(*made), catalogue()))
+    prepare.write(folders, study, catalog(), prepare.recipes(study, prepare.data(*made), catalog()))
     assert [file.name for file in folders.archives.iterdir()] == ["baseline.mar"]
     assert "renamed.mar: there is no such entry any more" in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from lesions.labels import CLASSES
-from zoo.metrics.calibration import COLDEST, Logits, calibrate, shares, temperature, undone
+from zoo.metrics.calibration import COLDEST, Logits, calibrate, class_shares, temperature, without_temperature
 
 UNIFORM = np.full(7, 1 / 7)
 NATURAL = np.array([0.03, 0.05, 0.11, 0.01, 0.11, 0.67, 0.02])
@@ -75,8 +75,8 @@ def test_a_class_that_was_never_seen_leaves_nothing_to_correct() -> None:
 
 def test_shares() -> None:
     labels = np.repeat(np.arange(7), [1, 2, 3, 4, 5, 6, 7])
-    assert shares(labels) == pytest.approx(np.arange(1, 8) / 28)
-    assert shares(labels, 1 / np.arange(1, 8)) == pytest.approx(UNIFORM)
+    assert class_shares(labels) == pytest.approx(np.arange(1, 8) / 28)
+    assert class_shares(labels, 1 / np.arange(1, 8)) == pytest.approx(UNIFORM)
 
 
 @pytest.mark.parametrize("by", [0.3, 1.0, 4.0])
@@ -84,4 +84,4 @@ def test_a_temperature_can_be_undone_and_changes_no_label(by: float) -> None:
     said = drawn(NATURAL, 500).values
     told = softmax(said / by, axis=1)
     assert (told.argmax(1) == said.argmax(1)).all()
-    assert undone(told, by) == pytest.approx(softmax(said, axis=1), abs=1e-9)
+    assert without_temperature(told, by) == pytest.approx(softmax(said, axis=1), abs=1e-9)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from zoo.models.explanation import grad_cam, last_map, overlay
+from zoo.models.explanation import grad_cam, last_feature_map, overlay
 from zoo.models.network import build
 
 CHANNELS = [0.5, 0.5, 0.5]
@@ -27,7 +27,7 @@ def test_it_shows_where_the_class_is() -> None:
     picture = np.zeros((2, 32, 32, 3), np.uint8)
     picture[:, :16, :16, 0] = 255  # red, above on the left
     picture[:, 16:, 16:, 2] = 255  # blue, below on the right
-    layer = last_map(network, 32)
+    layer = last_feature_map(network, 32)
     assert layer is network[0]  # type: ignore[index]
     red, blue = grad_cam(network, layer, torch.from_numpy(picture), [0, 1], CHANNELS, CHANNELS)
     assert red.shape == (4, 4)
@@ -48,7 +48,7 @@ def test_nothing_that_speaks_for_a_class_is_all_dark() -> None:
 def test_real_networks_are_explained_and_stay_what_they_are(architecture: str) -> None:
     torch.manual_seed(0)
     network = build(architecture, 7)
-    layer = last_map(network, 64)
+    layer = last_feature_map(network, 64)
     if architecture.startswith("mobilenetv3"):
         assert layer is not network.conv_head  # a convolution behind the pooling
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -63,7 +63,7 @@ def test_real_networks_are_explained_and_stay_what_they_are(architecture: str) -
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_an_overlay_is_coloured_where_it_is_hot() -> None:
+def test_an_overlay_is_colored_where_it_is_hot() -> None:
     picture = np.full((60, 60, 3), 90, np.uint8)
     heat = np.zeros((4, 4), np.float32)
     heat[0, 0] = 1

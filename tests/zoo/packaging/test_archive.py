@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from lesions.images import decode, square
-from lesions.labels import CLASSES, DATA_LICENCE, NOTICE
+from lesions.images import center_square, decode
+from lesions.labels import CLASSES, DATA_LICENSE, NOTICE
 from zoo.models.network import build, probabilities
 from zoo.packaging.archive import MODELS, ArchiveError, pack
 from zoo.packaging.card import markdown
@@ -54,7 +54,7 @@ def made(tmp_path: Path) -> Made:
         "about": "Größe?",
         "notice": NOTICE,
         "data": "phantom",
-        "data_licence": DATA_LICENCE,
+        "data_licence": DATA_LICENSE,
         "architecture": "test_efficientnet",
         "pixels": 64,
         "classes": CLASSES,
@@ -147,7 +147,7 @@ def test_the_handler_runs_where_there_is_no_repository(made: Made, tmp_path: Pat
     [answer] = json.loads(done.stdout.splitlines()[-1])
 
     torch.manual_seed(1)
-    batch = torch.from_numpy(square(decode(content.getvalue()), 64)[None].copy())
+    batch = torch.from_numpy(center_square(decode(content.getvalue()), 64)[None].copy())
     wanted = probabilities(build("test_efficientnet"), batch, entry["mean"], entry["deviation"])[0]
     assert list(answer["probabilities"]) == list(CLASSES)
     assert list(answer["probabilities"].values()) == pytest.approx(wanted.tolist(), abs=1e-4)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lesions.labels import CLASSES, DATA_LICENCE, NOTICE
+from lesions.labels import CLASSES, DATA_LICENSE, NOTICE
 from zoo.metrics.calibration import Logits, calibrate
 from zoo.metrics.scores import Predictions, score
 from zoo.packaging.card import markdown
@@ -14,7 +14,7 @@ HEADINGS = (
     "Model details",
     "Intended use and limits",
     "Factors",
-    "Data and licence",
+    "Data and license",
     "Recipe",
     "Scores",
     "Calibration",
@@ -38,7 +38,7 @@ def entry_of_a_classifier() -> dict[str, Any]:
         "thesis": {"section": "4.2", "macro_f1": 0.4},
         "notice": NOTICE,
         "data": "ham10000",
-        "data_licence": DATA_LICENCE,
+        "data_licence": DATA_LICENSE,
         "architecture": "tf_efficientnet_lite0",
         "pixels": 64,
         "classes": list(CLASSES),
@@ -63,7 +63,7 @@ def test_a_classifiers_card() -> None:
     for said in (
         "# Model card: balanced_sampling",
         NOTICE,
-        DATA_LICENCE,
+        DATA_LICENSE,
         "Does balance help? (thesis, section 4.2)",
         "draws, by epoch: 7,011 x 2, 5,000 x 1",
         f"| macro F1 | {test['macro_f1']:.3f} | {test['macro_f1_interval'][0]:.3f} to ",
@@ -119,5 +119,5 @@ def test_a_generators_card_is_short() -> None:
     assert "distance: 0.5" in text
     assert "pool: mel 3" in text
     assert "## Scores" not in text
-    assert DATA_LICENCE not in text
+    assert DATA_LICENSE not in text
     assert "\n\n\n" not in text

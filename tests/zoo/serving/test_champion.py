@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.serving.champion import FILE, Champion, ChampionError, crown, current, every, is_replaced
+from zoo.serving.champion import FILE, Champion, ChampionError, append, current, history, is_retrained
 
 
 def champion(entry: str, weights: str = "w") -> Champion:
@@ -28,22 +28,22 @@ def champion(entry: str, weights: str = "w") -> Champion:
 def test_the_last_one_is_the_present_one_and_none_is_forgotten(tmp_path: Path) -> None:
     assert current(tmp_path / "none") is None
     for entry in ("baseline", "transfer"):
-        crown(tmp_path / "study", champion(entry))
+        append(tmp_path / "study", champion(entry))
     assert current(tmp_path / "study") == champion("transfer")
-    assert every(tmp_path / "study") == [champion("baseline"), champion("transfer")]
+    assert history(tmp_path / "study") == [champion("baseline"), champion("transfer")]
 
 
 @pytest.mark.parametrize("content", ["", "{}", '[{"entry": "transfer"}]'])
 def test_a_damaged_record_is_never_overwritten(tmp_path: Path, content: str) -> None:
     (tmp_path / FILE).write_text(content)
     with pytest.raises(ChampionError, match=r"champion\.json is damaged; delete it, and promote again"):
-        crown(tmp_path, champion("transfer"))
+        append(tmp_path, champion("transfer"))
     assert (tmp_path / FILE).read_text() == content
 
 
 def test_an_archive_that_was_made_anew_is_noticed(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "transfer.mar", "w") as archive:
         archive.writestr("entry.json", json.dumps({"weights_sha256": "w"}))
-    assert not is_replaced(tmp_path, champion("transfer"))
-    assert is_replaced(tmp_path, champion("transfer", "others"))
-    assert is_replaced(tmp_path, champion("baseline"))
+    assert not is_retrained(tmp_path, champion("transfer"))
+    assert is_retrained(tmp_path, champion("transfer", "others"))
+    assert is_retrained(tmp_path, champion("baseline"))

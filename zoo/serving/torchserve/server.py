@@ -17,10 +17,10 @@ from PIL import Image
 from rich.table import Table
 from tqdm import tqdm
 
-from lesions.files import alone
+from lesions.files import file_lock
 from zoo.packaging import manifest
 from zoo.packaging.archive import MODELS
-from zoo.serving.champion import ChampionError, current, is_replaced
+from zoo.serving.champion import ChampionError, current, is_retrained
 from zoo.serving.torchserve.process import EVERYWHERE, LOOPBACK, ServerError, halt, last_words, launch, state, tail
 
 DEATHS = 2
@@ -49,14 +49,14 @@ def start(
     is nothing to serve, a port is taken, the server dies, or versions cannot be served; in the last case the others
     are.
     """
-    with alone(folder):  # another `make serve`
+    with file_lock(folder):  # another `make serve`
         _start(archives, folder, port, seconds, sample, host)
 
 
 def _start(archives: Path, folder: Path, port: int, seconds: float, sample: Path | None, host: str) -> None:
     if host not in (LOOPBACK, EVERYWHERE):
         raise ServerError(f"HOST={host}: it is {LOOPBACK} (this machine only) or {EVERYWHERE} (all its networks)")
-    checked = manifest.check(archives)
+    checked = manifest.verify(archives)
     digests = {name: archive.sha256 for name, archive in checked.items()}
     archives, folder = archives.resolve(), folder.resolve()
     expected, failures = _expected(archives, {name: archive.trouble for name, archive in checked.items()})
@@ -233,7 +233,7 @@ def _apply_champion(archives: Path, folder: Path, port: int) -> None:
         print(f"warning: the champion, {champion.entry}, is not the default version ({error}); make promote ENTRY=...")
     else:
         print(f"champion: {champion.entry}, since {champion.since[:10]}")
-        if is_replaced(archives, champion):
+        if is_retrained(archives, champion):
             print("warning: it was made anew since; score and promote it again: make compare promote ENTRY=...")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from lesions.labels import CLASSES
 from lesions.sources.ham10000 import DataError, Ham10000, Index
-from lesions.store import Readable
+from lesions.store import ImageSource
 from zoo.study import Folders
 
 OWN = "the study's test split"
@@ -19,13 +19,13 @@ LEARNT = ("train", "valid")
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabeledImages:
     """n images with their classes and lesions, and where to read them."""
 
     name: str
     """What they are, for people."""
     index: Index
-    source: Readable
+    source: ImageSource
     digest: str
     """Sha256 (hex) of what was asked: answers to other images are of no use."""
     split_sha256: str | None = None
@@ -34,7 +34,7 @@ class Labelled:
     """What could not be used, as `name: reason`."""
 
 
-def held_out(folders: Folders) -> Labelled:
+def held_out_images(folders: Folders) -> LabeledImages:
     """The test part of the study's split. Raises `DataError` or `StudyError` where study, split or images are gone."""
     study = folders.read()
     try:
@@ -56,12 +56,12 @@ def held_out(folders: Folders) -> Labelled:
         np.array([CLASSES.index(row["label"]) for row in rows], dtype=np.int64),
         tuple(row["lesion"] for row in rows),
     )
-    return Labelled(
+    return LabeledImages(
         OWN, index, data, hashlib.sha256(f"{split_sha256} {store_sha256}".encode()).hexdigest(), split_sha256
     )
 
 
-def learnt_from(folders: Folders) -> frozenset[str]:
+def images_seen_in_training(folders: Folders) -> frozenset[str]:
     """The images that the study trained on or chose by: they are no test. Raises `DataError` where it has no split."""
     try:
         with folders.split.open(encoding="utf-8", newline="") as lines:
