@@ -36,10 +36,10 @@ from compare.client import Zoo
 from compare.evaluate import collect, served
 from compare.labeled import LabeledImages
 from compare.offline import TOLERANCE
+from lesions.index import Index
 from lesions.labels import CLASSES, NOTICE
 from lesions.phantom.layers import Traits, patch
 from lesions.phantom.views import view
-from lesions.sources.ham10000 import Index
 from zoo.models.network import build
 from zoo.packaging.archive import MODELS, pack
 from zoo.serving.torchserve.process import PORTS, ServerError, state

@@ -21,8 +21,8 @@ import typer
 from torch.nn.functional import cross_entropy
 
 from lesions.images import normalize
+from lesions.index import Index
 from lesions.labels import CLASSES
-from lesions.sources.ham10000 import Index
 from lesions.store import Store
 from train.data import LesionDataModule
 from train.fit import lightning

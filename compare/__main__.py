@@ -12,23 +12,17 @@ from rich.console import Console
 from rich.table import Table
 
 from compare.client import GENERATOR, MODEL, Answer, Zoo, ZooError
+from lesions.cli import command_group
 from lesions.files import atomic_write
 from lesions.labels import CLASSES, DIAGNOSES
-from lesions.sources.ham10000 import DataError
 from zoo.entry import EntryError, catalog
-from zoo.serving.champion import ChampionError
 from zoo.serving.torchserve.server import running
-from zoo.study import Folders, Study, StudyError
+from zoo.study import Folders, Study
 
 if TYPE_CHECKING:
     from compare.results import Results
 
-app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
-
-
-@app.callback()
-def main() -> None:
-    """Judge what is served."""
+app = command_group("Judge what is served.")
 
 
 Study_ = Annotated[str, typer.Option("--study", help="The study whose server is asked.")]
@@ -41,29 +35,14 @@ Test = Annotated[
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """What cannot be done ends with a message and exit code 2."""
-    try:
-        yield
-    except (ZooError, DataError, StudyError, ChampionError, EntryError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
-    except OSError as error:  # a full disk, above all
-        where = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"error: {where}{error.strerror or error}", err=True)
-        raise typer.Exit(2) from None
-
-
-@contextmanager
 def asked(study: str, port: int | None) -> Iterator[Zoo]:
-    """A connection to the study's server; what it cannot answer ends with a message and exit code 2."""
+    """A connection to the study's server."""
     folder = Path("runs") / study / "serve"
-    with told():
-        port = port or running(folder)
-        if port is None:
-            raise ZooError(f"no server of the study {study} is running; start it: make serve")
-        with Zoo(port, folder / "key_file.json", seconds=60) as zoo:
-            yield zoo
+    port = port or running(folder)
+    if port is None:
+        raise ZooError(f"no server of the study {study} is running; start it: make serve")
+    with Zoo(port, folder / "key_file.json", seconds=60) as zoo:
+        yield zoo
 
 
 def _served(zoo: Zoo, model: str, entry: str | None) -> list[str]:
@@ -165,10 +144,9 @@ def report(test: Test = None, study: Study_ = Study().name) -> None:
     """Write the report again from the answers that were collected; no server is needed."""
     from compare import judge
 
-    with told():
-        folders = Folders(study)
-        labeled, folder = judge.images(folders, test)
-        found = judge.report(folders, labeled, folder)
+    folders = Folders(study)
+    labeled, folder = judge.images(folders, test)
+    found = judge.report(folders, labeled, folder)
     _told(found, folder)
 
 
@@ -182,9 +160,8 @@ def ab(
     """The macro F1 of A less that of B, paired over the same lesions, from the answers that were collected."""
     from compare import judge
 
-    with told():
-        labeled, folder = judge.images(Folders(study), test)
-        found = judge.ab(labeled, folder, a, b)
+    labeled, folder = judge.images(Folders(study), test)
+    found = judge.ab(labeled, folder, a, b)
     low, high = found.interval
     print(f"macro F1 of {a} less that of {b}: {found.difference:+.4f} (95 % interval {low:+.4f} to {high:+.4f})")
     print(f"p = {found.p:.4f}, paired bootstrap over lesions; of these two checkpoints, not of their recipes")
@@ -225,20 +202,19 @@ def record(
     from compare.records import recording
     from compare.records.record import RESULTS, RecordError, differing, save
 
-    with told():
-        folders, known = Folders(study), catalog()
-        folders.read()  # a mistyped name is no empty study
-        if unknown := [name for name in entries or () if name not in known]:
-            raise EntryError(f"no entry {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
-        names = entries or recording.finished(folders, known)
-        if not names:
-            raise RecordError(f"nothing is trained in study {study!r} yet; first: make zoo")
-        # All of them are made before any is written: a mistake leaves no half of a study behind.
-        made = [recording.record(folders, name, known[name]) for name in names]
-        for one in made:
-            changed = differing(RESULTS, one)
-            said = "new" if changed is None else f"differs in {', '.join(changed)}" if changed else "as before"
-            print(f"{save(RESULTS, one)} ({said})")
+    folders, known = Folders(study), catalog()
+    folders.read()  # a mistyped name is no empty study
+    if unknown := [name for name in entries or () if name not in known]:
+        raise EntryError(f"no entry {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
+    names = entries or recording.finished(folders, known)
+    if not names:
+        raise RecordError(f"nothing is trained in study {study!r} yet; first: make zoo")
+    # All of them are made before any is written: a mistake leaves no half of a study behind.
+    made = [recording.record(folders, name, known[name]) for name in names]
+    for one in made:
+        changed = differing(RESULTS, one)
+        said = "new" if changed is None else f"differs in {', '.join(changed)}" if changed else "as before"
+        print(f"{save(RESULTS, one)} ({said})")
 
 
 @app.command()
@@ -246,8 +222,7 @@ def results() -> None:
     """Write docs/results.md and its pictures from the records in docs/results; neither data nor weights are needed."""
     from compare.records.page import publish
 
-    with told():
-        print(publish(Path(), catalog()))
+    print(publish(Path(), catalog()))
 
 
 def _told(found: "Results", folder: Path) -> None:

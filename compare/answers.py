@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lesions.sources.ham10000 import Index
+from lesions.index import Index
 from zoo.metrics.scores import Predictions
 
 

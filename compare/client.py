@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import httpx
 
+from lesions.errors import UserError
 from lesions.labels import CLASSES
 from zoo.serving.torchserve.server import token
 
@@ -35,7 +36,7 @@ STALE = "InvalidKeyException"
 LONGEST_PAUSE = 5.0
 
 
-class ZooError(RuntimeError):
+class ZooError(UserError):
     """A question without an answer; `str()` says why, `code` is the HTTP status if there was one."""
 
     def __init__(self, message: str, code: int | None = None) -> None:

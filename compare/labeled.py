@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lesions.index import DataError, ImageSource, Index
 from lesions.labels import CLASSES
-from lesions.sources.ham10000 import DataError, Ham10000, Index
-from lesions.store import ImageSource
+from lesions.sources.ham10000 import Ham10000
 from zoo.study import Folders
 
 OWN = "the study's test split"

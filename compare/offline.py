@@ -7,8 +7,8 @@ import numpy as np
 from pydantic import BaseModel
 
 from compare.answers import Answers
+from lesions.index import DataError, Index
 from lesions.labels import CLASSES
-from lesions.sources.ham10000 import DataError, Index
 
 TOLERANCE = 1e-4
 """The largest difference of a probability that is taken for rounding."""

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from compare.labeled import LabeledImages
 from lesions.images import UnreadableImage, decode
+from lesions.index import DataError, Index
 from lesions.labels import CLASSES
-from lesions.sources.ham10000 import DataError, Index
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 

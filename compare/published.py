@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from compare.answers import Answers
 from compare.offline import TOLERANCE
 from compare.records.record import DECIMALS, RESULTS, ClassifierRecord, RecordError, load
-from lesions.sources.ham10000 import Index
+from lesions.index import Index
 
 
 class Published(BaseModel):

@@ -4,16 +4,13 @@
 """
 
 import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gan import fit, pool, report
-from lesions.sources.ham10000 import DataError
-from zoo.models.network import WeightsError
-from zoo.recipe import RecipeError
+from lesions.errors import exit_on_user_error
 from zoo.study import Folders, StudyError
 
 
@@ -33,7 +30,7 @@ def main(
     folders = Folders(study)
     does = generators[0] if generators[0] in ("pool", "report") else "fit"
     names = generators if does == "fit" else generators[1:]
-    try:
+    with exit_on_user_error():
         if not names:
             raise StudyError(f"which generator? python -m gan {does} NAME")
         for name in names:
@@ -45,13 +42,6 @@ def main(
             folder = out or folders.root / "reports" / study / "generators"
             report.write_page(folders, names, judge or report.best_judge(folders), folder)
             print(folder / "README.md")
-    except (StudyError, RecipeError, DataError, WeightsError, fit.Diverged) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except OSError as error:  # a full disk, above all
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}; the same command goes on from here", file=sys.stderr)
-        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from gan.quality import Quality, QualityEvaluator
 from gan.snapshot import restored, snapshot, tensors
 from gan.trainer import GANTrainer, StepMetrics
 from lesions import split, store
+from lesions.errors import UserError
 from lesions.files import atomic_write, file_lock, is_json_object
 from zoo import generator_recipe
 from zoo.build import integrity
@@ -38,7 +39,7 @@ CHECKPOINT_SECONDS = 120
 """A checkpoint is written with every canvas, and at the latest after so long."""
 
 
-class Diverged(RuntimeError):
+class Diverged(UserError):
     """A training whose losses are no numbers any more, before any quality was measured."""
 
 

@@ -1,6 +1,5 @@
 """`python -m lesions describe DATA` and `python -m lesions download FOLDER`: look at the data, or fetch them."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +8,9 @@ import typer
 from lesions import describe as description
 from lesions import download as downloading
 from lesions import phantom
-from lesions.sources.ham10000 import DataError
+from lesions.cli import command_group
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = command_group(__doc__)
 
 
 @app.command()
@@ -21,13 +20,9 @@ def describe(
 ) -> None:
     """Class histogram, channel statistics, images per lesion, and a contact sheet of each class."""
     source = Path("data/phantom") if data == "phantom" else Path(data).expanduser()
-    try:
-        if data == "phantom" and not source.is_dir():
-            phantom.draw(source)
-        description.describe(source, to or Path("reports/data") / source.name)
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    if data == "phantom" and not source.is_dir():
+        phantom.draw(source)
+    description.describe(source, to or Path("reports/data") / source.name)
 
 
 @app.command()
@@ -35,11 +30,7 @@ def download(
     folder: Annotated[Path, typer.Argument(help="Where HAM10000 goes.")] = Path("data/ham10000"),
 ) -> None:
     """Fetch HAM10000 (about 2.8 GB) by its DOI, checksums verified."""
-    try:
-        downloading.fetch(folder)
-    except downloading.DownloadError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    downloading.fetch(folder)
     print(f"\nNext: make zoo DATA={folder}")
 
 

@@ -21,6 +21,8 @@ import requests
 from pooch.downloaders import REQUESTS_HEADERS, DataverseRepository, doi_to_repository
 from tqdm.auto import tqdm
 
+from lesions.errors import UserError
+
 LICENCE = """\
 HAM10000: 10,015 dermatoscopic images of pigmented skin lesions, a download of about 2.8 GB.
 License: CC BY-NC 4.0 (credit the authors, no commercial use); it binds whatever is trained on these images, too.
@@ -37,7 +39,7 @@ SILENCE = 30  # seconds without a byte after which a connection counts as dead
 CHUNK = 2**18  # bytes; at the default of 1 KiB pooch was three times slower (79 against 235 MiB/s, local server)
 
 
-class DownloadError(RuntimeError):
+class DownloadError(UserError):
     """The data did not arrive. The message says why and what to do; no file is left half-written."""
 
 

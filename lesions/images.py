@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
+from lesions.errors import UserError
+
 if TYPE_CHECKING:
     import torch
 
@@ -37,7 +39,7 @@ MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])")
 """Of a JPEG's segment: not those that have no length (ITU-T T.81, table B.1)."""
 
 
-class UnreadableImage(ValueError):
+class UnreadableImage(UserError):
     """A picture that cannot be used; `str()` says why, for the person who sent it."""
 
     def __init__(self, reason: str, too_large: bool = False) -> None:

@@ -7,6 +7,7 @@ measured by training without those siblings, a third split, whose validation and
 import csv
 import hashlib
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -14,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesions.files import write_if_changed
+from lesions.index import DataError, Index
 from lesions.labels import CLASSES
-from lesions.sources.ham10000 import DataError, Index
 
 PARTS = ("train", "valid", "test")
 """The parts of a split, in the order of their numbers."""
@@ -23,7 +24,7 @@ PARTS = ("train", "valid", "test")
 LEFT_OUT = len(PARTS)
 """The number of images that belong to no part: siblings of test images, in `thesis_without_siblings`."""
 
-NAMES = (*PARTS, "left out")
+PART_NAMES = (*PARTS, "left out")
 """What `write` calls the numbers."""
 
 SplitName = Literal["lesion", "thesis", "thesis_without_siblings"]
@@ -37,7 +38,7 @@ SEED = 123
 
 
 def split(index: Index, how: SplitName) -> NDArray[np.int64]:
-    """The part of each of n images, int64 [n], numbered as in `NAMES`.
+    """The part of each of n images, int64 [n], numbered as in `PART_NAMES`.
 
     Raises `DataError` where a part lacks a class.
     """
@@ -101,7 +102,7 @@ def write(file: Path, index: Index, parts: NDArray[np.int64]) -> str:
     """Write `image,lesion,label,part` line by line, unless `file` says so already; return its sha256 (hex)."""
     lines = [("image", "lesion", "label", "part")]
     lines += [
-        (image, lesion, CLASSES[label], NAMES[part])
+        (image, lesion, CLASSES[label], PART_NAMES[part])
         for image, lesion, label, part in zip(index.images, index.lesions, index.labels, parts, strict=True)
     ]
     content = "".join(f"{','.join(line)}\n" for line in lines)
@@ -114,10 +115,36 @@ def digest(file: Path) -> str | None:
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
 
 
+@dataclass(frozen=True)
+class Split:
+    """A split as it was written: n images and their parts."""
+
+    index: Index
+    parts: NDArray[np.int64]
+    """The part of each image [n], numbered as in `PART_NAMES`."""
+
+    def part(self, name: str) -> Index:
+        """The images of one part, by its name."""
+        return self.index.take(np.flatnonzero(self.parts == PART_NAMES.index(name)))
+
+
+def load(file: Path) -> Split:
+    """The split in a `file` that `write` wrote. Raises `DataError` where there is none, or it is damaged."""
+    try:
+        with file.open(encoding="utf-8", newline="") as lines:
+            rows = list(csv.DictReader(lines))
+        labels = np.array([CLASSES.index(row["label"]) for row in rows], dtype=np.int64)
+        index = Index(tuple(row["image"] for row in rows), labels, tuple(row["lesion"] for row in rows))
+        return Split(index, np.array([PART_NAMES.index(row["part"]) for row in rows], dtype=np.int64))
+    except FileNotFoundError:
+        raise DataError(f"no {file}; first: make zoo") from None
+    except (ValueError, LookupError, TypeError, csv.Error):
+        raise DataError(f"{file} is damaged; run `make zoo` again") from None
+
+
 def read(file: Path, images: tuple[str, ...]) -> NDArray[np.int64]:
     """The part of each of `images`, int64 [n], from a file that `write` wrote. Raises `DataError` if they differ."""
-    with file.open(encoding="utf-8", newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    if tuple(row["image"] for row in rows) != images:
+    loaded = load(file)
+    if loaded.index.images != images:
         raise DataError(f"{file} splits other images than those in the cache; run `make zoo` again")
-    return np.array([NAMES.index(row["part"]) for row in rows], dtype=np.int64)
+    return loaded.parts

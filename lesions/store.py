@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,9 @@ from tqdm import tqdm
 from lesions import images
 from lesions.files import atomic_folder, file_lock, with_filename
 from lesions.images import UnreadableImage, center_square, decode
+from lesions.index import DataError, ImageSource, Index
 from lesions.labels import CLASSES
-from lesions.sources.ham10000 import METADATA, DataError, Ham10000, Index
+from lesions.sources.ham10000 import METADATA, Ham10000
 
 CODE = hashlib.sha256(Path(images.__file__).read_bytes()).hexdigest()
 """What pixels a picture becomes is decided here: a cache of other code is not fresh, since servers use this one."""
@@ -34,18 +35,6 @@ class Store:
     """Pixels [n, pixels, pixels, 3], memory-mapped, read-only, in the order of `index`."""
     digest: str
     """Sha256 (hex) of the index and all pixels."""
-
-
-class ImageSource(Protocol):
-    """Images that can be read by name: `Ham10000`, or `ClassFolders`."""
-
-    index: Index
-
-    def read(self, image: str) -> bytes:
-        """The bytes of an image."""
-
-    def where(self, image: str) -> str:
-        """Where it is, for a message."""
 
 
 def prepare(source: Path, folder: Path, pixels: int) -> None:

@@ -1,16 +1,13 @@
 """`python -m train NAME ... [--study STUDY]`: train entries whose recipes `make zoo` wrote; `source` is the weights."""
 
 import logging
-import sys
 import warnings
 from typing import Annotated
 
 import typer
 
-from lesions.sources.ham10000 import DataError
+from lesions.errors import exit_on_user_error
 from train import fit, source
-from zoo.models.network import WeightsError
-from zoo.recipe import RecipeError
 from zoo.study import Folders, StudyError
 
 
@@ -23,7 +20,7 @@ def main(
     warnings.filterwarnings("ignore", ".*does not have many workers")  # the cache is memory-mapped: none is faster
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec")  # between Lightning and torch
     folders = Folders(study)
-    try:
+    with exit_on_user_error():
         for name in entries:
             if name == "source":
                 source.make(folders, folders.read())
@@ -31,13 +28,6 @@ def main(
                 fit.fit(folders, name)
             else:
                 raise StudyError(f"{name} has no recipe in study {study!r}; `make zoo ENTRIES={name}` writes it")
-    except (StudyError, RecipeError, DataError, WeightsError, source.WeightsUnavailable, fit.TrainingError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except OSError as error:  # a full disk, above all
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror or error}; with that mended, `make zoo` goes on", file=sys.stderr)
-        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 from safetensors.torch import save
 
 from lesions import split, store
+from lesions.errors import UserError
 from lesions.files import atomic_write, file_lock, is_json_object
 from lesions.labels import CLASSES
 from train.best import AtomicCheckpointIO, BestEpoch, checkpoint_origin
@@ -24,7 +25,7 @@ from train.module import ClassifierModule, freeze
 from train.progress import Progress
 from zoo import recipe
 from zoo.build import integrity, provenance
-from zoo.metrics import scores
+from zoo.metrics import predictions, scores
 from zoo.metrics.calibration import Calibration, Logits, calibrate, class_shares
 from zoo.models import network
 from zoo.study import Folders
@@ -32,7 +33,7 @@ from zoo.study import Folders
 Precision = Literal["16-mixed", "32-true"]
 
 
-class TrainingError(RuntimeError):
+class TrainingError(UserError):
     """A training that cannot go on as things are: what it goes by has changed, or the disk is full.
 
     `str()` says what is wrong and what to do.
@@ -184,7 +185,8 @@ def _finish(
         "history": best.history,
     }
     tensors = {key: tensor.contiguous() for key, tensor in best.weights.items()}
-    atomic_write(run / "predictions.csv", _table(told, splits))
+    held_out = splits.held_out()
+    predictions.write(run / "predictions.csv", index.take(held_out), splits.parts[held_out], told[held_out])
     atomic_write(run / "scores.json", json.dumps(report, indent=1) + "\n")
     # One key, since safetensors writes several in random order.
     atomic_write(run / "weights.safetensors", save(tensors, {"origin": json.dumps(origin)}))
@@ -209,13 +211,3 @@ def _calibration(said: torch.Tensor, splits: LesionDataModule, module: Classifie
     weights = None if module.class_weights is None else module.class_weights.cpu().numpy()
     seen = class_shares(splits.labels[splits.drawn(epoch)], weights)
     return calibrate(valid, test, natural=class_shares(labels[splits.positions(0)]), seen=seen)
-
-
-def _table(probabilities: NDArray[np.float32], splits: LesionDataModule) -> str:
-    """CSV of image, part, true class and the seven probabilities."""
-    index = splits.store.index
-    lines = [",".join(("image", "part", "label", *CLASSES))]
-    for row in splits.held_out():
-        told = ",".join(f"{value:.7f}" for value in probabilities[row])
-        lines.append(f"{index.images[row]},{split.PARTS[splits.parts[row]]},{CLASSES[index.labels[row]]},{told}")
-    return "\n".join(lines) + "\n"

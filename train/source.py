@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch.utils.data import DataLoader, TensorDataset
 
 from lesions import shapes
+from lesions.errors import UserError
 from lesions.files import atomic_write
 from train.module import ClassifierModule
 from train.progress import Progress
@@ -27,7 +28,7 @@ SOURCE_STATISTICS = ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
 """Mean and std by which the source task's images are normalized: their colors are uniform."""
 
 
-class WeightsUnavailable(RuntimeError):
+class WeightsUnavailable(UserError):
     """Pretrained weights that cannot be had; `str()` says what to do."""
 
 

@@ -1,49 +1,26 @@
 """The catalog's commands: `python -m zoo list`, and those that the Makefile is made of."""
 
-import errno
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from lesions.cli import command_group
 from lesions.files import atomic_write, lock_range
-from lesions.sources.ham10000 import DataError, Ham10000
-from zoo.entry import EntryError, catalog
+from lesions.index import DataError
+from lesions.sources.ham10000 import Ham10000
+from zoo.entry import catalog
 from zoo.study import Folders, Study, StudyError, settle
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = command_group(__doc__)
 
 Settings = Annotated[
     list[str] | None, typer.Argument(metavar="[SETTING=VALUE]...", help="As for make: DATA=, SCALE=, ...")
 ]
 Named = Annotated[str, typer.Option("--study", help="The study, as `make zoo` named it.")]
 DEFAULT_STUDY = Study().name
-
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""What a disk that is full says, a quota, and a limit to the size of files."""
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """A user's mistake ends with its message and exit code 2."""
-    from zoo.packaging.archive import ArchiveError
-    from zoo.recipe import RecipeError
-    from zoo.serving.torchserve.process import ServerError
-
-    try:
-        yield
-    except (StudyError, EntryError, DataError, RecipeError, ArchiveError, ServerError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except OSError as error:  # a full disk, above all
-        where = f"{error.filename}: " if error.filename else ""
-        room = "; make room, and run the same command again" if error.errno in FULL else ""
-        print(f"error: {where}{error.strerror or error}{room}", file=sys.stderr)
-        raise SystemExit(2) from None
 
 
 def _settled(settings: list[str] | None) -> tuple[Folders, Study]:
@@ -59,8 +36,7 @@ def _settled(settings: list[str] | None) -> tuple[Folders, Study]:
 @app.command()
 def study(settings: Settings = None) -> None:
     """Print the name of the study that the settings mean."""
-    with told():
-        print(_settled(settings)[0].name)
+    print(_settled(settings)[0].name)
 
 
 @app.command()
@@ -75,22 +51,19 @@ def resolve(
     from zoo.build import integrity, prepare, reuse
     from zoo.packaging import manifest
 
-    with told():
-        folders, settled = _settled(settings)
-        if descriptor is not None:
-            lock_range(
-                descriptor, folders.name, f"another `make zoo` is at work on {folders.name}: waiting for its end"
-            )
-        entries_by_name = catalog()
-        wanted = entries.split()
-        prepare.check(entries_by_name, wanted)
-        described = prepare.data(folders, settled)
-        made = prepare.recipes(settled, described, entries_by_name, wanted)
-        reuse.copy_trained(folders, made.generators)
-        prepare.write(folders, settled, entries_by_name, made)
-        integrity.discard_damaged(folders, settled, made.classifiers, made.generators)
-        for dropped in manifest.remove_untrusted(folders.archives, made.classifiers.keys() | made.generators.keys()):
-            print(dropped, file=sys.stderr)
+    folders, settled = _settled(settings)
+    if descriptor is not None:
+        lock_range(descriptor, folders.name, f"another `make zoo` is at work on {folders.name}: waiting for its end")
+    entries_by_name = catalog()
+    wanted = entries.split()
+    prepare.check(entries_by_name, wanted)
+    described = prepare.data(folders, settled)
+    made = prepare.recipes(settled, described, entries_by_name, wanted)
+    reuse.copy_trained(folders, made.generators)
+    prepare.write(folders, settled, entries_by_name, made)
+    integrity.discard_damaged(folders, settled, made.classifiers, made.generators)
+    for dropped in manifest.remove_untrusted(folders.archives, made.classifiers.keys() | made.generators.keys()):
+        print(dropped, file=sys.stderr)
     print(folders.name)
 
 
@@ -101,16 +74,15 @@ def list_(
     """Show every entry: what differs, the thesis's macro F1, ours, and its state."""
     from zoo.build import listing
 
-    with told():
-        folders = Folders(study_name)
-        if study_name != DEFAULT_STUDY:
-            folders.read()  # a mistyped name is no empty study
-        rows = listing.rows(folders, catalog())
-        if markdown:
-            print(listing.markdown(row for row in rows if row.test))
-        else:
-            console = Console(width=None if sys.stdout.isatty() else 160)
-            console.print(listing.for_terminal(rows, f"study {folders.name}", console.width))
+    folders = Folders(study_name)
+    if study_name != DEFAULT_STUDY:
+        folders.read()  # a mistyped name is no empty study
+    rows = listing.rows(folders, catalog())
+    if markdown:
+        print(listing.markdown(row for row in rows if row.test))
+    else:
+        console = Console(width=None if sys.stdout.isatty() else 160)
+        console.print(listing.for_terminal(rows, f"study {folders.name}", console.width))
 
 
 @app.command()
@@ -119,10 +91,9 @@ def archive(entry: str, study_name: Named = DEFAULT_STUDY) -> None:
     from zoo.packaging.archive import pack
 
     folders = Folders(study_name)
-    with told():
-        described = _described(folders, entry)
-        folders.archives.mkdir(parents=True, exist_ok=True)
-        pack(described, folders.run(entry) / "weights.safetensors", folders.archives / f"{entry}.mar")
+    described = _described(folders, entry)
+    folders.archives.mkdir(parents=True, exist_ok=True)
+    pack(described, folders.run(entry) / "weights.safetensors", folders.archives / f"{entry}.mar")
 
 
 @app.command()
@@ -135,17 +106,16 @@ def card(
     from zoo.packaging.card import markdown
 
     folders = Folders(study_name)
-    with told():
-        if not entry and out is None:
-            raise StudyError("which entry? python -m zoo card NAME; or all of them: --out FOLDER")
-        trained = sorted(name for name in catalog() if (folders.run(name) / "weights.safetensors").is_file())
-        for name in [entry] if entry else trained:
-            content = markdown(_described(folders, name))
-            if out is None:
-                print(content, end="")
-            else:
-                out.mkdir(parents=True, exist_ok=True)
-                atomic_write(out / f"{name}.md", content)
+    if not entry and out is None:
+        raise StudyError("which entry? python -m zoo card NAME; or all of them: --out FOLDER")
+    trained = sorted(name for name in catalog() if (folders.run(name) / "weights.safetensors").is_file())
+    for name in [entry] if entry else trained:
+        content = markdown(_described(folders, name))
+        if out is None:
+            print(content, end="")
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            atomic_write(out / f"{name}.md", content)
 
 
 def _described(folders: Folders, entry: str) -> dict[str, Any]:
@@ -168,9 +138,8 @@ def serve(
     from zoo.serving.torchserve import server
 
     folders = Folders(study_name)
-    with told():
-        folder = folders.runs / "serve"
-        server.start(folders.archives, folder, port, sample=_sample(folders, folder / "sample.jpg"), host=host)
+    folder = folders.runs / "serve"
+    server.start(folders.archives, folder, port, sample=_sample(folders, folder / "sample.jpg"), host=host)
 
 
 def _sample(folders: Folders, file: Path) -> Path | None:
@@ -188,8 +157,7 @@ def stop(study_name: Named = DEFAULT_STUDY) -> None:
     """Stop the study's TorchServe."""
     from zoo.serving.torchserve import server
 
-    with told():
-        server.stop(Folders(study_name).runs / "serve")
+    server.stop(Folders(study_name).runs / "serve")
 
 
 @app.command()
@@ -197,8 +165,7 @@ def status(study_name: Named = DEFAULT_STUDY) -> None:
     """Show what the study's TorchServe serves."""
     from zoo.serving.torchserve import server
 
-    with told():
-        Console().print(server.status(Folders(study_name).runs / "serve"))
+    Console().print(server.status(Folders(study_name).runs / "serve"))
 
 
 @app.command()
@@ -206,8 +173,7 @@ def logs(study_name: Named = DEFAULT_STUDY) -> None:
     """Show the end of the study's TorchServe logs."""
     from zoo.serving.torchserve import server
 
-    with told():
-        server.logs(Folders(study_name).runs / "serve")
+    server.logs(Folders(study_name).runs / "serve")
 
 
 if __name__ == "__main__":

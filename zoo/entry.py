@@ -6,13 +6,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from lesions.errors import UserError
+
 ENTRIES = Path(__file__).parent / "entries"
 """Where the catalog lives; the file's name is the entry's name."""
 
 CLOSED = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class EntryError(ValueError):
+class EntryError(UserError):
     """An entry that cannot be: `str()` names the file, the key and what is allowed."""
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lesions.errors import UserError
 from zoo.entry import Classifier
 from zoo.study import Study
 
@@ -85,7 +86,7 @@ class Recipe(BaseModel):
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
-class RecipeError(ValueError):
+class RecipeError(UserError):
     """An entry that cannot be at this scale, or a damaged recipe; `str()` says why."""
 
 

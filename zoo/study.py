@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from lesions.errors import UserError
 from lesions.split import SplitName
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +28,7 @@ EXAMPLES = {
 }
 
 
-class StudyError(ValueError):
+class StudyError(UserError):
     """Settings that cannot be, or that contradict those a study was made with."""
 
 

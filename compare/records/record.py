@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from lesions.files import write_if_changed
+from lesions.index import DataError
 from lesions.labels import CLASSES
-from lesions.sources.ham10000 import DataError
 from lesions.split import SplitName
 from zoo.build.listing import section_key
 from zoo.entry import Thesis

@@ -18,8 +18,8 @@ from compare.records.record import (
     Tested,
 )
 from lesions import split
+from lesions.index import DataError
 from lesions.labels import CLASSES
-from lesions.sources.ham10000 import DataError
 from zoo import generator_recipe, recipe
 from zoo.build.listing import describe_options
 from zoo.entry import Entry
@@ -118,7 +118,7 @@ def tested(name: str, predictions: Path, parts: Path) -> list[Tested]:
             said = {row["image"]: row for row in csv.DictReader(lines) if row["part"] == "test"}
     except FileNotFoundError:
         raise RecordError(f"{name}: no {predictions}; run `make zoo` again") from None
-    learned = {row["lesion"] for row in known if row["part"] in ("train", split.NAMES[split.LEFT_OUT])}
+    learned = {row["lesion"] for row in known if row["part"] in ("train", split.PART_NAMES[split.LEFT_OUT])}
     wanted = [row for row in known if row["part"] == "test"]
     if {row["image"]: row["label"] for row in wanted} != {image: row["label"] for image, row in said.items()}:
         raise RecordError(f"{name}: {predictions} is not of the split's test images; run `make zoo` again")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lesions.index import DataError, Index
 from lesions.labels import CLASSES
-from lesions.sources.ham10000 import DataError, Index
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 

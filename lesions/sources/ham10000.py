@@ -8,12 +8,11 @@ import io
 import lzma
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lesions.index import DataError, Index
 from lesions.labels import CLASSES
 
 METADATA = ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab")
@@ -21,25 +20,6 @@ METADATA = ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab
 
 COLUMNS = ("lesion_id", "image_id", "dx")
 """The metadata's columns that are used."""
-
-
-class DataError(ValueError):
-    """Data that cannot be used; `str()` says what is wrong and where."""
-
-
-@dataclass(frozen=True)
-class Index:
-    """What is known of n images, in the order of torchvision's ImageFolder: by class, then by file name."""
-
-    images: tuple[str, ...]
-    """Image names without extension, n of them, each once."""
-    labels: NDArray[np.int64]
-    """Class numbers [n], 0 to 6, in the order of `CLASSES`."""
-    lesions: tuple[str, ...]
-    """Lesion names, n of them; a lesion may have several images."""
-
-    def __len__(self) -> int:
-        return len(self.images)
 
 
 class Ham10000:

@@ -11,8 +11,8 @@ from PIL import Image
 
 from compare.labeled import held_out_images, images_seen_in_training
 from compare.outside import outside
+from lesions.index import DataError
 from lesions.labels import CLASSES
-from lesions.sources.ham10000 import DataError
 
 if TYPE_CHECKING:
     from tests.compare.conftest import Standing

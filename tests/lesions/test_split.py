@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesions import split
-from lesions.sources.ham10000 import DataError, Index
+from lesions.index import DataError, Index
 
 HAM10000 = (327, 514, 1099, 115, 1113, 6705, 142)
 

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from lesions import store
-from lesions.sources.ham10000 import DataError, Ham10000
+from lesions.index import DataError
+from lesions.sources.ham10000 import Ham10000
 
 Usage = namedtuple("Usage", "total used free")
 

@@ -23,6 +23,7 @@ from gan.fit import Run
 from handlers.lesion_classifier import LesionClassifier
 from handlers.lesion_generator import LesionGenerator
 from lesions import images, store
+from lesions.index import DataError
 from lesions.labels import CLASSES
 from train import source
 from train.best import checkpoint_origin
@@ -164,7 +165,7 @@ def test_the_cache_is_not_unpickled(tmp_path: Path, victim: Path) -> None:
     np.save(tmp_path / "images.npy", objects, allow_pickle=True)
     (tmp_path / "index.csv").write_text("a,nv,l\n")
     (tmp_path / "store.json").write_text('{"digest": "x"}')
-    with pytest.raises(ValueError, match="dtype"):
+    with pytest.raises(DataError, match="dtype"):
         store.load(tmp_path)
     assert not victim.exists()
 

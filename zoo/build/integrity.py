@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lesions import store
 from lesions.files import is_json_object
-from lesions.sources.ham10000 import DataError
+from lesions.index import DataError
 from zoo.study import Folders, Study
 
 GENERATOR = ("scores.json", "training.json")

@@ -48,7 +48,7 @@ def data(folders: Folders, study: Study) -> recipe.Data:
     folders.runs.mkdir(parents=True, exist_ok=True)
     counts = {
         part: np.bincount(loaded.index.labels[parts == number], minlength=len(CLASSES)).tolist()
-        for number, part in enumerate(split.NAMES)
+        for number, part in enumerate(split.PART_NAMES)
         if number in parts  # most splits leave nothing out
     }
     described = recipe.Data(

@@ -9,11 +9,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
+from lesions.errors import UserError
 from lesions.images import normalize
 from lesions.labels import CLASSES
 
 
-class WeightsError(ValueError):
+class WeightsError(UserError):
     """A weights file that does not fit the network."""
 
 

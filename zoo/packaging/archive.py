@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from lesions.errors import UserError
 from lesions.files import file_lock, with_filename
 from zoo.packaging import card, manifest
 from zoo.study import ROOT
@@ -47,7 +48,7 @@ deviceType: cpu
 """
 
 
-LABELS = ("lesions/__init__.py", "lesions/labels.py")
+LABELS = ("lesions/__init__.py", "lesions/errors.py", "lesions/labels.py")
 
 MODELS = {
     "classifier": Model(
@@ -72,7 +73,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every member: the first that a zip can hold."""
 
 
-class ArchiveError(ValueError):
+class ArchiveError(UserError):
     """An archive that cannot be packed; `str()` says why."""
 
 

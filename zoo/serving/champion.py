@@ -7,13 +7,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from lesions.errors import UserError
 from lesions.files import atomic_write
 
 FILE = "champion.json"
 """Beside a study's archives: every champion there was, the present one last."""
 
 
-class ChampionError(ValueError):
+class ChampionError(UserError):
     """A record that cannot be read, or an entry that cannot become champion; `str()` says why."""
 
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lesions.index import DataError
 from lesions.labels import CLASSES
-from lesions.sources.ham10000 import DataError, Ham10000
+from lesions.sources.ham10000 import Ham10000
 
 METADATA = "HAM10000_metadata.csv"
 

