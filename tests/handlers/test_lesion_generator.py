@@ -154,8 +154,12 @@ ANY = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.
 @given(st.dictionaries(st.sampled_from(["class", "count", "seed", "first", "format", "x"]), ANY) | ANY | st.binary())
 def test_whatever_comes_is_answered(handler: LesionGenerator, body: object) -> None:
     ((status, answer),) = ask(handler, body)
-    assert status == 400
-    assert ALLOWED in answer["message"]
+    if status == 200:  # hypothesis tries constants of the code, too: a few of them are good requests
+        parsed = body if isinstance(body, dict) else json.loads(body)  # type: ignore[arg-type]
+        assert answer["class"] == parsed["class"]
+    else:
+        assert status == 400
+        assert ALLOWED in answer["message"]
 
 
 class Served(NamedTuple):
