@@ -38,6 +38,12 @@ def with_filename(file: Path) -> Iterator[None]:
         raise
 
 
+def sha256(file: Path) -> str:
+    """The SHA-256 (hex) of a file's content. Raises `OSError`."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
 def is_json_object(file: Path) -> bool:
     """Whether `file` is there and holds a JSON object."""
     try:
