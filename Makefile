@@ -3,7 +3,7 @@
 # Settings of a study: make zoo DATA=~/ham10000 SCALE=small. Unset ones get the default that `make help` names.
 STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH SEED GENERATOR_SEED THREADS STUDY
 SETTINGS = $(foreach setting,$(STUDY_SETTINGS),$(if $(filter command,$(firstword $(origin $(setting)))),$(setting)='$($(setting))'))
-# A variable of the environment may mean something else, so it is no setting; whoever meant it is told.
+# A variable of the environment may mean something else, so it is no setting; a warning says so.
 ifeq ($(MAKELEVEL),0)
 $(foreach setting,$(STUDY_SETTINGS),$(if $(filter environment,$(firstword $(origin $(setting)))),\
 	$(warning $(setting) in the environment is no setting: write it behind make, as in: make zoo $(setting)=...)))
@@ -81,12 +81,10 @@ zoo: .venv/installed ## train and archive every entry of a study, or ENTRIES
 	echo "make zoo took $$((seconds / 60)) min $$((seconds % 60)) s after installing." && \
 	echo "Next: make serve$(if $(strip $(SETTINGS)), STUDY=$$study)"
 
-# What make must know of a study: its entries, and whose weights each starts from. `zoo resolve` writes it.
+# What make must know of a study: its entries, who trains each, and what each is made from. `zoo resolve` writes it.
 ifdef STUDY
 -include $(RUNS)/entries.mk
 endif
-
-ENTRIES_MADE := $(CLASSIFIERS) $(GENERATORS)
 
 source: $(FIRST)
 	@:
@@ -94,22 +92,22 @@ source: $(FIRST)
 archives: $(ENTRIES_MADE:%=$(ARCHIVES)/%.mar)
 	@:
 
-ifneq ($(strip $(ENTRIES_MADE)),)
-$(ENTRIES_MADE:%=$(ARCHIVES)/%.mar): $(ARCHIVES)/%.mar: $(RUNS)/%/weights.safetensors $(RUNS)/%/about.json zoo/packaging/archive.py zoo/packaging/card.py zoo/packaging/model_card.md.j2
-	@$(PYTHON) -m zoo archive $* --study $(STUDY)
-$(CLASSIFIERS:%=$(ARCHIVES)/%.mar): $(MODULES_OF_classifier)
-$(GENERATORS:%=$(ARCHIVES)/%.mar): $(MODULES_OF_generator)
+PACKING := zoo/packaging/archive.py zoo/packaging/card.py zoo/packaging/model_card.md.j2 pyproject.toml
 
 # A recipe is rewritten only when its content changes; weights are written last, so newer weights mean a whole run.
-$(CLASSIFIERS:%=$(RUNS)/%/weights.safetensors) $(RUNS)/source/weights.safetensors: $(RUNS)/%/weights.safetensors: $(RUNS)/%/recipe.json
-	@$(PYTHON) -m train $* --study $(STUDY)
+ifneq ($(strip $(ENTRIES_MADE)),)
+$(ENTRIES_MADE:%=$(ARCHIVES)/%.mar): $(ARCHIVES)/%.mar: $(RUNS)/%/weights.safetensors $(RUNS)/%/about.json $(PACKING)
+	@$(PYTHON) -m zoo archive $* --study $(STUDY)
+
+$(ENTRIES_MADE:%=$(RUNS)/%/weights.safetensors): $(RUNS)/%/weights.safetensors: $(RUNS)/%/recipe.json
+	@$(PYTHON) -m $(TRAINER) $* --study $(STUDY)
+
+$(RUNS)/source/weights.safetensors: $(RUNS)/source/recipe.json
+	@$(PYTHON) -m train source --study $(STUDY)
 endif
 
-ifneq ($(strip $(GENERATORS)),)
-$(GENERATORS:%=$(RUNS)/%/weights.safetensors): $(RUNS)/%/weights.safetensors: $(RUNS)/%/recipe.json
-	@$(PYTHON) -m gan $* --study $(STUDY)
-
-$(GENERATORS:%=$(RUNS)/%/pool/manifest.json): $(RUNS)/%/pool/manifest.json: $(RUNS)/%/weights.safetensors
+ifneq ($(strip $(POOLS)),)
+$(POOLS:%=$(RUNS)/%/pool/manifest.json): $(RUNS)/%/pool/manifest.json: $(RUNS)/%/weights.safetensors
 	@$(PYTHON) -m gan pool $* --study $(STUDY)
 endif
 
@@ -183,4 +181,4 @@ format: .venv/installed ## put the code into its style
 
 clean: ## stop what is served, and remove what was built, but neither .venv nor downloaded data
 	@for serve in runs/*/serve; do test ! -d $$serve || $(PYTHON) -m zoo stop --study $$(basename $$(dirname $$serve)); done
-	rm -rf runs reports data/phantom data/cache model_store/*/
+	rm -rf site runs reports data/phantom data/cache model_store/*/

@@ -1,8 +1,8 @@
-"""`python -m benchmarks.gan_step`: a training step and drawing, against the same networks written plainly.
+"""`python -m benchmarks.gan_step`: the time of a training step and of drawing, compared with plain networks.
 
-Plainly: float32, contiguous, torch's legacy spectral norm, every convolution at the larger size, spectral norm in place
-while drawing. Both (with `--studiogan CHECKOUT`, all three) take turns in one process, so that whatever else the
-machine does hits them alike; ratios are of medians.
+Plain networks are the same in float32 and contiguous memory, with torch's legacy spectral norm (also while drawing) and
+every convolution at the larger size. Both (with `--studiogan CHECKOUT`, all three) take turns in one process, so that
+other work of the machine slows them alike. Ratios are of medians.
 """
 
 import argparse
@@ -23,24 +23,16 @@ from torch.nn import functional as F
 from torch.nn.utils import spectral_norm
 
 from gan import losses
+from gan.critics import Discriminator, DiscriminatorBlock, HalvingConv
 from gan.data import Images
 from gan.drawing import from_bytes
-from gan.networks import (
-    BOTTOM,
-    Discriminator,
-    DiscriminatorBlock,
-    DoublingConv,
-    FirstBlock,
-    Generator,
-    GeneratorBlock,
-    HalvingConv,
-)
+from gan.networks import BOTTOM, DoublingConv, Generator, GeneratorBlock
 from gan.snapshot import snapshot
 from gan.trainer import GANTrainer
 from lesions.labels import CLASSES
-from zoo.entry import Generator as Entry
-from zoo.generator_recipe import GeneratorRecipe, resolve
-from zoo.recipe import Data
+from zoo.kinds.base import Context, Data, Pretrained
+from zoo.kinds.generator import Generator as Entry
+from zoo.kinds.generator import GeneratorRecipe, resolve
 from zoo.study import Study
 
 
@@ -49,51 +41,51 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in {"pixels": 128, "width": 64, "batch": 20, "threads": 2, "steps": 3, "rounds": 5}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
-    parser.add_argument("--studiogan", type=Path, help="a checkout of PyTorch-StudioGAN, to compare with as well")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    parser.add_argument("--studiogan", type=Path, help="a checkout of PyTorch-StudioGAN, to compare with it, too")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    recipe = _recipe(given.pixels, given.width, given.batch)
-    images = torch.randint(256, (given.batch, given.pixels, given.pixels, 3), dtype=torch.uint8)
-    batch = Images(images, torch.arange(given.batch) % len(CLASSES))
+    recipe = _recipe(arguments.pixels, arguments.width, arguments.batch)
+    images = torch.randint(256, (arguments.batch, arguments.pixels, arguments.pixels, 3), dtype=torch.uint8)
+    batch = Images(images, torch.arange(arguments.batch) % len(CLASSES))
 
-    game = GANTrainer(recipe, device)
-    players = {"plain": plain(recipe, device)}
-    if given.studiogan:
-        players["studiogan"] = studiogan(given.studiogan, recipe, device)
-    steps: dict[str, Callable[[], object]] = {"zoo": partial(game.step, 0, batch)}
-    steps |= {name: PlainGame(recipe, device, *pair, batch).step for name, pair in players.items()}
-    where = torch.cuda.get_device_name() if device.type == "cuda" else f"{given.threads} threads"
-    print(f"{given.pixels} px, width {given.width}, batch {given.batch}, {where}, torch {torch.__version__}")
-    print(f"bf16 in training: {'yes' if game.bf16 else 'no, this processor has no units for it'}")
-    _report("training step, s", _medians(steps, given.steps, device), seconds=True)
+    trainer = GANTrainer(recipe, device)
+    networks = {"plain": plain(recipe, device)}
+    if arguments.studiogan:
+        networks["studiogan"] = studiogan(arguments.studiogan, recipe, device)
+    steps: dict[str, Callable[[], object]] = {"zoo": partial(trainer.step, 0, batch)}
+    steps |= {name: PlainTrainer(recipe, device, *pair, batch).step for name, pair in networks.items()}
+    where = torch.cuda.get_device_name() if device.type == "cuda" else f"{arguments.threads} threads"
+    print(f"{recipe.pixels} px, width {recipe.width}, batch {recipe.batch}, {where}, torch {torch.__version__}")
+    print(f"bf16 in training: {'yes' if trainer.bf16 else 'no, this processor has no units for it'}")
+    _report("training step, s", _medians(steps, arguments.steps, device), seconds=True)
 
-    served = snapshot(game.served, recipe.width, 0)
+    generator = snapshot(trainer.served_generator, recipe.width, 0)
     for count in (1, 8, 32):
-        z, labels = torch.randn(count, served.z, device=device), torch.zeros(count, dtype=torch.long, device=device)
-        drawn: dict[str, Callable[[], object]] = {"zoo": partial(served, z, labels)}
-        drawn |= {name: partial(pair[0].eval(), z, labels) for name, pair in players.items()}
+        z, labels = torch.randn(count, generator.z, device=device), torch.zeros(count, dtype=torch.long, device=device)
+        calls: dict[str, Callable[[], object]] = {"zoo": partial(generator, z, labels)}
+        calls |= {name: partial(pair[0].eval(), z, labels) for name, pair in networks.items()}
         with torch.inference_mode():
-            medians = _medians(drawn, given.rounds, device)
-        _report(f"drawing {count:>2}, images/s", {name: count / took for name, took in medians.items()})
+            medians = _medians(calls, arguments.rounds, device)
+        _report(f"drawing {count:>2}, images/s", {name: count / seconds for name, seconds in medians.items()})
 
 
-def _medians(work: dict[str, Callable[[], object]], times: int, device: torch.device) -> dict[str, float]:
-    """Seconds of each, the median of `times`, in turns, after one each that does not count."""
-    taken: dict[str, list[float]] = {name: [] for name in work}
-    for time_ in range(times + 1):
-        for name, do in work.items():
+def _medians(calls: dict[str, Callable[[], object]], repeats: int, device: torch.device) -> dict[str, float]:
+    """The median seconds of `repeats` calls of each, in turns, after one call of each that does not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for repeat in range(repeats + 1):
+        for name, call in calls.items():
             begin = time.perf_counter()
-            do()
+            call()
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            if time_:
-                taken[name].append(time.perf_counter() - begin)
-    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+            if repeat:
+                seconds[name].append(time.perf_counter() - begin)
+    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def _report(what: str, numbers: dict[str, float], seconds: bool = False) -> None:
-    print(f"{what}: " + ", ".join(f"{name} {number:.3g}" for name, number in numbers.items()))
+def _report(title: str, numbers: dict[str, float], seconds: bool = False) -> None:
+    print(f"{title}: " + ", ".join(f"{name} {number:.3g}" for name, number in numbers.items()))
     for name, number in numbers.items():
         if name != "zoo":
             ratio = numbers["zoo"] / number
@@ -101,17 +93,19 @@ def _report(what: str, numbers: dict[str, float], seconds: bool = False) -> None
 
 
 def _recipe(pixels: int, width: int, batch: int) -> GeneratorRecipe:
-    """The thesis's, at another size."""
+    """The thesis's recipe at another size."""
     data = Data(store_sha256="", split_sha256="", counts={"train": [1] * 7}, mean=[0.5] * 3, std=[0.5] * 3)
-    resolved = resolve("sagan", Entry(kind="generator", about="-"), Study(scale="paper"), data, "-")
+    resolved = resolve(
+        "sagan", Entry(kind="generator", about="-"), Context(Study(scale="paper"), data, Pretrained("-"))
+    )
     return resolved.model_copy(update={"pixels": pixels, "width": width, "batch": batch})
 
 
-# ---- the plain way
+# ---- plain networks
 
 
-class PlainGame:
-    """The same step as `GANTrainer`'s, without anything that makes it faster."""
+class PlainTrainer:
+    """The step of `GANTrainer`, without anything that makes it faster."""
 
     def __init__(
         self,
@@ -145,28 +139,27 @@ class PlainGame:
         labels = torch.randint(len(CLASSES), (self.size,), device=self.device)
         return self.generator(z, labels), labels
 
-    def _descend(self, which: int, loss: torch.Tensor) -> None:
-        self.optimizers[which].zero_grad()
+    def _descend(self, number: int, loss: torch.Tensor) -> None:
+        self.optimizers[number].zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizers[which].step()
+        self.optimizers[number].step()
 
 
 def plain(recipe: GeneratorRecipe, device: torch.device) -> tuple[nn.Module, nn.Module]:
-    """Our networks, with every layer as SAGAN.md writes it down."""
+    """The networks of `gan`, with every layer as SAGAN.md describes it."""
     generator = Generator(recipe.pixels, recipe.width, spectral_norm=False)
     discriminator = Discriminator(recipe.pixels, recipe.width, spectral_norm=False)
     generator.forward = partial(_generator, generator)  # type: ignore[method-assign]
-    ways: dict[type, Callable[..., torch.Tensor]] = {
+    forwards: dict[type, Callable[..., torch.Tensor]] = {
         DoublingConv: _conv,
         HalvingConv: _conv,
         GeneratorBlock: _generator_block,
-        FirstBlock: _first_block,
         DiscriminatorBlock: _discriminator_block,
     }
     for network in (generator, discriminator):
         for module in list(network.modules()):
-            if type(module) in ways:
-                module.forward = partial(ways[type(module)], module)
+            if type(module) in forwards:
+                module.forward = partial(forwards[type(module)], module)
             if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
                 spectral_norm(module, eps=1e-6)
         network.to(device).to(memory_format=torch.contiguous_format)
@@ -191,24 +184,22 @@ def _generator_block(block: Any, x: torch.Tensor, labels: torch.Tensor) -> torch
     return h + block.shortcut(F.interpolate(x, scale_factor=2))  # type: ignore[no-any-return]
 
 
-def _first_block(block: Any, x: torch.Tensor) -> torch.Tensor:
-    h = F.avg_pool2d(block.conv2(F.relu(block.conv1(x))), 2)
-    return h + block.shortcut(F.avg_pool2d(x, 2))  # type: ignore[no-any-return]
-
-
 def _discriminator_block(block: Any, x: torch.Tensor) -> torch.Tensor:
+    if block.first:
+        h = F.avg_pool2d(block.conv2(F.relu(block.conv1(x))), 2)
+        return h + block.shortcut(F.avg_pool2d(x, 2))  # type: ignore[no-any-return]
     h = block.conv2(F.relu(block.conv1(F.relu(x))))
-    aside = x if block.shortcut is None else block.shortcut(x)
-    return F.avg_pool2d(h, 2) + F.avg_pool2d(aside, 2) if block.halves else h + aside
+    shortcut = x if block.shortcut is None else block.shortcut(x)
+    return F.avg_pool2d(h, 2) + F.avg_pool2d(shortcut, 2) if block.halves else h + shortcut
 
 
 # ---- StudioGAN's own
 
 
 def studiogan(checkout: Path, recipe: GeneratorRecipe, device: torch.device) -> tuple[nn.Module, nn.Module]:
-    """PyTorch-StudioGAN's modules from a `checkout`, configured as the thesis had them."""
+    """The networks of PyTorch-StudioGAN in a `checkout`, configured as in the thesis."""
     sys.path.insert(0, str(checkout / "src"))
-    # Of utils.misc the networks use an empty context only; the rest of it wants plotting libraries that we do not have.
+    # Of utils.misc the networks use an empty context only; the rest needs plotting libraries that are not installed.
     misc: Any = ModuleType("utils.misc")
     misc.dummy_context_mgr = nullcontext
     sys.modules["utils.misc"] = misc
@@ -228,7 +219,7 @@ def studiogan(checkout: Path, recipe: GeneratorRecipe, device: torch.device) -> 
         d_embedding=ops.sn_embedding,
         d_act_fn=nn.ReLU(inplace=True),
     )
-    given = {
+    settings = {
         "z_dim": 128,
         "img_size": recipe.pixels,
         "g_conv_dim": recipe.width,
@@ -248,17 +239,17 @@ def studiogan(checkout: Path, recipe: GeneratorRecipe, device: torch.device) -> 
         "MODEL": SimpleNamespace(info_type="N/A", g_info_injection="N/A"),
     }
 
-    def built(network: Any) -> nn.Module:
-        """What its version of StudioGAN does not need is left out, what we do not use is "N/A"."""
+    def build(network: Any) -> nn.Module:
+        """Pass the parameters that this version of StudioGAN has; those not used here are "N/A"."""
         names = list(inspect.signature(network).parameters)
-        made: nn.Module = network(**{name: given.get(name, "N/A") for name in names})
-        return made.to(device)
+        module: nn.Module = network(**{name: settings.get(name, "N/A") for name in names})
+        return module.to(device)
 
-    return built(resnet.Generator), _Scores(built(resnet.Discriminator))
+    return build(resnet.Generator), _Scores(build(resnet.Discriminator))
 
 
 class _Scores(nn.Module):
-    """StudioGAN's discriminator returns a dictionary; of which the score."""
+    """The scores of StudioGAN's discriminator, which returns a dictionary."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

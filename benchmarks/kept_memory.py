@@ -31,8 +31,8 @@ def train(arch: str, pixels: int, batch: int, steps: int) -> float:
     """Images/s of `steps` steps in this process, after two to warm up."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    built = network.build(arch).to(memory_format=torch.channels_last).train()
-    optimizer = torch.optim.Adam(built.parameters(), fused=True)
+    model = network.build(arch).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)
     images = torch.randn(batch, 3, pixels, pixels).to(memory_format=torch.channels_last)
     labels = torch.arange(batch) % len(CLASSES)
     begun = 0.0
@@ -40,7 +40,7 @@ def train(arch: str, pixels: int, batch: int, steps: int) -> float:
         if step == 0:
             begun = time.perf_counter()
         optimizer.zero_grad()
-        cross_entropy(built(images), labels).backward()  # type: ignore[no-untyped-call]
+        cross_entropy(model(images), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return batch * steps / (time.perf_counter() - begun)
 
@@ -51,15 +51,15 @@ def main(
     batch: Annotated[int, typer.Option(help="Images a step.")] = 80,
     steps: Annotated[int, typer.Option(help="Of one process.")] = 10,
     rounds: Annotated[int, typer.Option(help="Of both, in turns.")] = 4,
-    alone: Annotated[bool, typer.Option(help="Train in this process, and print images/s.")] = False,
+    once: Annotated[bool, typer.Option(help="Train in this process, and print images/s.")] = False,
 ) -> None:
     """Print images/s (median, least, most) without and with them, and the ratio of the medians."""
-    if alone:
+    if once:
         print(train(arch, pixels, batch, steps))
         return
     without = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     environments = {"as glibc is": without, "as make has it": without | settings()}
-    again = [sys.executable, "-m", "benchmarks.kept_memory", "--alone", "--arch", arch]
+    again = [sys.executable, "-m", "benchmarks.kept_memory", "--once", "--arch", arch]
     again += ["--pixels", str(pixels), "--batch", str(batch), "--steps", str(steps)]
     measured: dict[str, list[float]] = {what: [] for what in environments}
     for _ in range(rounds):

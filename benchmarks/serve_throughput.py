@@ -11,8 +11,6 @@ import contextlib
 import hashlib
 import io
 import os
-import random
-import socket
 import statistics
 import tempfile
 import time
@@ -29,32 +27,32 @@ import torch
 import typer
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import save_file
 
 from compare import answers
-from compare.client import Zoo
-from compare.evaluate import collect, served
+from compare.collect import collect, describe_all
 from compare.labeled import LabeledImages
-from compare.offline import TOLERANCE
+from compare.references import TOLERANCE
 from lesions.index import Index
 from lesions.labels import CLASSES, NOTICE
-from lesions.phantom.layers import Traits, patch
+from lesions.phantom.patch import Traits, patch
 from lesions.phantom.views import view
-from zoo.models.network import build
-from zoo.packaging.archive import MODELS, pack
-from zoo.serving.torchserve.process import PORTS, ServerError, state
-from zoo.serving.torchserve.server import start, stop
+from lesions.sources.folders import ImageFiles
+from tests.networks import save_network
+from tests.servers import connect, free_ports, pack, start, stop
+from zoo.kinds import KINDS
+from zoo.serving.http import ServerError
+from zoo.serving.torchserve.process import read_state
 
 WANTED = 0.85
 """What the ratio should be at least."""
 
-BATCH = MODELS["classifier"].batch
+BATCH = KINDS["classifier"].batch
 
 DIFFERENT = 24
 """Pictures that are drawn; they come again and again under other names."""
 
 
-class Pictures:
+class Pictures(ImageFiles):
     """`count` pictures in memory, in the way of `Ham10000`."""
 
     def __init__(self, count: int) -> None:
@@ -78,7 +76,7 @@ class Turn(NamedTuple):
     seconds: float
     processor: dict[str, float]
     """Processor seconds, by who spent them."""
-    said: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
     """Probabilities [versions, n, 7]."""
 
 
@@ -115,7 +113,7 @@ def main(
 
 def _report(turns: dict[str, list[Turn]], images: int) -> None:
     bare, rest = turns.values()
-    apart = float(np.abs(bare[0].said - rest[0].said).max())
+    apart = float(np.abs(bare[0].probabilities - rest[0].probabilities).max())
     if apart > TOLERANCE:
         raise SystemExit(f"error: the two sides say different things, by {apart:.2g}: there is nothing to compare")
     medians = []
@@ -158,8 +156,7 @@ def _draw(seed: int) -> bytes:
 def _archive(folder: Path, version: str, arch: str, pixels: int, seed: int) -> None:
     """Pack a network with random weights as `folder`/store/`version`.mar."""
     torch.manual_seed(seed)
-    weights = folder / f"{version}.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in build(arch).state_dict().items()}, weights)
+    weights = save_network(arch, folder / f"{version}.safetensors")
     entry = {
         "entry": version,
         "study": "benchmark",
@@ -187,7 +184,7 @@ def _archive(folder: Path, version: str, arch: str, pixels: int, seed: int) -> N
 @contextlib.contextmanager
 def _in_process(folder: Path, names: list[str], pictures: Pictures) -> Iterator[Callable[[], Turn]]:
     """A turn of the handlers of all versions at once, each in a process of its own, beside the server."""
-    running = state(folder / "serve")
+    running = read_state(folder / "serve")
     assert running is not None
     environment = psutil.Process(running["pid"]).environ()
     os.environ |= {name: value for name, value in environment.items() if name.startswith(("OMP_", "MALLOC_"))}
@@ -205,9 +202,9 @@ def _in_process(folder: Path, names: list[str], pictures: Pictures) -> Iterator[
         def take() -> Turn:
             began = time.perf_counter()
             futures = [process.submit(_answer) for process in processes]
-            found = [future.result() for future in futures]
+            results = [future.result() for future in futures]
             took = time.perf_counter() - began
-            return Turn(took, {"handler": sum(spent for _, spent in found)}, np.array([said for said, _ in found]))
+            return Turn(took, {"handler": sum(spent for _, spent in results)}, np.array([rows for rows, _ in results]))
 
         yield take
 
@@ -221,15 +218,15 @@ def _load(folder: Path, contents: list[bytes]) -> None:
     handler, batches = LesionClassifier(), [contents[row : row + BATCH] for row in range(0, len(contents), BATCH)]
 
     def context(requests: int) -> Context:
-        made = Context(MODELS["classifier"].name, str(folder), {"model": {}}, BATCH, None, "")
+        made = Context(KINDS["classifier"].model, str(folder), {"model": {}}, BATCH, None, "")
         made.request_processor = [RequestProcessor({"Content-Type": "application/octet-stream"})] * requests
         return made
 
     def answer() -> list[list[float]]:
-        said = []
+        responses = []
         for batch in batches:
-            said += handler.handle([{"body": content} for content in batch], context(len(batch)))
-        return [list(one["probabilities"].values()) for one in said]
+            responses += handler.handle([{"body": content} for content in batch], context(len(batch)))
+        return [list(one["probabilities"].values()) for one in responses]
 
     handler.initialize(context(0))
     _loaded.append(answer)
@@ -250,30 +247,30 @@ def _answer() -> tuple[list[list[float]], float]:
 @contextlib.contextmanager
 def _through_rest(folder: Path, names: list[str], pictures: Pictures) -> Iterator[Callable[[], Turn]]:
     """A turn of `make compare`'s questions to a TorchServe of its own."""
-    serve, port = folder / "serve", _free_ports()
+    serve, port = folder / "serve", free_ports()
     labeled = LabeledImages("drawn pictures", pictures.index, pictures, "")
     numbers = iter(range(1_000_000))
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             start(folder / "store", serve, port)
-        running = state(serve)
+        running = read_state(serve)
         assert running is not None
         java = psutil.Process(running["pid"])
 
-        with Zoo(port, serve / "key_file.json", seconds=60) as zoo:
-            described = served(zoo)
+        with connect(serve, port, seconds=60) as zoo:
+            described = describe_all(zoo)
 
             def take() -> Turn:
-                told = folder / f"answers{next(numbers)}"
+                collected = folder / f"answers{next(numbers)}"
                 before, began = _spent(java), time.perf_counter()
-                collect(zoo, described, labeled, told, {})
+                collect(zoo, described, labeled, collected, {})
                 took, after = time.perf_counter() - began, _spent(java)
-                said = []
+                probabilities = []
                 for name in names:
-                    found = answers.read(told / f"{name}.jsonl")
-                    assert found is not None
-                    said.append(found.predictions(labeled.index).probabilities)
-                return Turn(took, {who: after[who] - before[who] for who in after}, np.array(said))
+                    of_version = answers.read(collected / f"{name}.jsonl")
+                    assert of_version is not None
+                    probabilities.append(of_version.predictions(labeled.index).probabilities)
+                return Turn(took, {who: after[who] - before[who] for who in after}, np.array(probabilities))
 
             yield take
     except ServerError as error:
@@ -292,16 +289,6 @@ def _spent(java: psutil.Process) -> dict[str, float]:
 
     workers = sum(seconds(worker) for worker in java.children(recursive=True))
     return {"workers": workers, "Java": seconds(java), "client": time.process_time()}
-
-
-def _free_ports() -> int:
-    """The first of as many free ports in a row as a server needs."""
-    for first in random.sample(range(20_000, 30_000, 10), 1000):
-        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-            for number in range(len(PORTS)):
-                stack.enter_context(socket.socket()).bind(("127.0.0.1", first + number))
-            return first
-    raise SystemExit("error: no free ports")
 
 
 if __name__ == "__main__":

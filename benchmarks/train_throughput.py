@@ -25,10 +25,10 @@ from lesions.index import Index
 from lesions.labels import CLASSES
 from lesions.store import Store
 from train.data import LesionDataModule
-from train.fit import lightning
+from train.fit import configure_trainer
 from train.module import ClassifierModule
+from zoo.kinds.classifier import ClassifierRecipe
 from zoo.models import network
-from zoo.recipe import Recipe
 
 MEAN, STD = [0.76, 0.54, 0.56], [0.14, 0.15, 0.17]
 
@@ -77,9 +77,11 @@ def main(
                 rates[name].append(rate)
     reference = statistics.median(rates["bare loop"])
     print(f"{arch}, {pixels} px, batch {batch}, {threads} thread(s), {rounds} rounds of {images} images")
-    for name, found in rates.items():
-        median = statistics.median(found)
-        print(f"{name:26}{median:7.1f} images/s ({min(found):.1f} to {max(found):.1f}), ratio {median / reference:.3f}")
+    for name, values in rates.items():
+        median = statistics.median(values)
+        print(
+            f"{name:26}{median:7.1f} images/s ({min(values):.1f} to {max(values):.1f}), ratio {median / reference:.3f}"
+        )
 
 
 def _bare(
@@ -93,14 +95,14 @@ def _bare(
     """Seconds of one pass over normalized tensors in memory."""
     torch.manual_seed(0)
     memory = torch.contiguous_format if contiguous else torch.channels_last
-    built = network.build(arch).to(memory_format=memory)
+    model = network.build(arch).to(memory_format=memory)
     inputs = normalize(torch.from_numpy(pictures), MEAN, STD).contiguous(memory_format=memory)
     targets = torch.from_numpy(labels)
-    adam = torch.optim.Adam(built.parameters(), lr=3e-4, fused=True)
+    adam = torch.optim.Adam(model.parameters(), lr=3e-4, fused=True)
     begun = time.perf_counter()
     for start in range(0, len(inputs), batch):
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            logits = built(inputs[start : start + batch])
+            logits = model(inputs[start : start + batch])
         loss = cross_entropy(logits.float(), targets[start : start + batch])
         adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -120,7 +122,7 @@ def _train(
     count = len(pictures)
     names = tuple(str(k) for k in range(count))
     parts = np.array([0] * (count - batch) + [1] * batch)
-    resolved = Recipe(
+    resolved = ClassifierRecipe(
         entry="benchmark",
         architecture=arch,
         pixels=pictures.shape[1],
@@ -142,7 +144,7 @@ def _train(
     module = ClassifierModule(network.build(arch), len(CLASSES), MEAN, STD)
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
-        lightning(1, "32-true", Path(folder), [watch]).fit(module, datamodule=splits)
+        configure_trainer(1, "32-true", Path(folder), [watch]).fit(module, datamodule=splits)
     return watch.seconds
 
 

@@ -1,8 +1,6 @@
 """`python -m compare`: ask the served zoo."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,59 +9,48 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from compare.client import GENERATOR, MODEL, Answer, Zoo, ZooError
+from compare.client import Answer, Zoo, connect
 from lesions.cli import command_group
 from lesions.files import atomic_write
 from lesions.labels import CLASSES, DIAGNOSES
-from zoo.entry import EntryError, catalog
-from zoo.serving.torchserve.server import running
+from zoo.build.prepare import check_names
+from zoo.entry import catalog
+from zoo.kinds.classifier import CLASSIFIER
+from zoo.kinds.generator import GENERATOR
+from zoo.serving.http import ServerError
 from zoo.study import Folders, Study
 
 if TYPE_CHECKING:
     from compare.results import Results
 
 app = command_group("Judge what is served.")
-
-
-Study_ = Annotated[str, typer.Option("--study", help="The study whose server is asked.")]
+StudyName = Annotated[str, typer.Option("--study", help="The study whose server is asked.")]
 Port = Annotated[int | None, typer.Option(help="The server's port, if not the study's own.")]
-
-
 Test = Annotated[
     Path | None, typer.Option(help="Labeled images from outside: class folders, or ISIC's one-hot .csv beside them.")
 ]
+DEFAULT_STUDY = Study().name
 
 
-@contextmanager
-def asked(study: str, port: int | None) -> Iterator[Zoo]:
-    """A connection to the study's server."""
-    folder = Path("runs") / study / "serve"
-    port = port or running(folder)
-    if port is None:
-        raise ZooError(f"no server of the study {study} is running; start it: make serve")
-    with Zoo(port, folder / "key_file.json", seconds=60) as zoo:
-        yield zoo
-
-
-def _served(zoo: Zoo, model: str, entry: str | None) -> list[str]:
-    """The served versions, or the one that is asked for. Raises `ZooError` where it is not served."""
-    served = zoo.versions(model)
-    if entry is not None and entry not in served:
-        raise ZooError(f"no entry {entry!r} is served; there are: {', '.join(served)}")
-    return [entry] if entry else served
+def _versions(zoo: Zoo, model: str, entry: str | None) -> list[str]:
+    """The served versions, or the one that is named. Raises `ServerError` where it is not served."""
+    versions = zoo.versions(model)
+    if not versions or (entry is not None and entry not in versions):
+        raise ServerError(f"no entry {entry!r} is served; there are: {', '.join(versions) or 'none'}")
+    return [entry] if entry else versions
 
 
 @app.command()
 def predict(
     image: Annotated[Path, typer.Argument(help="A picture of one lesion.")],
     entry: Annotated[str | None, typer.Option(help="Ask this entry only.")] = None,
-    study: Study_ = Study().name,
+    study: StudyName = DEFAULT_STUDY,
     port: Port = None,
 ) -> None:
     """One picture, every served version side by side."""
-    with asked(study, port) as zoo:
-        answers = [zoo.classify(image, version) for version in _served(zoo, MODEL, entry)]
-    _show(image, answers)
+    with connect(study, port) as zoo:
+        answers = [zoo.classify(image, version) for version in _versions(zoo, CLASSIFIER.model, entry)]
+    _print_answers(image, answers)
 
 
 @app.command()
@@ -74,20 +61,20 @@ def explain(
         str | None, typer.Option("--class", help=f"One of {', '.join(CLASSES)}; the predicted one unless given.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A .png file; below reports/ unless given.")] = None,
-    study: Study_ = Study().name,
+    study: StudyName = DEFAULT_STUDY,
     port: Port = None,
 ) -> None:
-    """Where in a picture a version sees a class: Grad-CAM, laid on the picture."""
-    with asked(study, port) as zoo:
-        version = _served(zoo, MODEL, entry)[0] if entry else zoo.default()
-        said = zoo.classify(image, version)
-        shown = label or said["label"]
-        overlay = zoo.explain(image, version, shown)
-    file = out or Path("reports") / study / "explained" / f"{image.stem}_{version}_{shown}.png"
+    """Where in a picture a version sees a class: Grad-CAM, on the picture."""
+    with connect(study, port) as zoo:
+        version = _versions(zoo, CLASSIFIER.model, entry)[0] if entry else zoo.default()
+        answer = zoo.classify(image, version)
+        explained = label or answer["label"]
+        overlay = zoo.explain(image, version, explained)
+    file = out or Folders(study).reports / "explained" / f"{image.stem}_{version}_{explained}.png"
     atomic_write(file, overlay)
-    chance = said["probabilities"][shown]
-    print(f"{version} says {said['label']}; the bright places speak for {shown} (probability {chance:.2f}): {file}")
-    print(said["notice"])
+    probability = f"(probability {answer['probabilities'][explained]:.2f})"
+    print(f"{version} predicts {answer['label']}; the bright places speak for {explained} {probability}: {file}")
+    print(answer["notice"])
 
 
 @app.command()
@@ -96,24 +83,23 @@ def synthesize(
     count: Annotated[int, typer.Option(help="Images (of each class, for all).")] = 8,
     seed: Annotated[int, typer.Option(help="The same seed gives the same images.")] = 0,
     generator: Annotated[str | None, typer.Option(help="Which one; the first that is served unless given.")] = None,
-    out: Annotated[Path, typer.Option(help="A folder for PNG files, or a .png file for one grid.")] = Path("reports"),
-    study: Study_ = Study().name,
+    out: Annotated[Path | None, typer.Option(help="A folder for PNG files, or a .png file for one grid.")] = None,
+    study: StudyName = DEFAULT_STUDY,
     port: Port = None,
 ) -> None:
     """Draw synthetic lesions with a served generator."""
-    with asked(study, port) as zoo:
-        version = _served(zoo, GENERATOR, generator)[0]
-        name = f"{version}_{label}_seed{seed}"
-        if label == "all" or out.suffix == ".png":
-            file = out if out.suffix == ".png" else out / study / "synthetic" / f"{name}.png"
+    with connect(study, port) as zoo:
+        version = _versions(zoo, GENERATOR.model, generator)[0]
+        default = Folders(study).reports / "synthetic" / f"{version}_{label}_seed{seed}"
+        if label == "all" or (out and out.suffix == ".png"):
+            folder = default.parent if out is None else out
+            file = folder if folder.suffix == ".png" else folder / f"{default.name}.png"
             files = {file: zoo.grid(label, count, seed, version)}
         else:
-            folder = out / study / "synthetic" / name if out == Path("reports") else out
             images = zoo.synthesize(label, count, seed, version)
-            files = {folder / f"{label}_{seed}_{k:05}.png": image for k, image in enumerate(images)}
+            files = {(out or default) / f"{label}_{seed}_{k:05}.png": image for k, image in enumerate(images)}
     for file, content in files.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
+        atomic_write(file, content)
     print(f"{len(files)} file(s) by {version}: {next(iter(files)) if len(files) == 1 else next(iter(files)).parent}")
     print("Synthetic: no patients' data, not for diagnosis.")
 
@@ -122,32 +108,32 @@ def synthesize(
 def evaluate(
     test: Test = None,
     strict: Annotated[bool, typer.Option(help="Stop at an image of TEST that cannot be used.")] = False,
-    study: Study_ = Study().name,
+    study: StudyName = DEFAULT_STUDY,
     port: Port = None,
 ) -> None:
     """Score every served version on the study's test split, or on TEST, and write the report."""
-    from compare import judge  # with scikit-learn, for which the other commands need not wait
+    from compare import evaluate as evaluation  # with scikit-learn, which takes a second
 
     folders = Folders(study)
     try:
-        with asked(study, port) as zoo:
-            labeled, folder = judge.images(folders, test, strict)
-            found = judge.evaluate(zoo, folders, labeled, folder)
+        with connect(study, port) as zoo:
+            labeled, folder = evaluation.images(folders, test, strict)
+            results = evaluation.evaluate(zoo, folders, labeled, folder)
     except KeyboardInterrupt:
         typer.echo("\ninterrupted: the answers that came are kept; the same command goes on from them", err=True)
         raise typer.Exit(130) from None
-    _told(found, folder)
+    _print_results(results, folder)
 
 
 @app.command()
-def report(test: Test = None, study: Study_ = Study().name) -> None:
+def report(test: Test = None, study: StudyName = DEFAULT_STUDY) -> None:
     """Write the report again from the answers that were collected; no server is needed."""
-    from compare import judge
+    from compare import evaluate as evaluation
 
     folders = Folders(study)
-    labeled, folder = judge.images(folders, test)
-    found = judge.report(folders, labeled, folder)
-    _told(found, folder)
+    labeled, folder = evaluation.images(folders, test)
+    results = evaluation.report(folders, labeled, folder)
+    _print_results(results, folder)
 
 
 @app.command()
@@ -155,32 +141,32 @@ def ab(
     a: Annotated[str, typer.Option(help="One entry.")],
     b: Annotated[str, typer.Option(help="The entry that it is compared with.")],
     test: Test = None,
-    study: Study_ = Study().name,
+    study: StudyName = DEFAULT_STUDY,
 ) -> None:
     """The macro F1 of A less that of B, paired over the same lesions, from the answers that were collected."""
-    from compare import judge
+    from compare import evaluate as evaluation
 
-    labeled, folder = judge.images(Folders(study), test)
-    found = judge.ab(labeled, folder, a, b)
-    low, high = found.interval
-    print(f"macro F1 of {a} less that of {b}: {found.difference:+.4f} (95 % interval {low:+.4f} to {high:+.4f})")
-    print(f"p = {found.p:.4f}, paired bootstrap over lesions; of these two checkpoints, not of their recipes")
+    labeled, folder = evaluation.images(Folders(study), test)
+    difference = evaluation.ab(labeled, folder, a, b)
+    low, high = difference.interval
+    print(f"macro F1 of {a} less that of {b}: {difference.difference:+.4f} (95 % interval {low:+.4f} to {high:+.4f})")
+    print(f"p = {difference.p:.4f}, paired bootstrap over lesions; of these two checkpoints, not of their recipes")
 
 
 @app.command()
 def promote(
     entry: Annotated[str, typer.Argument(help="Which one; or best, by validation.")],
     force: Annotated[bool, typer.Option(help="Even if it is unscored or significantly worse.")] = False,
-    study: Study_ = Study().name,
+    study: StudyName = DEFAULT_STUDY,
     port: Port = None,
 ) -> None:
     """Make an entry the champion: the version that answers where a call names none."""
-    from compare import judge
+    from compare import evaluate as evaluation
     from compare.promote import promote as make_champion
 
     folders = Folders(study)
-    with asked(study, port) as zoo:
-        labeled, reports = judge.images(folders, None)
+    with connect(study, port) as zoo:
+        labeled, reports = evaluation.images(folders, None)
         champion = make_champion(zoo, folders, labeled, reports, entry, force)
     scored = "unscored" if champion.macro_f1 is None else f"macro F1 {champion.macro_f1:.3f} on the test split"
     print(f"{champion.entry} is the champion of {study}: {scored}")
@@ -196,25 +182,24 @@ def promote(
 @app.command()
 def record(
     entries: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="All finished ones if none.")] = None,
-    study: Study_ = Study().name,
+    study: StudyName = DEFAULT_STUDY,
 ) -> None:
     """Copy what was measured of finished entries into docs/results/STUDY: files to be committed, without images."""
     from compare.records import recording
     from compare.records.record import RESULTS, RecordError, differing, save
 
-    folders, known = Folders(study), catalog()
+    folders, entries_by_name = Folders(study), catalog()
     folders.read()  # a mistyped name is no empty study
-    if unknown := [name for name in entries or () if name not in known]:
-        raise EntryError(f"no entry {', '.join(unknown)}; there are: {', '.join(sorted(known))}")
-    names = entries or recording.finished(folders, known)
+    check_names(entries_by_name, entries or ())
+    names = entries or recording.finished(folders, entries_by_name)
     if not names:
         raise RecordError(f"nothing is trained in study {study!r} yet; first: make zoo")
-    # All of them are made before any is written: a mistake leaves no half of a study behind.
-    made = [recording.record(folders, name, known[name]) for name in names]
-    for one in made:
-        changed = differing(RESULTS, one)
-        said = "new" if changed is None else f"differs in {', '.join(changed)}" if changed else "as before"
-        print(f"{save(RESULTS, one)} ({said})")
+    # All records are made before any is written: a mistake leaves no half of a study behind.
+    results = folders.root / RESULTS
+    for new_record in [recording.record(folders, name, entries_by_name[name]) for name in names]:
+        changed = differing(results, new_record)
+        state = "new" if changed is None else f"differs in {', '.join(changed)}" if changed else "as before"
+        print(f"{save(results, new_record)} ({state})")
 
 
 @app.command()
@@ -222,36 +207,35 @@ def results() -> None:
     """Write docs/results.md and its pictures from the records in docs/results; neither data nor weights are needed."""
     from compare.records.page import publish
 
-    print(publish(Path(), catalog()))
+    print(publish(Folders(DEFAULT_STUDY).root, catalog()))
 
 
-def _told(found: "Results", folder: Path) -> None:
-    """Print the results and where the page is; exit code 1 where versions answer otherwise than they did offline."""
-    from compare.judge import table
+def _print_results(results: "Results", folder: Path) -> None:
+    """Print the results and the page's place; exit code 1 where versions answer otherwise than they did offline."""
+    from compare.evaluate import table
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(table(found))
-    if found.left_out:
-        shown = "\n".join(f"  {said}" for said in found.left_out[:20]) + ("\n  ..." if len(found.left_out) > 20 else "")
-        print(f"left out: {len(found.left_out)} images\n{shown}")
-    compared = [result.offline.largest for result in found.results if result.offline is not None]
-    if compared:
-        print(f"served and offline probabilities differ by {max(compared):.1e} at most")
-    for said in found.beside_records:
-        print(said)
+    Console(width=None if sys.stdout.isatty() else 120).print(table(results))
+    if results.left_out:
+        lines = [f"  {reason}" for reason in results.left_out[:20]] + ["  ..."] * (len(results.left_out) > 20)
+        print("\n".join([f"left out: {len(results.left_out)} images", *lines]))
+    differences = [result.offline.largest for result in results.results if result.offline is not None]
+    if differences:
+        print(f"served and offline probabilities differ by {max(differences):.1e} at most")
+    for line in results.beside_records:
+        print(line)
     print(f"report: {folder / 'index.html'}")
-    for result in found.disagreeing:
+    for result in results.disagreeing:
         assert result.offline is not None
         message = f"{result.entry} answers otherwise than it did in training: by {result.offline.largest:.2g}"
         typer.echo(f"error: {message} on {result.offline.image}; archive it again: make zoo serve", err=True)
-    for result in found.unlike_published:
+    for result in results.unlike_published:
         message = f"{result.entry} answers otherwise than the record of the same weights in docs/results"
-        typer.echo(f"error: {message}; record it again: make results STUDY={found.study}", err=True)
-    if found.disagreeing or found.unlike_published:
+        typer.echo(f"error: {message}; record it again: make results STUDY={results.study}", err=True)
+    if results.disagreeing or results.unlike_published:
         raise typer.Exit(1)
 
 
-def _show(image: Path, answers: list[Answer]) -> None:
+def _print_answers(image: Path, answers: list[Answer]) -> None:
     """Print the answers as a table: a row a version, a column a class, each row's highest probability in bold."""
     table = Table(title=f"{image} ({answers[0]['study']})", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("entry", no_wrap=True)
@@ -259,11 +243,8 @@ def _show(image: Path, answers: list[Answer]) -> None:
     for name in CLASSES:
         table.add_column(name, justify="right", no_wrap=True)
     for answer in answers:
-        chances = answer["probabilities"]
-        cells = [
-            f"[bold green]{chances[name]:.2f}[/]" if name == answer["label"] else f"{chances[name]:.2f}"
-            for name in CLASSES
-        ]
+        probabilities = answer["probabilities"].items()
+        cells = [f"[bold green]{p:.2f}[/]" if name == answer["label"] else f"{p:.2f}" for name, p in probabilities]
         table.add_row(answer["entry"], answer["label"], *cells)
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(table)

@@ -1,11 +1,10 @@
-"""What versions have answered: a file for each, written line by line, so that an interruption loses nothing."""
+"""The answers of served versions: a file for each, written line by line, so that an interruption loses nothing."""
 
 import hashlib
 import json
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
@@ -19,24 +18,24 @@ class Answer(NamedTuple):
     """One answer, as the client saw it."""
 
     milliseconds: float
-    """From asking to the answer, further tries included."""
+    """From the request to the answer, further tries included."""
     probabilities: list[float]
     """[7], in the order of `CLASSES`."""
 
 
 class Answers(NamedTuple):
-    """What one version said."""
+    """The answers of one version."""
 
     described: dict[str, Any]
     """Its `entry.json`."""
-    asked: str
-    """The key under which the answers were collected."""
+    key: str
+    """As `key` makes it of version, archive and images."""
     by_image: dict[str, Answer]
 
     def predictions(self, index: Index) -> Predictions:
         """The answers to the images of `index`, in its order. Raises `KeyError` where one is missing."""
-        told = [self.by_image[image].probabilities for image in index.images]
-        return Predictions(index.labels, np.array(told, dtype=np.float64), index.lesions)
+        probabilities = np.array([self.by_image[image].probabilities for image in index.images], dtype=np.float64)
+        return Predictions(index.labels, probabilities, index.lesions)
 
     def milliseconds(self, index: Index) -> NDArray[np.float64]:
         """How long each answer took, [n]."""
@@ -44,16 +43,15 @@ class Answers(NamedTuple):
 
 
 def key(described: Mapping[str, Any], archive_sha256: str, images: str) -> str:
-    """Answers with the same key answer the same question: the same archive, the same `images`.
+    """The key of answers: the same for the same archive and the same `images`.
 
     `described` is the version's `entry.json` (weights and split by their sha256); `archive_sha256` may be unknown ("").
     """
-    said = json.dumps([described, archive_sha256, images], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()
+    return hashlib.sha256(json.dumps([described, archive_sha256, images], sort_keys=True).encode()).hexdigest()
 
 
 def read(file: Path) -> Answers | None:
-    """The answers in `file`, all of whose whole lines count; none if there is no such file, or none of ours."""
+    """The answers in `file`, those of all complete lines; none where there is no such file, or it is another one."""
     try:
         lines = file.read_bytes().split(b"\n")[:-1]  # behind the last line end is nothing, or a line cut short
         header = json.loads(lines[0])
@@ -65,34 +63,31 @@ def read(file: Path) -> Answers | None:
 
 
 class Collection:
-    """Collects the answers of one version into `file`, going on where an earlier run with the same `asked` stopped."""
+    """The file of answers of one version, open to add more; those that an earlier run with the same key got stay."""
 
-    def __init__(self, file: Path, described: Mapping[str, Any], asked: str) -> None:
+    def __init__(self, file: Path, described: Mapping[str, Any], key: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         earlier = read(file)
-        goes_on = earlier is not None and earlier.asked == asked
-        self.answered = set(earlier.by_image) if earlier is not None and goes_on else set[str]()
-        if goes_on:
-            content = file.read_bytes()
+        self.answered: set[str] = set()
+        self._lock = threading.Lock()
+        if earlier is not None and earlier.key == key:
+            self.answered.update(earlier.by_image)
             self._file: BinaryIO = file.open("r+b")
-            self._file.truncate(content.rindex(b"\n") + 1)
+            self._file.truncate(file.read_bytes().rindex(b"\n") + 1)
             self._file.seek(0, 2)
         else:
             self._file = file.open("wb")
-            self._write({"asked": asked, "entry": described})
-        self._alone = threading.Lock()
+            self._write({"asked": key, "entry": described})
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._file.close()
 
     def add(self, image: str, milliseconds: float, probabilities: Sequence[float]) -> None:
-        """Write one answer down; from any thread, once an image."""
-        with self._alone:
+        """Write one answer; from any thread, once for each image."""
+        with self._lock:
             self.answered.add(image)
             self._write({"image": image, "ms": round(milliseconds, 2), "probabilities": list(probabilities)})
 

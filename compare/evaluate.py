@@ -1,190 +1,102 @@
-"""Ask every served version about every labeled image, once, through REST; an interrupted run goes on."""
+"""Judge a study: from its served versions and its images to scores, the report, and paired differences."""
 
-import os
-import threading
-import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+import hashlib
+import re
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from filelock import FileLock, Timeout
-from tqdm import tqdm
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
 
-from compare.answers import Collection, key
-from compare.client import NoServer, Zoo, ZooError
-from compare.labeled import LabeledImages
-from lesions.labels import CLASSES
-
-IN_FLIGHT = 16
-"""Requests that wait for one version: two batches, one being worked on while the next one fills."""
-
-PATIENCE = 180.0
-"""Seconds without a single answer after which a run gives up: a server that is started again is back by then."""
-
-FINAL = frozenset({400, 413})
-"""Statuses that no second try will change."""
+from compare import answers, results
+from compare.answers import Answers
+from compare.client import Zoo
+from compare.collect import check_split, collect, describe_all
+from compare.labeled import LabeledImages, external_images, held_out_images, images_seen_in_training
+from compare.results import Results
+from zoo.metrics.bootstrap import Difference
+from zoo.serving import champion
+from zoo.serving.http import ServerError
+from zoo.study import Folders
 
 
-class Asked(NamedTuple):
-    """One question: a version and an image."""
+def images(folders: Folders, test: Path | None, strict: bool = False) -> tuple[LabeledImages, Path]:
+    """The images to score, and the folder of the report: the study's test split, or `test` from outside.
 
-    entry: str
-    image: str
-
-
-def served(zoo: Zoo) -> dict[str, dict[str, Any]]:
-    """The `entry.json` of every served classifier, by name. Raises `ZooError` where there is none."""
-    try:
-        names = zoo.versions()
-    except ZooError as error:
-        if error.code != 404:
-            raise
-        names = []
-    if not names:
-        raise ZooError("no classifier is served; make some and serve them: make zoo serve")
-    return {name: zoo.describe(name) for name in names}
-
-
-def check_split(described: Mapping[str, Mapping[str, Any]], labeled: LabeledImages) -> None:
-    """Raise `ZooError` for versions that were trained on another split: they may have seen these images."""
-    if labeled.split_sha256 is None:
-        return
-    if others := [name for name, entry in described.items() if entry["split_sha256"] != labeled.split_sha256]:
-        raise ZooError(
-            f"trained on another split than the one to be scored, so that test images may have been learned: "
-            f"{', '.join(others)}; make and serve them again: make zoo serve"
-        )
-
-
-def collect(
-    zoo: Zoo,
-    described: Mapping[str, Mapping[str, Any]],
-    labeled: LabeledImages,
-    folder: Path,
-    archives: Mapping[str, str],
-    patience: float = PATIENCE,
-) -> None:
-    """Have every version in `described` answer every image; the answers go to `folder`, a file for each version.
-
-    `archives` are the sha256 of the archives, by version, as far as they are known. What was answered before is not
-    asked again. Raises `ZooError` where an image stays unanswered (naming what is missing), where a version changes
-    meanwhile, or another run is at work; what was answered is kept.
+    Raises `DataError` or `StudyError`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(FileLock(folder / ".lock", timeout=0))
-        except Timeout:
-            raise ZooError("another `make compare` of this study is at work") from None
-        files = {
-            name: stack.enter_context(
-                Collection(folder / f"{name}.jsonl", entry, key(entry, archives.get(name, ""), labeled.digest))
-            )
-            for name, entry in described.items()
-        }
-        pending = _in_order(files, labeled)
-        total = len(files) * len(labeled.index)
-        with tqdm(total=total, initial=total - len(pending), desc="asking", unit="answer", disable=None) as bar:
-            _Asking(zoo, described, labeled, files, bar).until_answered(pending, patience)
-        if pending:
-            _check_same(zoo, described)
+    folder = folders.reports
+    if test is None:
+        return held_out_images(folders), folder
+    place = test.expanduser().resolve()
+    name = re.sub(r"[^a-z0-9_.]+", "_", place.stem.lower()).strip("_.") or "test"
+    digest = hashlib.sha256(str(place).encode()).hexdigest()[:6]
+    return external_images(place, images_seen_in_training(folders), strict), folder / f"outside-{name}-{digest}"
 
 
-def _in_order(files: Mapping[str, Collection], labeled: LabeledImages) -> list[Asked]:
-    """Every open question: as many versions at once as there are processors, so that each has full batches."""
-    names, together = list(files), os.cpu_count() or 1
-    blocks = [names[start : start + together] for start in range(0, len(names), together)]
-    return [
-        Asked(name, image)
-        for block in blocks
-        for image in labeled.index.images
-        for name in block
-        if image not in files[name].answered
-    ]
+def evaluate(zoo: Zoo, folders: Folders, labeled: LabeledImages, folder: Path) -> Results:
+    """Ask every served version, score the answers, and write the report into `folder`. Raises `ServerError`."""
+    entries = describe_all(zoo)
+    if others := ", ".join(sorted({entry["study"] for entry in entries.values()} - {folders.name})):
+        raise ServerError(f"the server is that of the study {others}, not {folders.name}'s; name it: STUDY=...")
+    check_split(entries, labeled)
+    archives = {Path(file).stem: digest for file, digest in zoo.server.archives().items()}
+    collect(zoo, entries, labeled, folder / "answers", archives)
+    return report(folders, labeled, folder, list(entries))
 
 
-class _Asking(NamedTuple):
-    """What all questions of one run have in common."""
+def report(folders: Folders, labeled: LabeledImages, folder: Path, entries: list[str] | None = None) -> Results:
+    """Score the answers of `entries` (all, if none are named) that lie in `folder`, and write the report there.
 
-    zoo: Zoo
-    described: Mapping[str, Mapping[str, Any]]
-    labeled: LabeledImages
-    files: Mapping[str, Collection]
-    bar: "tqdm[Any]"
+    Raises `ServerError` where there are none, or images are missing.
+    """
+    answers_by_entry = collected_answers(labeled, folder, entries)
+    current = champion.current(folders.archives)
+    computed = results.compute(folders, labeled, answers_by_entry, current.entry if current else None)
+    from compare.report import page  # matplotlib takes a second
 
-    def until_answered(self, pending: list[Asked], patience: float) -> None:
-        """Ask again and again, until all is answered or nothing has been for `patience` seconds."""
-        deadline = time.monotonic() + patience
-        while pending:
-            failed = self.once(pending)
-            final = all(error.code in FINAL for error in failed.values())
-            if len(failed) < len(pending):
-                deadline = time.monotonic() + patience
-            elif final or time.monotonic() > deadline:
-                raise ZooError(_missing(failed))
-            pending = [asked for asked in pending if asked in failed]
-            if pending and not final:
-                time.sleep(min(2.0, patience / 10))
-                try:
-                    _check_same(self.zoo, {name: self.described[name] for name in {asked.entry for asked in pending}})
-                except Changed:
-                    raise
-                except ZooError:
-                    self.bar.set_postfix_str("waiting for the server")
-                else:
-                    self.bar.set_postfix_str("")
-
-    def once(self, pending: Sequence[Asked]) -> dict[Asked, ZooError]:
-        """Ask each question once (the client has further tries of its own); the errors of those that failed."""
-        gone = threading.Event()
-
-        def ask(asked: Asked) -> None:
-            if gone.is_set():
-                raise NoServer("the server went away")
-            content = self.labeled.source.read(asked.image)
-            began = time.perf_counter()
-            try:
-                answer = self.zoo.classify(content, asked.entry)
-            except NoServer:
-                gone.set()  # the others need not find out one by one
-                raise
-            took = 1000 * (time.perf_counter() - began)
-            self.files[asked.entry].add(asked.image, took, [answer["probabilities"][name] for name in CLASSES])
-
-        failed: dict[Asked, ZooError] = {}
-        threads = IN_FLIGHT * min(os.cpu_count() or 1, len(self.files))
-        with ThreadPoolExecutor(threads) as pool:
-            futures = {pool.submit(ask, asked): asked for asked in pending}
-            try:
-                for future in as_completed(futures):
-                    try:
-                        future.result()
-                        self.bar.update()
-                    except ZooError as error:
-                        failed[futures[future]] = error
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        return failed
+    page(computed, labeled, answers_by_entry, folder)
+    results.save(computed, folder)
+    return computed
 
 
-class Changed(ZooError):
-    """A version is no longer the one that answered before."""
+def collected_answers(labeled: LabeledImages, folder: Path, entries: list[str] | None = None) -> dict[str, Answers]:
+    """The answers that lie in `folder`, by entry. Raises `ServerError` where there are none, or images are missing."""
+    names = entries or sorted(file.stem for file in (folder / "answers").glob("*.jsonl"))
+    answers_by_entry: dict[str, Answers] = {}
+    for name in names:
+        of_entry = answers.read(folder / "answers" / f"{name}.jsonl")
+        if of_entry is None:
+            raise ServerError(f"no answers of {name} in {folder}/answers; first: make compare")
+        if missing := [image for image in labeled.index.images if image not in of_entry.by_image]:
+            raise ServerError(f"{name} has not answered {len(missing)} images, {missing[0]} first; first: make compare")
+        answers_by_entry[name] = of_entry
+    if not answers_by_entry:
+        raise ServerError(f"no answers in {folder}/answers; first: make compare")
+    check_split({name: of_entry.described for name, of_entry in answers_by_entry.items()}, labeled)
+    return answers_by_entry
 
 
-def _check_same(zoo: Zoo, described: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise `Changed` where a version was replaced since it was `described`, and `ZooError` where none can tell."""
-    if changed := [name for name, entry in described.items() if zoo.describe(name) != entry]:
-        raise Changed(f"replaced while being asked: {', '.join(changed)}; run `make compare` again")
+def ab(labeled: LabeledImages, folder: Path, first: str, second: str) -> Difference:
+    """The macro F1 of `first` less that of `second`, from the answers in `folder`. Raises `ServerError`."""
+    answers_by_entry = collected_answers(labeled, folder, [first, second])
+    return results.pair(labeled, answers_by_entry[first], answers_by_entry[second])
 
 
-def _missing(failed: Mapping[Asked, ZooError]) -> str:
-    """What was not answered, and why."""
-    lines = [f"{len(failed)} answers are missing; those that came are kept, and `make compare` goes on from them:"]
-    for name in sorted({asked.entry for asked in failed}):
-        images = sorted(asked.image for asked in failed if asked.entry == name)
-        some = ", ".join(images[:5]) + (", ..." if len(images) > 5 else "")
-        lines.append(f"  {name}: {len(images)} ({some}): {failed[Asked(name, images[0])]}")
-    return "\n".join(lines)
+def table(computed: Results) -> Table:
+    """The results for a terminal."""
+    title = f"{computed.study}: {computed.images:,} images of {computed.lesions:,} lesions, {computed.images_from}"
+    rows = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    rows.add_column("entry", no_wrap=True)
+    for heading in ("macro F1, 95 % interval", "thesis", "bal. acc.", "accuracy", "AUC", "ECE", "p50, p99 ms"):
+        rows.add_column(heading, justify="right")
+    for result in computed.results:
+        scores, (low, high) = result.scores, result.scores.macro_f1_interval
+        numbers = (scores.balanced_accuracy, scores.accuracy, scores.macro_auc, scores.ece)
+        rows.add_row(
+            result.entry + (" *" if result.entry == computed.champion else ""),
+            f"{scores.macro_f1:.3f} ({low:.2f} to {high:.2f})",
+            "" if result.thesis_macro_f1 is None else f"{result.thesis_macro_f1:.2f}",
+            *("" if number is None else f"{number:.3f}" for number in numbers),
+            f"{result.latency_p50_ms:.0f}, {result.latency_p99_ms:.0f}",
+        )
+    return rows

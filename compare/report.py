@@ -3,84 +3,71 @@
 import base64
 import io
 from collections.abc import Mapping
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from compare import figures
 from compare.answers import Answers
 from compare.labeled import LabeledImages
-from compare.offline import TOLERANCE
-from compare.results import AGAINST, Result, Results, wrong
+from compare.references import TOLERANCE
+from compare.results import AGAINST, Result, Results, most_misclassified
 from lesions.files import atomic_write
 from lesions.images import center_square, decode
 from lesions.labels import CLASSES, DIAGNOSES, NOTICE
-from zoo.metrics.bootstrap import PAIRED_RESAMPLES, RESAMPLES
+from zoo.metrics.bootstrap import PAIRED_RESAMPLES, RESAMPLES, SIGNIFICANCE_LEVEL
 from zoo.metrics.scores import BINS
+from zoo.packaging import card
 
-MOST_WRONG, THUMBNAIL = 24, 112
+THUMBNAILS, THUMBNAIL = 24, 112
 """How many of the images that most versions get wrong are shown, and at how many pixels."""
 
 
 def page(results: Results, labeled: LabeledImages, answers: Mapping[str, Answers], folder: Path) -> Path:
     """Write `index.html` into `folder`, and return it. Raises `DataError` where an image cannot be read."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     predictions = {result.entry: answers[result.entry].predictions(labeled.index) for result in results.results}
-    named = list(dict.fromkeys((results.results[0].entry, *AGAINST, results.champion)))
+    highlighted = list(dict.fromkeys((results.results[0].entry, *AGAINST, results.champion)))
     bar = tqdm(results.results, "drawing", unit="version", disable=None)
     first = answers[results.results[0].entry].described
-    text = environment.get_template("report.html.j2").render(
+    text = card.template(Path(__file__).with_name("report.html.j2"), autoescape=True).render(
         results=results,
         notice=NOTICE,
         phantom=first.get("data_licence") is None,
         license=first.get("data_licence"),
         data=first["data"],
-        starts=sorted({_start(given.described) for given in answers.values()} - {"random"}),
+        starts=sorted({_start(version.described) for version in answers.values()} - {"random"}),
         classes=CLASSES,
         diagnoses=DIAGNOSES,
         tolerance=TOLERANCE,
         resamples=RESAMPLES,
         paired_resamples=PAIRED_RESAMPLES,
+        level=SIGNIFICANCE_LEVEL,
         bins=BINS,
         macro_f1=figures.macro_f1(results.results, results.champion),
         heat_map=figures.class_heat_map(results.results),
-        melanoma=figures.melanoma_roc(predictions, [name for name in named if name in predictions])
+        melanoma=figures.melanoma_roc(predictions, [name for name in highlighted if name in predictions])
         if results.results[0].scores.melanoma_sensitivity is not None
         else None,
-        wrong=[_thumbnail(labeled, answers, row, n) for row, n in wrong(labeled, list(answers.values()), MOST_WRONG)],
+        misclassified=[
+            _thumbnail(labeled, answers, row, mistakes)
+            for row, mistakes in most_misclassified(labeled, list(answers.values()), THUMBNAILS)
+        ],
         cards=[_card(result, answers[result.entry], labeled) for result in bar],
     )
     atomic_write(folder / "index.html", text)
     return folder / "index.html"
 
 
-def _card(result: Result, given: Answers, labeled: LabeledImages) -> dict[str, Any]:
-    """What the page says of one version alone."""
-    described, predictions = given.described, given.predictions(labeled.index)
-    facts = {
-        "weights": f"sha256 {described['weights_sha256']}",
-        "split": f"sha256 {described['split_sha256']}",
-        "commit": described.get("commit", "unknown"),
-        "trained on": described.get("hardware", "unknown"),
-        "libraries": ", ".join(f"{name} {version}" for name, version in described["versions"].items()),
-        "data": described["data"],
-        "license of the data": described.get("data_licence", "none: made here"),
-    }
+def _card(result: Result, answers: Answers, labeled: LabeledImages) -> dict[str, Any]:
+    """The variables of the page's section on one version."""
+    predictions = answers.predictions(labeled.index)
     return {
         "result": result,
-        "thesis": (described.get("thesis") or {}).get("section"),
-        "recipe": _recipe(described),
-        "facts": facts,
+        "described": answers.described,
+        "recipe": _recipe(answers.described),
         "figures": {
             "confusion matrix, images": figures.confusion(result.scores.confusion, normalized=False),
             "confusion matrix, share of the true class": figures.confusion(result.scores.confusion, normalized=True),
@@ -93,38 +80,32 @@ def _card(result: Result, given: Answers, labeled: LabeledImages) -> dict[str, A
 def _recipe(described: Mapping[str, Any]) -> dict[str, str]:
     """The resolved recipe in words, without the digests."""
     recipe = described["recipe"]
-    said = {"network": f"{described['architecture']}, {described['pixels']} px", "starts from": _start(described)}
-    for name, value in recipe.items():
-        if name in ("entry", "architecture", "pixels", "start") or name.endswith("sha256"):
-            continue
-        if name in ("draws", "fill_up") and value:
-            runs = [(images, len(list(several))) for images, several in groupby(value)]
-            said[f"{name.replace('_', ' ')}, by epoch"] = ", ".join(f"{images:,} x {n}" for images, n in runs)
-        elif value is not True and value not in (None, []):  # `real` is true of all but one kind of experiment
-            said[name.replace("_", " ")] = str(value).replace("_", " ")
+    words = {"network": f"{described['architecture']}, {described['pixels']} px", "starts from": _start(described)}
+    own = ("architecture", "pixels", "start")
+    words |= card.recipe_in_words({name: value for name, value in recipe.items() if name not in own})
     if "best_epoch" in described["scores"]:
-        said["best epoch, by validation"] = f"{described['scores']['best_epoch']} of {len(recipe.get('draws', ()))}"
-    return said
+        words["best epoch, by validation"] = f"{described['scores']['best_epoch']} of {len(recipe.get('draws', ()))}"
+    return words
 
 
 def _start(described: Mapping[str, Any]) -> str:
     """Where the weights come from; a file's digest is shortened."""
     start = str(described["recipe"].get("start", "unknown"))
-    name, found, digest = start.partition(" sha256 ")
-    return f"{name} (sha256 {digest[:12]}...)" if found else start
+    name, _, digest = start.partition(" sha256 ")
+    return f"{name} (sha256 {digest[:12]}...)" if digest else start
 
 
 def _thumbnail(labeled: LabeledImages, answers: Mapping[str, Answers], row: int, mistakes: int) -> dict[str, Any]:
-    """A small JPEG of an image, and what was said of it."""
+    """A small JPEG of an image, its true class, and the class that most versions predict."""
     image = labeled.index.images[row]
     content = io.BytesIO()
     Image.fromarray(center_square(decode(labeled.source.read(image)), THUMBNAIL)).save(content, "JPEG", quality=75)
-    told = [given.by_image[image].probabilities for given in answers.values()]
-    said = [CLASSES[row_.index(max(row_))] for row_ in told]
+    probabilities = np.array([version.by_image[image].probabilities for version in answers.values()])
+    predicted = [CLASSES[k] for k in probabilities.argmax(1)]
     return {
         "image": image,
         "true": CLASSES[labeled.index.labels[row]],
-        "said": max(sorted(set(said)), key=said.count),
+        "predicted": max(sorted(set(predicted)), key=predicted.count),
         "mistakes": mistakes,
         "url": f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}",
     }

@@ -1,11 +1,10 @@
-"""What the answers are worth: every version's scores, and the paired differences that the report asks about."""
+"""The scores of every version, from its answers, and the paired differences between versions."""
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import BaseModel
@@ -13,8 +12,7 @@ from tqdm import tqdm
 
 from compare.answers import Answers
 from compare.labeled import LabeledImages
-from compare.offline import Agreement, agreement
-from compare.published import Published, beside, published
+from compare.references import Agreement, Published, compare_offline, compare_record, record_messages
 from lesions.files import atomic_write
 from zoo.metrics import bootstrap, scores
 from zoo.metrics.calibration import without_temperature
@@ -34,7 +32,7 @@ class Result(BaseModel):
     """On the thesis's own test split, which shares lesions with its training: for orientation."""
     thesis_accuracy: float | None
     valid_macro_f1: float | None
-    """On the study's validation split, as training found it."""
+    """On the study's validation split, as training measured it."""
     scores: scores.Scores
     latency_p50_ms: float
     latency_p99_ms: float
@@ -44,15 +42,15 @@ class Result(BaseModel):
     """Beside the committed record, where there is one."""
     weights_sha256: str
     temperature: float | None = None
-    """By which the version divides its logits; none where it is not calibrated."""
+    """The version divides its logits by it; none where it is not calibrated."""
     uncalibrated: Reliability | None = None
-    """What its probabilities would be worth without: computed from the answers, the temperature undone."""
+    """The scores of its probabilities without temperature scaling, computed from the answers."""
     prior_corrected: Reliability | None = None
-    """What a prior correction, which is not applied, would be worth on the study's test split, by training's record."""
+    """Training's scores of a prior correction, which is not applied, on the study's test split."""
 
 
 class Compared(BaseModel):
-    """One version's macro F1 less that of the one which the question is about."""
+    """One version's macro F1 less that of the version which it is compared with."""
 
     entry: str
     difference: float
@@ -71,7 +69,7 @@ class Question(BaseModel):
 
 
 class Results(BaseModel):
-    """All that the report says in figures."""
+    """All figures of the report."""
 
     study: str
     images_from: str
@@ -87,17 +85,17 @@ class Results(BaseModel):
 
     @property
     def disagreeing(self) -> list[Result]:
-        """Versions that say something else than training did."""
+        """Versions that answer otherwise than in training."""
         return [result for result in self.results if result.offline is not None and not result.offline.holds]
 
     @property
     def beside_records(self) -> list[str]:
-        """What versions are beside the committed records, for people; nothing where none is recorded."""
-        return beside([(result.scores.macro_f1, result.published) for result in self.results])
+        """Lines for people on how versions compare with the committed records; nothing where none is recorded."""
+        return record_messages((result.scores.macro_f1, result.published) for result in self.results)
 
     @property
     def unlike_published(self) -> list[Result]:
-        """Versions that say what they said in training, and something else than the record of the same weights."""
+        """Versions that answer as in training, and otherwise than the record of the same weights."""
         unlike = [result for result in self.results if result.published is not None and result.published.contradicts]
         return [result for result in unlike if result not in self.disagreeing]
 
@@ -108,7 +106,7 @@ def compute(
     """Score `answers`, by version. Raises `KeyError` where one lacks an image of `labeled`."""
     bar = tqdm(answers.items(), "scoring", unit="version", disable=None)
     resamples = bootstrap.Resamples(labeled.index.labels, labeled.index.lesions)  # drawing takes as long as scoring
-    results = [_result(folders, labeled, name, given, resamples) for name, given in bar]
+    results = [_result(folders, labeled, name, version, resamples) for name, version in bar]
     return Results(
         study=folders.name,
         images_from=labeled.name,
@@ -123,56 +121,49 @@ def compute(
 
 
 def questions(labeled: LabeledImages, answers: Mapping[str, Answers], champion: str | None) -> list[Question]:
-    """The paired differences of all versions against each of `AGAINST` and the champion, as far as they are there."""
-    rivals = [name for name in dict.fromkeys((*AGAINST, champion)) if name is not None and name in answers]
-    if not rivals or len(answers) < 2:
+    """The paired differences of all versions from each of `AGAINST` and the champion, as far as they are there."""
+    references = [name for name in dict.fromkeys((*AGAINST, champion)) if name is not None and name in answers]
+    if not references or len(answers) < 2:
         return []
-    resamples = bootstrap.Resamples(labeled.index.labels, labeled.index.lesions, 0, bootstrap.PAIRED_RESAMPLES)
-    estimates = {
-        name: bootstrap.estimate(resamples, given.predictions(labeled.index).probabilities.argmax(1))
-        for name, given in answers.items()
-    }
-    return [_question(estimates, rival, rival == champion) for rival in rivals]
-
-
-def _question(estimates: Mapping[str, bootstrap.Estimate], against: str, is_champion: bool) -> Question:
-    found = {
-        name: bootstrap.paired_difference(estimate, estimates[against])
-        for name, estimate in estimates.items()
-        if name != against
-    }
-    corrected = bootstrap.holm([one.p for one in found.values()])
-    compared = [
-        Compared(entry=name, difference=one.difference, interval=one.interval, p=one.p, p_holm=p_holm)
-        for (name, one), p_holm in zip(found.items(), corrected, strict=True)
-    ]
-    return Question(
-        against=against, is_champion=is_champion, compared=sorted(compared, key=lambda one: -one.difference)
-    )
+    estimates = _estimates(labeled, answers)
+    answered = []
+    for reference in references:
+        others = [name for name in estimates if name != reference]
+        differences = bootstrap.paired_differences([(estimates[name], estimates[reference]) for name in others])
+        compared = [
+            Compared(entry=name, **difference._asdict()) for name, difference in zip(others, differences, strict=True)
+        ]
+        compared.sort(key=lambda comparison: -comparison.difference)
+        answered.append(Question(against=reference, is_champion=reference == champion, compared=compared))
+    return answered
 
 
 def pair(labeled: LabeledImages, first: Answers, second: Answers) -> bootstrap.Difference:
     """The macro F1 of `first` less that of `second`, on the same images: one question of its own."""
+    estimates = _estimates(labeled, {"first": first, "second": second})
+    return bootstrap.paired_difference(estimates["first"], estimates["second"])
+
+
+def _estimates(labeled: LabeledImages, answers: Mapping[str, Answers]) -> dict[str, bootstrap.Estimate]:
+    """The macro F1 of each version, paired."""
     resamples = bootstrap.Resamples(labeled.index.labels, labeled.index.lesions, 0, bootstrap.PAIRED_RESAMPLES)
-    mine, other = (
-        bootstrap.estimate(resamples, given.predictions(labeled.index).probabilities.argmax(1))
-        for given in (first, second)
-    )
-    return bootstrap.paired_difference(mine, other)
+    return {
+        name: bootstrap.estimate(resamples, version.predictions(labeled.index).probabilities.argmax(1))
+        for name, version in answers.items()
+    }
 
 
 def _result(
     folders: Folders, labeled: LabeledImages, name: str, answers: Answers, resamples: bootstrap.Resamples
 ) -> Result:
-    described, took = answers.described, answers.milliseconds(labeled.index)
-    thesis: Mapping[str, Any] = described.get("thesis") or {}
-    is_own = labeled.split_sha256 is not None
-    predictions = answers.predictions(labeled.index)
-    calibration: Mapping[str, Any] = described.get("calibration") or {}
+    described, index, is_own = answers.described, labeled.index, labeled.split_sha256 is not None
+    thesis, calibration = (described.get(key) or {} for key in ("thesis", "calibration"))
     temperature, corrected = calibration.get("temperature"), calibration.get("prior_corrected") if is_own else None
-    before = (
-        None if temperature is None else without_temperature(predictions.probabilities.astype(np.float64), temperature)
-    )
+    predictions, uncalibrated = answers.predictions(index), None
+    p50, p99 = (round(float(value), 1) for value in np.quantile(answers.milliseconds(index), [0.5, 0.99]))
+    if temperature is not None:
+        raw = without_temperature(predictions.probabilities.astype(np.float64), temperature)
+        uncalibrated = scores.reliability(predictions.labels, raw)
     return Result(
         entry=name,
         about=described["about"],
@@ -180,13 +171,13 @@ def _result(
         thesis_accuracy=thesis.get("accuracy"),
         valid_macro_f1=described["scores"].get("valid", {}).get("macro_f1"),
         scores=scores.score(predictions, resamples),
-        latency_p50_ms=round(float(np.quantile(took, 0.5)), 1),
-        latency_p99_ms=round(float(np.quantile(took, 0.99)), 1),
-        offline=agreement(folders.run(name) / "predictions.csv", answers, labeled.index) if is_own else None,
-        published=published(folders.root, folders.name, name, answers, labeled.index) if is_own else None,
+        latency_p50_ms=p50,
+        latency_p99_ms=p99,
+        offline=compare_offline(folders.run(name) / "predictions.csv", answers, index) if is_own else None,
+        published=compare_record(folders.root, folders.name, name, answers, index) if is_own else None,
         weights_sha256=described["weights_sha256"],
         temperature=temperature,
-        uncalibrated=None if before is None else scores.reliability(predictions.labels, before),
+        uncalibrated=uncalibrated,
         prior_corrected=None if corrected is None else Reliability.model_validate(corrected["test"]),
     )
 
@@ -195,37 +186,38 @@ def save(results: Results, folder: Path) -> None:
     """Write `results.json` and `results.csv` into `folder`."""
     atomic_write(folder / "results.json", results.model_dump_json(indent=1) + "\n")
     content = io.StringIO(newline="")
-    writer = csv.writer(content)
     rows = [_row(result) for result in results.results]
-    writer.writerow(rows[0])
-    writer.writerows(row.values() for row in rows)
+    writer = csv.DictWriter(content, rows[0].keys())
+    writer.writeheader()
+    writer.writerows(rows)
     atomic_write(folder / "results.csv", content.getvalue())
 
 
 def _row(result: Result) -> dict[str, object]:
     """One line of the CSV; an interval is two columns, and so on for each class."""
-    said = result.scores
-    row: dict[str, object] = {"entry": result.entry} | _with_interval("macro_f1", said)
-    row |= {"thesis_macro_f1": result.thesis_macro_f1, "valid_macro_f1": result.valid_macro_f1}
-    for name in ("balanced_accuracy", "accuracy", "macro_auc", "melanoma_sensitivity", "ece", "brier", "nll"):
-        row |= _with_interval(name, said)
-    row["temperature"] = result.temperature
-    for name, judged in (("uncalibrated", result.uncalibrated), ("prior_corrected", result.prior_corrected)):
-        row |= {f"{name}_{key}": judged and getattr(judged, key) for key in Reliability.model_fields}
-    row |= {"latency_p50_ms": result.latency_p50_ms, "latency_p99_ms": result.latency_p99_ms}
+    scores = result.scores
+    row = _columns(result, ["entry"]) | _columns(scores, ["macro_f1"])
+    row |= _columns(result, ["thesis_macro_f1", "valid_macro_f1"])
+    row |= _columns(scores, ["balanced_accuracy", "accuracy", "macro_auc", "melanoma_sensitivity"])
+    row |= _columns(scores, ["ece", "brier", "nll"]) | _columns(result, ["temperature"])
+    for name in ("uncalibrated", "prior_corrected"):
+        row |= _columns(getattr(result, name), Reliability.model_fields, f"{name}_")
+    row |= _columns(result, ["latency_p50_ms", "latency_p99_ms"])
     row["offline_largest_difference"] = result.offline and result.offline.largest
-    for name, one in said.classes.items():
-        found: dict[str, object] = {"precision": one.precision, "recall": one.recall}
-        for key in ("f1", "auc", "ece"):
-            found |= _with_interval(key, one)
-        row |= {f"{name}_{key}": value for key, value in found.items()} | {f"{name}_support": one.support}
+    for name, of_class in scores.classes.items():
+        row |= _columns(of_class, ["precision", "recall", "f1", "auc", "ece", "support"], f"{name}_")
     return row
 
 
-def _with_interval(name: str, said: BaseModel) -> dict[str, object]:
-    """One of the scores that `said` has an interval of, and this one's ends."""
-    low, high = getattr(said, f"{name}_interval") or (None, None)
-    return {name: getattr(said, name), f"{name}_low": low, f"{name}_high": high}
+def _columns(model: BaseModel | None, fields: Iterable[str], prefix: str = "") -> dict[str, object]:
+    """Some fields as columns; one with an interval gives three."""
+    columns: dict[str, object] = {}
+    for field in fields:
+        columns[prefix + field] = getattr(model, field, None)
+        if hasattr(model, f"{field}_interval"):
+            low, high = getattr(model, f"{field}_interval") or (None, None)
+            columns |= {f"{prefix}{field}_low": low, f"{prefix}{field}_high": high}
+    return columns
 
 
 def load(folder: Path) -> Results | None:
@@ -236,13 +228,14 @@ def load(folder: Path) -> Results | None:
         return None
 
 
-def wrong(labeled: LabeledImages, answers: Sequence[Answers], most: int) -> list[tuple[int, int]]:
-    """Images, by number, that more than half of `answers` get wrong, and how many do: the `most` worst at most.
+def most_misclassified(labeled: LabeledImages, answers: Sequence[Answers], limit: int) -> list[tuple[int, int]]:
+    """Images, by row, that more than half of `answers` get wrong, and how many do: `limit` of them, the worst first.
 
-    Among equals, those come first whose true class is given the least probability.
+    Among equals, those come first whose true class gets the lowest mean probability.
     """
-    told = np.stack([given.predictions(labeled.index).probabilities for given in answers])  # [versions, n, 7]
-    mistakes = (told.argmax(2) != labeled.index.labels).sum(0)
-    chance = told[:, np.arange(len(labeled.index)), labeled.index.labels].mean(0)
-    order = np.lexsort((chance, -mistakes))[:most]
+    # [versions, n, 7]
+    probabilities = np.stack([version.predictions(labeled.index).probabilities for version in answers])
+    mistakes = (probabilities.argmax(2) != labeled.index.labels).sum(0)
+    of_true_class = probabilities[:, np.arange(len(labeled.index)), labeled.index.labels].mean(0)
+    order = np.lexsort((of_true_class, -mistakes))[:limit]
     return [(int(row), int(mistakes[row])) for row in order if mistakes[row] * 2 > len(answers)]

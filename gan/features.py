@@ -1,4 +1,4 @@
-"""What a frozen backbone sees in images: the space in which quality is measured."""
+"""Features of a frozen backbone: the space in which the quality of images is measured."""
 
 from pathlib import Path
 
@@ -12,12 +12,10 @@ BATCH = 64
 
 
 class Features(torch.nn.Module):
-    """Pooled features of the study's source backbone, never of a classifier fitted to these training images.
+    """Pooled features of the study's source backbone, normalized with the statistics of its pretraining.
 
-    That would favor copies of them. Images are normalized as those were that the weights
-    come from, since
-    a frozen network's batch norm knows no others. They may have any size, and are resized bilinearly to `pixels`, the
-    classifier's.
+    Not of a classifier that was trained on the study's images: its features would favor copies of these. Images may
+    have any size; they are resized to `pixels`, the size that classifiers see.
     """
 
     def __init__(self, architecture: str, weights: Path, pixels: int) -> None:
@@ -33,15 +31,15 @@ class Features(torch.nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Uint8 [n, side, side, 3] to float32 [n, features], on the CPU."""
         device = next(self.backbone.parameters()).device
-        blocks = []
-        for block in torch.split(images, BATCH):
-            resized = resize(block.to(device), self.pixels)
-            blocks.append(self.backbone(normalize(resized, self.mean, self.std)).float().cpu())
-        return torch.cat(blocks)
+        features = []
+        for batch in torch.split(images, BATCH):
+            resized = resize(batch.to(device), self.pixels)
+            features.append(self.backbone(normalize(resized, self.mean, self.std)).float().cpu())
+        return torch.cat(features)
 
 
 def resize(images: torch.Tensor, pixels: int) -> torch.Tensor:
-    """Uint8 [n, side, side, 3] to [n, pixels, pixels, 3], bilinearly, with antialiasing where it becomes smaller."""
+    """Resize uint8 [n, side, side, 3] to [n, pixels, pixels, 3], bilinearly, with antialiasing."""
     if images.shape[1] == pixels:
         return images
     size = (pixels, pixels)

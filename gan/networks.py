@@ -1,9 +1,9 @@
-"""The conditional SAGAN: generator and discriminator, as SAGAN.md has them. Copied into archives.
+"""The generator of the conditional SAGAN, as SAGAN.md describes it. Copied into archives.
 
 Zhang et al. 2019, "Self-Attention Generative Adversarial Networks"; the channel plans are those of StudioGAN's `resnet`
-backbone. A convolution beside a doubling or halving of the size is computed as one strided convolution with a 4 x 4
-kernel: the same function of the same 3 x 3 weights with 4 / 9 of the multiplications (Karras et al. 2018's "fused
-scale"). A 1 x 1 convolution is computed on the smaller side, which changes nothing either.
+backbone. A 3 x 3 convolution beside a doubling or halving of the size is computed as one strided convolution with a
+4 x 4 kernel: the same function of the same weights with 4 / 9 of the multiplications ("fused scale" of Karras et al.
+2018). A 1 x 1 convolution is computed at the smaller size, with the same result. The discriminator: `gan.critics`.
 """
 
 import math
@@ -18,41 +18,36 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from lesions.labels import CLASSES
 
-BOTTOM = 4
-"""The generator begins with maps of 4 x 4."""
-
-MOST = 16
-"""Channels never exceed 16 x width."""
-
-Z = 128
-"""Numbers in a latent vector."""
+BOTTOM = 4  # height and width of the generator's first feature maps
+MAX_CHANNELS = 16  # the most channels of a stage, in units of the width
+Z = 128  # length of a latent vector
 
 
-def _plans(pixels: int) -> tuple[list[int], list[int], list[int]]:
-    """Channels in units of the width: into and out of each generator block, and out of each discriminator block.
+def channel_plans(pixels: int) -> tuple[list[int], list[int], list[int]]:
+    """Channels in units of the width: inputs and outputs of the generator's blocks, outputs of the discriminator's.
 
-    At 32 px StudioGAN keeps them constant; from 64 px on they double from the image inwards up to 16. (From 256 px on
-    StudioGAN repeats 8 once; we do not.) Raises `ValueError` for sizes that are no power of two or below 32.
+    As in StudioGAN: constant at 32 px; from 64 px on they double with each halving of the size, up to 16. (From 256 px
+    on StudioGAN repeats 8 once; this plan does not.) Raises `ValueError` where `pixels` is no power of two from 32 on.
     """
     doublings = int(math.log2(pixels / BOTTOM)) if pixels > 0 else 0
     if doublings < 3 or BOTTOM * 2**doublings != pixels:
         raise ValueError(f"{pixels} pixels: a size is a power of two, 32 or more")
     if pixels == 32:
         return [4, 4, 4], [4, 4, 4], [2, 2, 2, 2]
-    out = [min(MOST, 2**place) for place in range(doublings)]
-    inwards = out[::-1]
-    return [min(MOST, 2 * inwards[0]), *inwards[:-1]], inwards, [*out, min(MOST, 2 * out[-1])]
+    down = [min(MAX_CHANNELS, 2**stage) for stage in range(doublings)]
+    up, deepest = down[::-1], min(MAX_CHANNELS, 2 * down[-1])
+    return [deepest, *up[:-1]], up, [*down, deepest]
 
 
-def _spread(weight: torch.Tensor) -> torch.Tensor:
-    """The 4 x 4 kernels that add up 3 x 3 `weight` [out, in, 3, 3] at its four places in a 2 x 2 cell."""
+def fused_kernel(weight: torch.Tensor) -> torch.Tensor:
+    """Kernels [out, in, 4, 4]: the sum of `weight` [out, in, 3, 3] at its four positions in a 4 x 4 kernel."""
     padded = F.pad(weight, (1, 1, 1, 1))
     rows = padded[:, :, 1:] + padded[:, :, :-1]
     return rows[..., 1:] + rows[..., :-1]
 
 
 class Conv(nn.Conv2d):
-    """A convolution that keeps the size."""
+    """A convolution with a `side` x `side` kernel that keeps the size of its input."""
 
     def __init__(self, inputs: int, outputs: int, side: int, bias: bool = True) -> None:
         super().__init__(inputs, outputs, side, padding=side // 2, bias=bias)
@@ -61,36 +56,24 @@ class Conv(nn.Conv2d):
 class DoublingConv(Conv):
     """Nearest-neighbor doubling, then a 3 x 3 convolution: [n, in, s, s] to [n, out, 2s, 2s]."""
 
-    kernel: torch.Tensor | None
-    """What `fuse` computed once; none while the weights may change."""
+    kernel: torch.Tensor | None  # the fused kernel as `fuse` computed it; none while the weights may change
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 3)
         self.register_buffer("kernel", None, persistent=False)
 
-    def spread(self) -> torch.Tensor:
-        """The transposed convolution's kernels, [in, out, 4, 4]."""
-        return _spread(self.weight.flip(2, 3)).transpose(0, 1)
+    def fused(self) -> torch.Tensor:
+        """The kernels of the transposed convolution, [in, out, 4, 4]."""
+        return fused_kernel(self.weight.flip(2, 3)).transpose(0, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[n, in, s, s] to [n, out, 2s, 2s]."""
-        kernel = self.spread() if self.kernel is None else self.kernel
+        kernel = self.fused() if self.kernel is None else self.kernel
         return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
 
 
-class HalvingConv(Conv):
-    """A 3 x 3 convolution, then the mean of 2 x 2 cells: [n, in, 2s, 2s] to [n, out, s, s]."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[n, in, 2s, 2s] to [n, out, s, s]."""
-        return F.conv2d(x, _spread(self.weight) / 4, self.bias, stride=2, padding=1)
-
-
 class ConditionalBatchNorm(nn.Module):
-    """Batch norm whose gain and shift depend on the class: BN(x) * (1 + gain[y]) + shift[y]."""
+    """Batch norm with a gain and a shift for each class: BN(x) * (1 + gain[y]) + shift[y]."""
 
     def __init__(self, channels: int, classes: int) -> None:
         super().__init__()
@@ -105,7 +88,7 @@ class ConditionalBatchNorm(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """x + strength * attention over all places, with keys and values pooled 2 x 2; `strength` starts at 0."""
+    """x + strength * attention over all positions, with keys and values pooled 2 x 2; `strength` starts at 0."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -122,8 +105,8 @@ class SelfAttention(nn.Module):
         value = F.max_pool2d(self.g(x), 2).flatten(2)
         weights = torch.softmax(query.transpose(1, 2) @ key, dim=-1).to(value.dtype)
         attended = (value @ weights.transpose(1, 2)).view(len(x), -1, *x.shape[2:])
-        added: torch.Tensor = self.out(attended)
-        return x + self.strength.to(x.dtype) * added
+        residual: torch.Tensor = self.out(attended)
+        return x + self.strength.to(x.dtype) * residual
 
 
 class GeneratorBlock(nn.Module):
@@ -141,59 +124,23 @@ class GeneratorBlock(nn.Module):
         """[n, inputs, s, s] and classes [n] to [n, outputs, 2s, 2s]."""
         h = self.conv1(F.relu(self.norm1(x, labels)))
         h = self.conv2(F.relu(self.norm2(h, labels)))
-        doubled: torch.Tensor = F.interpolate(self.shortcut(x), scale_factor=2) + h
-        return doubled
-
-
-class FirstBlock(nn.Module):
-    """The discriminator's first: conv3, ReLU, conv3, halving; shortcut: halving, conv1."""
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__()
-        self.conv1 = Conv(3, outputs, 3)
-        self.conv2 = HalvingConv(outputs, outputs)
-        self.shortcut = Conv(3, outputs, 1)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[n, 3, 2s, 2s] to [n, outputs, s, s]."""
-        h: torch.Tensor = self.conv2(F.relu(self.conv1(x))) + self.shortcut(F.avg_pool2d(x, 2))
-        return h
-
-
-class DiscriminatorBlock(nn.Module):
-    """ReLU, conv3, ReLU, conv3, halving; shortcut: conv1, halving. Without halving and with inputs = outputs: identity.
-
-    StudioGAN's in-place ReLU makes the shortcut of ReLU(x), an accident; here it is of x.
-    """
-
-    def __init__(self, inputs: int, outputs: int, halves: bool) -> None:
-        super().__init__()
-        self.halves = halves
-        self.conv1 = Conv(inputs, outputs, 3)
-        self.conv2 = HalvingConv(outputs, outputs) if halves else Conv(outputs, outputs, 3)
-        self.shortcut = Conv(inputs, outputs, 1) if halves or inputs != outputs else None
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[n, inputs, s, s] to [n, outputs, s / 2, s / 2], or s x s without halving."""
-        h: torch.Tensor = self.conv2(F.relu(self.conv1(F.relu(x))))
-        if self.halves:
-            x = F.avg_pool2d(x, 2)
-        return h + (x if self.shortcut is None else self.shortcut(x))
+        output: torch.Tensor = F.interpolate(self.shortcut(x), scale_factor=2) + h
+        return output
 
 
 class Generator(nn.Module):
-    """Draws images from latent vectors and classes.
+    """A network that draws images from latent vectors and classes.
 
-    `pixels` is a power of two from 32 on, `width` the channels of the outermost stage at 64 px and above (times 4 at
-    32 px). Attention comes before the last block: at half the image's size. Without `spectral_norm` it is the network
-    to serve, whose weights `fold` made.
+    `pixels`, height and width of an image, is a power of two, 32 or more. `width` is the number of channels of the last
+    block (at 32 px a quarter of that number). Attention is before the last block, at half of the image's size.
+    Without `spectral_norm` it is the network to serve, with weights from `fold`.
     """
 
     def __init__(
         self, pixels: int, width: int, classes: int = len(CLASSES), z: int = Z, spectral_norm: bool = True
     ) -> None:
         super().__init__()
-        inputs, outputs, _ = _plans(pixels)
+        inputs, outputs, _ = channel_plans(pixels)
         self.pixels, self.classes, self.z = pixels, classes, z
         self.project = nn.Linear(z, inputs[0] * width * BOTTOM**2)
         self.blocks = nn.ModuleList(
@@ -202,7 +149,7 @@ class Generator(nn.Module):
         self.attention = SelfAttention(outputs[-2] * width)
         self.norm = nn.BatchNorm2d(outputs[-1] * width, eps=1e-4, momentum=0.1)
         self.image = Conv(outputs[-1] * width, 3, 3)
-        _prepare(self, spectral_norm)
+        initialize(self, spectral_norm)
 
     def forward(self, z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Latent vectors [n, z] and classes int64 [n] to images [n, 3, pixels, pixels] in -1..1."""
@@ -213,66 +160,27 @@ class Generator(nn.Module):
         return torch.tanh(self.image(F.relu(self.norm(h))))
 
 
-class Discriminator(nn.Module):
-    """Scores images for a class: high for real ones (a projection discriminator, Miyato & Koyama 2018).
+def initialize(network: nn.Module, normalize: bool) -> None:
+    """Set orthogonal weights and biases of 0; to `normalize`, add spectral norm to every layer with weights.
 
-    Attention comes after the first block: at half the image's size.
+    Those are convolutions, linear layers and embeddings. Tensors of images get the memory format channels last.
     """
-
-    def __init__(self, pixels: int, width: int, classes: int = len(CLASSES), spectral_norm: bool = True) -> None:
-        super().__init__()
-        outputs = [times * width for times in _plans(pixels)[2]]
-        halvings = 2 if pixels == 32 else len(outputs) - 1
-        self.first = FirstBlock(outputs[0])
-        self.attention = SelfAttention(outputs[0])
-        self.blocks = nn.ModuleList(
-            DiscriminatorBlock(outputs[place - 1], outputs[place], place < halvings) for place in range(1, len(outputs))
-        )
-        self.score = nn.Linear(outputs[-1], 1)
-        self.embedding = nn.Embedding(classes, outputs[-1])
-        _prepare(self, spectral_norm)
-
-    def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Images [n, 3, pixels, pixels] in -1..1 and classes int64 [n] to scores float32 [n]."""
-        return self.scores(self.features(images), labels)
-
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """Images [n, 3, pixels, pixels] in -1..1 to float32 [n, channels], at least 0: summed over all places."""
-        h = self.attention(self.first(images))
-        for block in self.blocks:
-            h = block(h)
-        return F.relu(h).sum((2, 3), dtype=torch.float32)
-
-    def scores(self, features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Features [n, channels] and classes int64 [n] to scores float32 [n]."""
-        with torch.autocast(features.device.type, enabled=False):  # sums of thousands: bf16 keeps too few digits
-            projected: torch.Tensor = self.score(features).squeeze(1) + (self.embedding(labels) * features).sum(1)
-        return projected
-
-    def class_logits(self, features: torch.Tensor) -> torch.Tensor:
-        """Features [n, channels] to logits float32 [n, classes]: each class's projection (Han et al. 2021)."""
-        with torch.autocast(features.device.type, enabled=False):
-            return F.linear(features, self.embedding.weight)
-
-
-def _prepare(network: nn.Module, normalized: bool) -> None:
-    """Orthogonal weights, biases of 0, spectral norm on every convolution, linear map and embedding; channels last."""
     for module in list(network.modules()):
         if isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding):
             nn.init.orthogonal_(module.weight)
             if getattr(module, "bias", None) is not None:
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
-            if normalized:
+            if normalize:
                 spectral_norm(module, "weight", n_power_iterations=1, eps=1e-6)
     network.to(memory_format=torch.channels_last)
 
 
 @contextmanager
 def weights_computed_once(*networks: nn.Module) -> Iterator[None]:
-    """Within the block every spectrally normalized weight of `networks` is computed once, now.
+    """Compute every spectrally normalized weight of `networks` once, for all passes within the block.
 
-    In training mode that is one power iteration for each block instead of one for each pass. Enter it outside
-    autocast, so that singular values are computed in float32.
+    In training mode that is one power iteration for the block instead of one for each pass. Enter it outside autocast,
+    so that singular values are computed in float32.
     """
     with parametrize.cached():
         for network in networks:
@@ -283,7 +191,7 @@ def weights_computed_once(*networks: nn.Module) -> Iterator[None]:
 
 
 def fold(generator: Generator) -> dict[str, torch.Tensor]:
-    """The tensors of a `Generator` without spectral norm that draws what `generator` draws in eval mode (on CPU)."""
+    """Return tensors (on the CPU) for a `Generator` without spectral norm, which draws as `generator` in eval mode."""
     tensors = {}
     training = generator.training
     generator.eval()
@@ -299,9 +207,9 @@ def fold(generator: Generator) -> dict[str, torch.Tensor]:
 
 
 def fuse(generator: Generator) -> Generator:
-    """Compute once what depends on the weights alone: `generator` is for drawing from now on, not for training."""
+    """Compute the kernels that depend on the weights alone; afterwards `generator` can draw, but not train."""
     generator.eval().requires_grad_(False)
     for module in generator.modules():
         if isinstance(module, DoublingConv):
-            module.kernel = module.spread().contiguous(memory_format=torch.channels_last)
+            module.kernel = module.fused().contiguous(memory_format=torch.channels_last)
     return generator

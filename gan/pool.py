@@ -1,30 +1,28 @@
 """The pool: images that a trained generator drew, class by class, for classifiers to train on."""
 
-import hashlib
-import json
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, ValidationError
-from tqdm import tqdm
 
 from gan import canvas, trained
 from gan.drawing import CHUNK, draw
 from gan.networks import Generator
 from lesions import store
-from lesions.files import atomic_write
+from lesions.files import atomic_write, sha256
 from lesions.labels import CLASSES
 from lesions.sources.folders import ClassFolders
-from zoo import generator_recipe
+from zoo.kinds.generator import GeneratorRecipe
+from zoo.progress import ProgressBar
 from zoo.study import Folders, StudyError
 
 
 class Manifest(BaseModel):
-    """What a pool is of. Written last: where it is, the pool is whole."""
+    """The content and origin of a pool. Written last: a pool with a manifest is complete."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,115 +32,104 @@ class Manifest(BaseModel):
     seed: int
     pixels: int
     counts: dict[str, int]
-    """Images of each class: files `mel/mel_000000.png` and so on, each numbered by its index in `seed`."""
+    """Images of each class: files `mel/mel_000000.png` and so on, numbered by the index in `seed`."""
 
 
 def make(folders: Folders, name: str) -> None:
-    """Draw the pool of generator `name` into `runs/<study>/<name>/pool`, or go on with it; decode it for classifiers.
+    """Draw the pool of generator `name` into `runs/<study>/<name>/pool`, and decode it for classifiers.
 
-    Raises `StudyError` where the generator is not trained. A full disk is an `OSError`; running it again goes on.
+    Continues an interrupted pool. Raises `StudyError` where the generator is not trained, `OSError` for a full disk.
     """
     run = folders.run(name)
     weights, pool = run / "weights.safetensors", run / "pool"
     if not weights.is_file():
         raise StudyError(f"{name} is not trained yet: there is no {weights}")
-    resolved = generator_recipe.read(run / "recipe.json")
-    wanted = Manifest(
+    recipe = GeneratorRecipe.read(run / "recipe.json")
+    manifest = Manifest(
         generator=name,
-        weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
-        recipe_sha256=resolved.sha256,
-        seed=resolved.seed,
-        pixels=resolved.pixels,
-        counts=resolved.pool,
+        weights_sha256=sha256(weights),
+        recipe_sha256=recipe.sha256,
+        seed=recipe.seed,
+        pixels=recipe.pixels,
+        counts=recipe.pool,
     )
-    begun, manifest = pool / "begun.json", pool / "manifest.json"
-    if read(manifest) == wanted and _complete(pool, wanted):
-        _decode(folders, name, wanted)
+    content = manifest.model_dump_json(indent=1) + "\n"
+    begun, complete = pool / "begun.json", pool / "manifest.json"
+    if read(complete) == manifest and _has_all_files(pool, manifest):
+        _decode(folders, name, manifest)
         print(f"{name}: the pool is drawn already")
-        os.utime(manifest)
+        os.utime(complete)
         return
-    manifest.unlink(missing_ok=True)
+    complete.unlink(missing_ok=True)
     pool.mkdir(parents=True, exist_ok=True)
-    if read(begun) != wanted:  # images of other weights do not count
-        _empty(pool)
-        _write(begun, wanted)
-    torch.set_num_threads(resolved.threads)
+    if read(begun) != manifest:  # images of other weights do not count
+        for file in pool.glob("*/*.png*"):
+            if file.parent.name in CLASSES and file.name.endswith((".png", ".png.part")):  # and no file of another kind
+                file.unlink()
+        atomic_write(begun, content)
+    torch.set_num_threads(recipe.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    generator = trained.load_generator(run, resolved.pixels, resolved.width)
+    generator = trained.load_generator(run, recipe.pixels, recipe.width)
     generator.to("cuda" if torch.cuda.is_available() else "cpu")
-    bar_wanted = sys.stderr.isatty() and "--jobserver" not in os.environ.get("MAKEFLAGS", "")
-    total = sum(resolved.pool.values())
-    bar: tqdm[Any]
-    with tqdm(total=total, desc=f"{name} pool", unit="image", disable=not bar_wanted) as bar:
-        for label, count in enumerate(wanted.counts.values()):
-            _draw_class(generator, pool / CLASSES[label], label, count, wanted, bar)
-    _decode(folders, name, wanted)
-    _write(manifest, wanted)
+    total = sum(manifest.counts.values())
+    with closing(ProgressBar(f"{name} pool", "image", total)) as progress:
+        for label in range(len(CLASSES)):
+            _draw_class(generator, pool, label, manifest, progress)
+    _decode(folders, name, manifest)
+    atomic_write(complete, content)
     begun.unlink()
     print(f"{name}: a pool of {total:,} images", file=sys.stderr)
 
 
 def read(file: Path) -> Manifest | None:
-    """The manifest in `file`; none if it is not there or not whole."""
+    """The manifest in `file`; none if `file` is missing or damaged."""
     try:
         return Manifest.model_validate_json(file.read_text(encoding="utf-8"))
     except (OSError, ValidationError):
         return None
 
 
-def file_of(pool: Path, label: str, index: int) -> Path:
-    """Where image `index` of class `label` lies."""
+def image_file(pool: Path, label: str, index: int) -> Path:
+    """The file of image `index` of class `label`."""
     return pool / label / f"{label}_{index:06}.png"
 
 
-def _draw_class(generator: Generator, folder: Path, label: int, count: int, wanted: Manifest, bar: "tqdm[Any]") -> None:
-    """Every image of a class that is missing or damaged."""
-    folder.mkdir(exist_ok=True)
+def _draw_class(generator: Generator, pool: Path, label: int, manifest: Manifest, progress: ProgressBar) -> None:
+    """Draw every image of a class that is missing or damaged."""
+    name, count = CLASSES[label], manifest.counts[CLASSES[label]]
+    (pool / name).mkdir(exist_ok=True)
     for first in range(0, count, CHUNK):
-        indices = range(first, min(first + CHUNK, count))
-        files = [file_of(folder.parent, CLASSES[label], index) for index in indices]
-        bar.update(len(files))
-        if all(_whole(file, wanted.pixels) for file in files):
+        files = [image_file(pool, name, index) for index in range(first, min(first + CHUNK, count))]
+        progress.update(len(files))
+        if all(_is_intact(file, manifest.pixels) for file in files):
             continue
-        (images,) = draw(generator, torch.full((len(files),), label), wanted.seed, first)
+        (images,) = draw(generator, torch.full((len(files),), label), manifest.seed, first)
         for file, image in zip(files, images, strict=True):
-            canvas.write(file, image.numpy())
+            canvas.write_png(file, image.numpy())
 
 
-def _whole(file: Path, pixels: int) -> bool:
-    """Whether `file` is a whole PNG of the right size: a computer that lost power may leave less than a killed run."""
+def _is_intact(file: Path, pixels: int) -> bool:
+    """Whether `file` is a whole PNG of the right size; after a loss of power it may be cut short or empty."""
     try:
         with Image.open(file, formats=("PNG",)) as image:
             fits = image.size == (pixels, pixels) and image.mode == "RGB"
-            image.verify()  # every checksum to the end; load() would forgive a missing end
+            image.verify()  # every checksum to the end; load() would accept a missing end
             return fits
     except (OSError, UnidentifiedImageError, SyntaxError):
         return False
 
 
-def _complete(pool: Path, wanted: Manifest) -> bool:
-    """Whether every file is there (its content was whole when the manifest was written)."""
+def _has_all_files(pool: Path, manifest: Manifest) -> bool:
+    """Whether exactly the files of `manifest` are there. (They were intact when it was written.)"""
     return all(
-        {file.name for file in (pool / label).glob("*.png")}
-        == {file_of(pool, label, index).name for index in range(count)}
-        for label, count in wanted.counts.items()
+        set((pool / label).glob("*.png")) == {image_file(pool, label, index) for index in range(count)}
+        for label, count in manifest.counts.items()
     )
 
 
-def _empty(pool: Path) -> None:
-    """Delete the images of another generator, and nothing that is none of ours."""
-    for label in CLASSES:
-        for file in [*(pool / label).glob("*.png"), *(pool / label).glob("*.png.part")]:
-            file.unlink()
-
-
-def _write(file: Path, manifest: Manifest) -> None:
-    atomic_write(file, json.dumps(manifest.model_dump(), indent=1) + "\n")
-
-
-def _decode(folders: Folders, name: str, wanted: Manifest) -> None:
+def _decode(folders: Folders, name: str, manifest: Manifest) -> None:
     """Decode the pool at the classifiers' size, as `train` reads it."""
     study, pool = folders.read(), folders.run(name) / "pool"
-    folder, stamp = folders.pool(name, study), {"code": store.CODE} | wanted.model_dump()
+    folder, stamp = folders.pool(name, study), {"code": store.CODE} | manifest.model_dump()
     if not store.is_fresh(folder, stamp):
-        store.decode_all(ClassFolders(pool), f"{name}'s pool", folder, study.pixels, stamp)
+        store.decode_all(ClassFolders(pool, suffix_in_names=False), f"{name}'s pool", folder, study.pixels, stamp)

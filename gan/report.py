@@ -1,7 +1,9 @@
-"""A page on a study's generators: what they draw, how good it was at each step, and whether its classes can be told."""
+"""A page on a study's generators: their images, the quality at each step, and whether a classifier recognizes them."""
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,184 +19,135 @@ from gan.quality import recognition
 from lesions import split, store
 from lesions.files import atomic_write
 from lesions.labels import CLASSES
-from zoo import generator_recipe, recipe
+from zoo.kinds.base import Parent, RecipeError
+from zoo.kinds.classifier import CLASSIFIER, ClassifierRecipe
+from zoo.kinds.generator import GeneratorRecipe
 from zoo.metrics.scores import QUALITY
+from zoo.models.predictor import Predictor
+from zoo.packaging.card import template
 from zoo.study import Folders, StudyError
 
-EACH = 100
-"""Images of each class that are shown to the classifier."""
-
-ENLARGED = 640
-"""A canvas is shown at the multiple of its size that is next above so many pixels across."""
-
+IMAGES_PER_CLASS = 100  # synthetic images of each class that the classifier gets
+ENLARGED = 640  # the smallest width of a canvas on the page: it is enlarged by a whole number
 REAL, SMALL = "real test images", "the same, at {} px"
+Reports = dict[str, dict[str, Any]]
+"""By generator: its scores.json, with "recipe" and "training"."""
 
 
-def write_page(folders: Folders, names: list[str], judge: str, out: Path) -> None:
-    """Write `out`/README.md, with the curves and the canvas of each of the generators `names` as PNG beside it.
+def write_page(folders: Folders, names: list[str], classifier: str, out: Path) -> None:
+    """Write `out`/README.md on the generators `names`, and beside it their curves and canvases as PNG.
 
-    `judge` is a classifier entry trained on real images. Raises `StudyError` where a generator or it is not trained.
+    `classifier` is an entry trained on real images. Raises `StudyError` where it or a generator is not trained.
     """
-    reports = {name: _report(folders, name) for name in names}
-    judged = _judged(folders, names, judge)
+    reports = {name: _read_report(folders, name) for name in names}
+    recognized = _recognize(folders, reports, classifier)
+    page = template(Path(__file__).with_name("report.md.j2")).render(
+        study=folders.name,
+        classifier=classifier,
+        reports=reports,
+        recognized=recognized,
+        ratios={name: _ratios(recognized, report) for name, report in reports.items()},
+        classes=CLASSES,
+        measures=QUALITY,
+        images_per_class=IMAGES_PER_CLASS,
+    )
     out.mkdir(parents=True, exist_ok=True)
     atomic_write(out / "curves.png", _curves(reports))
     for name in names:
         atomic_write(out / f"{name}.png", _enlarged(folders.run(name) / "canvas.png"))
-    atomic_write(out / "README.md", _page(folders, reports, judged, judge))
+    atomic_write(out / "README.md", page)
 
 
-def best_judge(folders: Folders) -> str:
-    """The classifier that names validation images best (balanced accuracy) among those that saw real images alone.
+def best_classifier(folders: Folders) -> str:
+    """The classifier with the best balanced accuracy on validation among those trained on real images alone.
 
     Raises `StudyError` where none is trained.
     """
-    scored = {}
+    accuracies = {}
     for file in sorted(folders.runs.glob("*/weights.safetensors")):
         try:
-            report = json.loads((file.parent / "scores.json").read_text(encoding="utf-8"))
-            if "valid" in report and _saw_real_images_alone(folders, file.parent.name):
-                scored[file.parent.name] = report["valid"]["balanced_accuracy"]
-        except (OSError, ValueError, LookupError):  # the source, or a training that is not whole
+            is_classifier = _read_json(file.parent / "about.json")["kind"] == CLASSIFIER.name
+            if is_classifier and _saw_real_images_alone(folders, file.parent.name):
+                scores = _read_json(file.parent / "scores.json")
+                accuracies[file.parent.name] = scores["valid"]["balanced_accuracy"]
+        except (OSError, ValueError, LookupError, RecipeError):  # the source, or a training that is not complete
             continue
-    if not scored:
-        raise StudyError(
-            f"no classifier is trained yet in study {folders.name}; make zoo ENTRIES=transfer_oversampling"
-        )
-    return max(scored, key=scored.__getitem__)
+    if not accuracies:
+        advice = "make zoo ENTRIES=transfer_oversampling"
+        raise StudyError(f"no classifier is trained yet in study {folders.name}; {advice}")
+    return max(accuracies, key=accuracies.__getitem__)
 
 
 def _saw_real_images_alone(folders: Folders, name: str) -> bool:
-    resolved = recipe.read(folders.run(name) / "recipe.json")
-    if resolved.generator is not None:
-        return False
-    return resolved.parent_sha256 is None or _saw_real_images_alone(folders, resolved.start.removeprefix("parent "))
+    """Whether no generator had a part in the training of the classifier `name` or of its parents."""
+    recipe = ClassifierRecipe.read(folders.run(name) / "recipe.json")
+    parent = recipe.start.entry if isinstance(recipe.start, Parent) else None
+    return recipe.generator is None and (parent is None or _saw_real_images_alone(folders, parent))
 
 
-def _report(folders: Folders, name: str) -> dict[str, Any]:
-    run = folders.run(name)
+@contextmanager
+def _reading(folders: Folders, name: str) -> Iterator[None]:
+    """Raise `StudyError` where a file of the entry `name` is missing or damaged."""
     try:
-        found: dict[str, Any] = json.loads((run / "scores.json").read_text(encoding="utf-8"))
-        found["recipe"] = generator_recipe.read(run / "recipe.json")
-        found["training"] = json.loads((run / "training.json").read_text(encoding="utf-8"))
+        yield
     except OSError as error:
         raise StudyError(f"{name} is not trained yet in study {folders.name} ({error.filename})") from None
     except ValueError as error:
-        raise StudyError(f"a file of {run} is damaged ({error}); run `make zoo` again") from None
-    if found["recipe_sha256"] != found["recipe"].sha256:
+        raise StudyError(f"a file of {folders.run(name)} is damaged ({error}); run `make zoo` again") from None
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content
+
+
+def _read_report(folders: Folders, name: str) -> dict[str, Any]:
+    """The scores.json of the generator `name`, with its recipe and training.json."""
+    run = folders.run(name)
+    with _reading(folders, name):
+        report = _read_json(run / "scores.json")
+        report["recipe"] = GeneratorRecipe.read(run / "recipe.json")
+        report["training"] = _read_json(run / "training.json")
+    if report["recipe_sha256"] != report["recipe"].sha256:
         raise StudyError(f"{name} was trained by another recipe; make zoo ENTRIES={name}")
-    return found
+    return report
 
 
-def _judged(folders: Folders, names: list[str], judge: str) -> dict[str, dict[str, float]]:
-    """How well the entry `judge` names real test images, the same at the generators' size, and synthetic ones."""
-    run = folders.run(judge)
-    try:
-        resolved = recipe.read(run / "recipe.json")
-        scored = json.loads((run / "scores.json").read_text(encoding="utf-8"))
-    except OSError as error:
-        raise StudyError(f"{judge} is not trained yet in study {folders.name} ({error.filename})") from None
-    except ValueError as error:
-        raise StudyError(f"a file of {run} is damaged ({error}); run `make zoo` again") from None
-    loaded = store.load(folders.store(folders.read()))
-    parts = split.read(folders.split, loaded.index.images)
-    weights = run / "weights.safetensors"
-    shown: dict[str, Images] = {REAL: load_part(loaded, parts, 2, resolved.pixels)}
-    for name in names:
-        drawn = generator_recipe.read(folders.run(name) / "recipe.json")
-        if drawn.pixels != resolved.pixels:
-            shown[SMALL.format(drawn.pixels)] = load_part(loaded, parts, 2, drawn.pixels)
-        generator = trained.load_generator(folders.run(name), drawn.pixels, drawn.width)
-        labels = torch.arange(len(CLASSES)).repeat_interleave(EACH)
-        shown[name] = Images(torch.cat(list(draw(generator, labels, drawn.seed))), labels)
-    return {what: recognition(part, weights, resolved, scored) for what, part in shown.items()}
-
-
-def _page(folders: Folders, reports: dict[str, dict[str, Any]], judged: dict[str, dict[str, float]], judge: str) -> str:
-    """The page, in Markdown."""
-    first = next(iter(reports.values()))
-    lines = [
-        f"# The generators of study `{folders.name}`",
-        "",
-        "All images on this page are synthetic. It was written by",
-        f"`python -m gan report {' '.join(reports)} --judge {judge} --study {folders.name}`.",
-        "",
-        "## Quality on validation images",
-        f"Features: {first['features']}. The floor is what as many real training images of each class get.",
-        "The step with the smallest KID is the one that is served.",
-        "",
-        _row("", "steps", "best step", *QUALITY.values(), "hours"),
-        _row(*["---"] * (len(QUALITY) + 4)),
-        _row("floor", "", "", *(_figure(first["floor"][key]) for key in QUALITY), ""),
-    ]
+def _recognize(folders: Folders, reports: Reports, classifier: str) -> dict[str, dict[str, float]]:
+    """How well `classifier` recognizes real test images, the same at the generators' sizes, and synthetic images."""
+    run = folders.run(classifier)
+    with _reading(folders, classifier):
+        recipe = ClassifierRecipe.read(run / "recipe.json")
+        entry = _read_json(run / "scores.json") | {"architecture": recipe.architecture, "classes": CLASSES}
+    predictor = Predictor.from_entry(entry, run / "weights.safetensors")
+    images = store.load(folders.store(folders.read()))
+    parts = split.read(folders.split, images.index.images)
+    shown = {REAL: load_part(images, parts, 2, recipe.pixels)}
     for name, report in reports.items():
-        for what in ("best", "last"):
-            figures = (_figure(report[what][key]) for key in QUALITY)
-            hours = f"{report['training']['seconds'] / 3600:.2f}"
-            lines.append(_row(f"{name}, {what}", str(report["steps"]), str(report[what]["step"]), *figures, hours))
-    lines += [
-        "",
-        f"Hardware: {first['training']['hardware']}, {first['recipe'].threads} thread(s) each, {first['precision']}.",
-        "",
-        "![curves](curves.png)",
-        "",
-        "## Can the classes be told?",
-        f"Recall of each class by the entry `{judge}`, trained on real images ({EACH} synthetic images a class).",
-        "In brackets: over its balanced accuracy on real images, at their own size and at the synthetic ones'.",
-        "",
-        _row("shown", *CLASSES, "balanced accuracy"),
-        _row(*["---"] * (len(CLASSES) + 2)),
-    ]
-    for what, figures_ in judged.items():
-        cells = [f"{figures_[label]:.2f}" for label in (*CLASSES, "balanced_accuracy")]
-        if what in reports:
-            rivals = (REAL, SMALL.format(reports[what]["recipe"].pixels))
-            shares = [
-                figures_["balanced_accuracy"] / judged[rival]["balanced_accuracy"]
-                for rival in rivals
-                if rival in judged
-            ]
-            cells[-1] += f" ({', '.join(f'{share:.2f}' for share in shares)})"
-        lines.append(_row(what, *cells))
-    lines += ["", "## Copies?"]
-    lines += [
-        "The median distance from a synthetic image to the nearest training image of its class, over that of real",
-        "validation images: well below 1 means copies.",
-        "",
-        _row("", *CLASSES),
-        _row(*["---"] * (len(CLASSES) + 1)),
-    ]
-    for name, report in reports.items():
-        lines.append(_row(name, *(f"{report['distance_to_training'][label]:.2f}" for label in CLASSES)))
-    for name, report in reports.items():
-        resolved = report["recipe"]
-        lines += [
-            "",
-            f"## {name}",
-            f"{resolved.pixels} px, width {resolved.width}, batch {resolved.batch}, step {report['best_step']} of "
-            f"{report['steps']}. Rows: {', '.join(CLASSES)}; a column is one latent vector.",
-            "",
-            f"![{name}]({name}.png)",
-        ]
-    return "\n".join(lines) + "\n"
+        drawn_by: GeneratorRecipe = report["recipe"]
+        if drawn_by.pixels != recipe.pixels:
+            shown[SMALL.format(drawn_by.pixels)] = load_part(images, parts, 2, drawn_by.pixels)
+        generator = trained.load_generator(folders.run(name), drawn_by.pixels, drawn_by.width)
+        labels = torch.arange(len(CLASSES)).repeat_interleave(IMAGES_PER_CLASS)
+        shown[name] = Images(torch.cat(list(draw(generator, labels, drawn_by.seed))), labels)
+    return {name: recognition(part, predictor, recipe.pixels) for name, part in shown.items()}
 
 
-def _figure(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+def _ratios(recognized: dict[str, dict[str, float]], report: dict[str, Any]) -> list[float]:
+    """The balanced accuracy on a generator's images, over that on real ones at both sizes."""
+    real = [recognized[name] for name in (REAL, SMALL.format(report["recipe"].pixels)) if name in recognized]
+    accuracy = recognized[report["recipe"].entry]["balanced_accuracy"]
+    return [accuracy / scores["balanced_accuracy"] for scores in real]
 
 
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _curves(reports: dict[str, dict[str, Any]]) -> bytes:
+def _curves(reports: Reports) -> bytes:
     """Each measure over the steps, as PNG; the floor dashed."""
     figure = Figure(figsize=(9, 5), layout="constrained")
     floor = next(iter(reports.values()))["floor"]
     for axes, (key, title) in zip(figure.subplots(2, 3).flat, QUALITY.items(), strict=True):
         for color, (name, report) in zip(mpl.color_sequences["tab10"], reports.items(), strict=False):
-            steps = [past["step"] for past in report["history"]]
-            axes.plot(steps, [past[key] for past in report["history"]], ".-", color=color, label=name)
+            steps = [row["step"] for row in report["history"]]
+            axes.plot(steps, [row[key] for row in report["history"]], ".-", color=color, label=name)
         axes.axhline(floor[key], color="black", linestyle="--", linewidth=0.8, label="real training images")
         axes.set_title(title, fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
@@ -208,9 +161,9 @@ def _curves(reports: dict[str, dict[str, Any]]) -> bytes:
 
 
 def _enlarged(canvas: Path) -> bytes:
-    """The picture `canvas` at a whole multiple of its size, no pixel blurred."""
+    """The picture `canvas`, enlarged by a whole number without interpolation, as PNG."""
     with Image.open(canvas) as opened:
-        times = -(-ENLARGED // opened.width)
+        factor = -(-ENLARGED // opened.width)
         content = io.BytesIO()
-        opened.resize((opened.width * times, opened.height * times), Image.Resampling.NEAREST).save(content, "PNG")
+        opened.resize((opened.width * factor, opened.height * factor), Image.Resampling.NEAREST).save(content, "PNG")
     return content.getvalue()

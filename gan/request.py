@@ -1,6 +1,6 @@
-"""What a request to a generator may ask for. Copied into archives.
+"""Requests to a generator, read and checked. Copied into archives.
 
-Apart from the handler, because TorchServe takes the one class of the handler's file for the handler.
+Not in the handler's file: the server expects one class there, the handler.
 """
 
 import json
@@ -11,13 +11,10 @@ from typing import Any
 from lesions.labels import CLASSES
 
 MOST = 256
-"""Images of one request: what fits a response of 10 MB, and 30 seconds, at 128 px. `first` asks for the next ones."""
-
+"""The most images in one response: at 128 px they fit into 10 MB and 30 seconds. `first` asks for the next ones."""
 LARGEST = 2**62
-"""What `first` stays below: far from where 64 bits end, since images are drawn in chunks that go beyond it."""
-
+"""The bound of `first`, well within 64 bits, since the last chunk of images goes beyond it."""
 ALL = "all"
-
 FORMATS = ("png", "grid")
 
 ALLOWED = (
@@ -33,19 +30,20 @@ class InvalidRequest(ValueError):
 
 @dataclass(frozen=True)
 class GenerationRequest:
-    """What one request asks for."""
+    """A valid request."""
 
     classes: tuple[int, ...]
+    """Class numbers."""
     count: int
     """Images of each class."""
     seed: int
     first: int
-    """The number of the first image in its seed: 16 from 16 on are those that follow 16 from 0 on."""
+    """The index of the first image: after 16 images from 0 on, the next 16 are those from 16 on."""
     format: str
 
 
 def parse(request: Mapping[str, Any]) -> GenerationRequest:
-    """What a request's body asks for. Raises `InvalidRequest`."""
+    """Read a `request` as the server passes it on, with a JSON body. Raises `InvalidRequest`."""
     body = request.get("body", request.get("data", b""))
     if isinstance(body, bytes | bytearray | str):
         if not body.strip():
@@ -68,10 +66,10 @@ def parse(request: Mapping[str, Any]) -> GenerationRequest:
     first = _integer(body, "first", 0)
     if not 0 <= first < LARGEST:
         raise InvalidRequest(f"first is {first}; {ALLOWED}")
-    wanted = body.get("format", "png")
-    if wanted not in FORMATS:
-        raise InvalidRequest(f"format is {json.dumps(wanted):.60}; {ALLOWED}")
-    return GenerationRequest(classes, count, _integer(body, "seed", 0), first, wanted)
+    format_ = body.get("format", "png")
+    if format_ not in FORMATS:
+        raise InvalidRequest(f"format is {json.dumps(format_):.60}; {ALLOWED}")
+    return GenerationRequest(classes, count, _integer(body, "seed", 0), first, format_)
 
 
 def _integer(body: Mapping[str, Any], key: str, default: int) -> int:

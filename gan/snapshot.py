@@ -1,4 +1,4 @@
-"""A generator in training, as it would be served now."""
+"""Snapshots: a generator in training, in the form that is served. Copied into archives."""
 
 import torch
 from torch import nn
@@ -7,41 +7,38 @@ from gan.drawing import latent
 from gan.networks import Generator, fold, fuse
 from lesions.labels import CLASSES
 
-BATCHES, A_CLASS = 16, 4
-"""So many batches of so many images a class settle the running statistics."""
+BATCHES, IMAGES_PER_CLASS = 16, 4
+"""Batches, and images of each class in a batch, from which the running statistics are computed."""
 
 
 def snapshot(generator: Generator, width: int, seed: int) -> Generator:
-    """A copy of `generator` to serve: spectral norm folded in, running statistics settled, on the same device.
+    """A copy of `generator` to serve, on the same device: weights with spectral norm applied, new running statistics.
 
-    Averaged weights never met the statistics that they came with, and those of the last few batches are noisy: so they
-    are taken anew, from images of all classes alike (Brock et al. 2019's "standing statistics").
+    The statistics of training do not fit averaged weights, and are noisy: they come from the last few batches. So they
+    are computed anew, from images of all classes alike ("standing statistics" of Brock et al. 2019).
     """
     device = next(generator.parameters()).device
-    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and thrown away
-        served = Generator(generator.pixels, width, generator.classes, generator.z, spectral_norm=False)
-    served.load_state_dict(fold(generator))
-    fuse(served.to(device))
-    for module in served.modules():
+    copy = restored(fold(generator), generator.pixels, width).to(device)
+    for module in copy.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
             module.momentum = None  # the mean of all batches
-    served.train()
-    labels = torch.arange(len(CLASSES), device=device).repeat(A_CLASS)
+    copy.train()
+    labels = torch.arange(len(CLASSES), device=device).repeat(IMAGES_PER_CLASS)
     with torch.no_grad():
         for batch in range(BATCHES):
-            served(latent(seed, batch * len(labels), len(labels), served.z).to(device), labels)
-    return served.eval()
+            copy(latent(seed, batch * len(labels), len(labels), copy.z).to(device), labels)
+    return copy.eval()
 
 
-def tensors(served: Generator) -> dict[str, torch.Tensor]:
-    """What to keep of a snapshot, on the CPU and apart from it."""
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in served.state_dict().items()}
+def tensors(copy: Generator) -> dict[str, torch.Tensor]:
+    """Copies of a snapshot's tensors, on the CPU."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in copy.state_dict().items()}
 
 
-def restored(kept: dict[str, torch.Tensor], pixels: int, width: int) -> Generator:
-    """The snapshot that `kept` (as `tensors` gave it) came from, on the CPU. Raises `RuntimeError` for another's."""
-    with torch.random.fork_rng(devices=[]):
-        served = Generator(pixels, width, spectral_norm=False)
-    served.load_state_dict(kept)
-    return fuse(served)
+def restored(weights: dict[str, torch.Tensor], pixels: int, width: int) -> Generator:
+    """The snapshot with these `weights` (of `tensors`), on the CPU. Raises `RuntimeError` where they do not fit."""
+    with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and replaced
+        copy = Generator(pixels, width, spectral_norm=False)
+    copy.load_state_dict(weights)
+    return fuse(copy)

@@ -1,4 +1,4 @@
-"""A generator as its training left it."""
+"""Load a trained generator."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from gan.networks import Generator
 from gan.snapshot import restored
-from zoo.models.network import WeightsError
+from zoo.models.weights import WeightsError
 
 
 def load_generator(run: Path, pixels: int, width: int) -> Generator:
@@ -16,5 +16,5 @@ def load_generator(run: Path, pixels: int, width: int) -> Generator:
     try:
         return restored(load_file(weights), pixels, width)
     except (OSError, SafetensorError, RuntimeError) as error:
-        said = str(error).partition("\n")[0]
-        raise WeightsError(f"{weights} cannot be read ({said}); run `make zoo` again") from None
+        message = str(error).partition("\n")[0]
+        raise WeightsError(f"{weights} cannot be read ({message}); run `make zoo` again") from None

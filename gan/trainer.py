@@ -1,4 +1,4 @@
-"""The two networks and one step of their game."""
+"""One training step of generator and discriminator."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,34 +7,30 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from gan import augment, losses
+from gan.critics import Discriminator
 from gan.data import FAKE, Images, generator_for
 from gan.drawing import from_bytes
-from gan.networks import Discriminator, Generator, weights_computed_once
+from gan.networks import Generator, weights_computed_once
 from lesions.labels import CLASSES
-from zoo.generator_recipe import GeneratorRecipe
+from zoo.kinds.generator import GeneratorRecipe
 
 
 class StepMetrics(NamedTuple):
-    """What one step came to."""
+    """Losses and scores of one step; the columns of losses.csv."""
 
-    discriminator: float
-    """The hinge loss: 2 where it cannot tell real from fake, 0 where nothing is left to learn."""
-    generator: float
-    real: float
-    """The mean score of real images."""
-    fake: float
-    """The mean score of fake images, in the discriminator's step."""
-    lecam: float
-    """The regularization, before it is multiplied by its strength; 0 without."""
-    spread: float
-    """The std of a fake image's values over the batch, mean of all pixels, on the scale -1..1."""
+    discriminator: float  # the hinge loss: 2 where real and fake images score alike, 0 where nothing is left to learn
+    generator: float  # the whole loss, with that of classification
+    real: float  # the mean score of real images
+    fake: float  # the mean score of fake images, in the discriminator's step
+    lecam: float  # the regularization, before it is multiplied by its weight; 0 without
+    spread: float  # the std over the fake images of a batch, mean of all pixels, for values in -1..1
 
 
 class GANTrainer:
-    """Generator and discriminator, their optimizers and averages, trained by a recipe."""
+    """Generator and discriminator with their optimizers and averages, as a recipe configures them."""
 
     def __init__(self, recipe: GeneratorRecipe, device: torch.device) -> None:
-        torch.manual_seed(recipe.seed)  # the initial weights' only
+        torch.manual_seed(recipe.seed)  # of the initial weights alone
         self.recipe, self.device = recipe, device
         self.bf16 = bf16_is_fast(device)
         self.generator = Generator(recipe.pixels, recipe.width).to(device)
@@ -52,9 +48,9 @@ class GANTrainer:
         self.lecam = losses.LeCam()
 
     def step(self, number: int, batch: Images) -> StepMetrics:
-        """Update the discriminator, then the generator, in step `number` (from 0) with a `batch` of real images."""
+        """Update the discriminator, then the generator; `number` counts steps from 0, `batch` are real images."""
         random = generator_for(self.recipe.seed, FAKE, number)
-        real, fake, regular = self._update_discriminator(number, batch, random)
+        real, fake, lecam = self._update_discriminator(number, batch, random)
         generator_loss, spread = self._update_generator(random)
         if self.averaged is not None and number >= self.recipe.ema_from:
             self.averaged.update_parameters(self.generator)
@@ -63,55 +59,53 @@ class GANTrainer:
             generator_loss,
             real.mean().item(),
             fake.mean().item(),
-            regular,
+            lecam,
             spread,
         )
 
     def _update_discriminator(
         self, number: int, batch: Images, random: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """Returns the scores of real and of fake images, [n] each, and the regularization."""
+        """Return the scores of real and of fake images, [n] each, and the regularization."""
         z, fake_labels = self._latent(random)
         with torch.no_grad(), weights_computed_once(self.generator), self._autocast():
             fake_images = self.generator(z, fake_labels).float()
         real_images, real_labels = from_bytes(batch.images.to(self.device)), batch.labels.to(self.device)
         if self.recipe.diffaugment:
-            real_images = augment.differentiable(real_images, self.recipe.diffaugment, random)
-            fake_images = augment.differentiable(fake_images, self.recipe.diffaugment, random)
+            real_images = augment.diffaugment(real_images, self.recipe.diffaugment, random)
+            fake_images = augment.diffaugment(fake_images, self.recipe.diffaugment, random)
         with weights_computed_once(self.discriminator):
             # Side by side: the discriminator has no batch statistics, so its scores are those of separate passes.
             images, labels = torch.cat([real_images, fake_images]), torch.cat([real_labels, fake_labels])
             with self._autocast():
-                found = self.discriminator.features(images)
-                real, fake = self.discriminator.scores(found, labels).chunk(2)
+                features = self.discriminator.features(images)
+                real, fake = self.discriminator.scores(features, labels).chunk(2)
             loss = losses.discriminator_hinge(real, fake)
             if self.recipe.class_loss:
-                logits = self.discriminator.class_logits(found[: len(real)])
+                logits = self.discriminator.class_logits(features[: len(real)])
                 loss = loss + self.recipe.class_loss * losses.classification(logits, real_labels)
-            regular = 0.0
+            lecam = torch.zeros(())
             if self.recipe.lecam:
-                begun = number >= self.recipe.lecam_from
-                self.lecam.update(real, fake, follow=number == 0)
-                penalty = self.lecam.loss(real, fake)
-                regular = penalty.item()
-                loss = loss + self.recipe.lecam * penalty * begun
+                self.lecam.update(real, fake, first=number == 0)
+                lecam = self.lecam.loss(real, fake)
+                loss = loss + self.recipe.lecam * lecam * (number >= self.recipe.lecam_from)
             self._descend(self.optimizers[0], loss)
-        return real.detach(), fake.detach(), regular
+        return real.detach(), fake.detach(), lecam.item()
 
     def _update_generator(self, random: torch.Generator) -> tuple[float, float]:
-        """Returns the loss, and the spread of the fake images."""
+        """Return the loss, and the spread of the fake images."""
         z, labels = self._latent(random)
-        self.discriminator.requires_grad_(False)  # gradients pass through it, and its own are not wanted
+        self.discriminator.requires_grad_(False)  # gradients only pass through it
         with weights_computed_once(self.generator, self.discriminator):
             with self._autocast():
                 images = self.generator(z, labels).float()
                 changes = self.recipe.diffaugment
-                seen = augment.differentiable(images, changes, random) if changes else images
-                found = self.discriminator.features(seen)
-                scores = self.discriminator.scores(found, labels)
+                augmented = augment.diffaugment(images, changes, random) if changes else images
+                features = self.discriminator.features(augmented)
+                scores = self.discriminator.scores(features, labels)
             loss = losses.generator_hinge(scores)
             if self.recipe.class_loss:
-                logits = self.discriminator.class_logits(found)
+                logits = self.discriminator.class_logits(features)
                 loss = loss + self.recipe.class_loss * losses.classification(logits, labels)
             self._descend(self.optimizers[1], loss)
         self.discriminator.requires_grad_(True)
@@ -123,7 +117,7 @@ class GANTrainer:
         optimizer.step()
 
     def _latent(self, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latent vectors [batch, z] and uniform classes [batch]. Drawn on the CPU: the same wherever it trains."""
+        """Random latent vectors [batch, z] and classes [batch]: drawn on the CPU, so the same on every device."""
         z = torch.randn(self.recipe.batch, self.generator.z, generator=random)
         labels = torch.randint(len(CLASSES), (self.recipe.batch,), generator=random)
         return z.to(self.device), labels.to(self.device)
@@ -132,8 +126,8 @@ class GANTrainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
     @property
-    def served(self) -> Generator:
-        """The generator whose images count: the averaged one, as soon as there is one."""
+    def served_generator(self) -> Generator:
+        """The generator to serve: the one with averaged weights, as soon as there is one."""
         if self.averaged is None or not self.averaged.n_averaged:
             return self.generator
         averaged = self.averaged.module
@@ -141,7 +135,7 @@ class GANTrainer:
         return averaged
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on: tensors and numbers."""
+        """All that the next step depends on: dictionaries of tensors and numbers."""
         return {
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
@@ -151,7 +145,7 @@ class GANTrainer:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         self.generator.load_state_dict(state["generator"])
         self.discriminator.load_state_dict(state["discriminator"])
         if self.averaged is not None:
@@ -162,11 +156,11 @@ class GANTrainer:
 
 
 def bf16_is_fast(device: torch.device) -> bool:
-    """Whether `device` multiplies bf16 numbers in hardware: elsewhere they are slower than float32."""
+    """Whether `device` multiplies bf16 numbers in hardware; elsewhere they are slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    try:  # Linux's names: x86 says avx512_bf16 or amx_bf16, ARM bf16
-        words = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    try:  # Linux names it avx512_bf16 or amx_bf16 (x86), or bf16 (ARM)
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
     except OSError:
         return False
-    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(words)
+    return not {"avx512_bf16", "amx_bf16", "bf16"}.isdisjoint(flags)

@@ -1,12 +1,10 @@
 """TorchServe's handler of a generator: a class, a count and a seed in, synthetic lesions out. Copied into archives.
 
-TorchServe takes the one class of this file for the handler, so the steps beside it are functions.
+TorchServe takes the one class of this file for the handler, so helpers are functions.
 """
 
 import base64
-import hashlib
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from gan.drawing import draw
 from gan.request import ALL, GenerationRequest, InvalidRequest, parse
 from gan.snapshot import restored
 from lesions.labels import CLASSES
+from zoo.models.weights import read_archive
 
 COLUMNS = 8
 """Of a grid of one class; a grid of all has a row a class."""
@@ -31,18 +30,11 @@ class LesionGenerator(BaseHandler):  # type: ignore[misc]
     def initialize(self, context: Any) -> None:
         """Build the generator of the archive's `entry.json` and read its weights.
 
-        Raises `RuntimeError` where the weights are not those that `entry.json` names, or do not fit.
+        Raises `zoo.models.weights.WeightsError` where the weights are not those that `entry.json` names, `RuntimeError`
+        where they do not fit.
         """
         torch.set_num_threads(1)  # one worker a version; else each takes every core
-        folder = Path(context.system_properties["model_dir"])
-        self.entry = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
-        weights = folder / "weights.safetensors"
-        with weights.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if digest != self.entry["weights_sha256"]:
-            raise RuntimeError(
-                f"weights.safetensors has sha256 {digest}, entry.json says {self.entry['weights_sha256']}"
-            )
+        self.entry, weights = read_archive(Path(context.system_properties["model_dir"]))
         self.model = restored(load_file(weights), self.entry["pixels"], self.entry["width"])
         self.context = context
         self.manifest = context.manifest
@@ -68,30 +60,30 @@ class LesionGenerator(BaseHandler):  # type: ignore[misc]
                 answers.append({"code": 400, "type": "BadRequest", "message": str(error)})
         return answers
 
-    def _answer(self, wish: GenerationRequest) -> dict[str, Any]:
-        rows = [self._draw(label, wish) for label in wish.classes]
-        single = len(wish.classes) == 1
+    def _answer(self, request: GenerationRequest) -> dict[str, Any]:
+        rows = [self._draw(label, request) for label in request.classes]
+        single = len(request.classes) == 1
         answer: dict[str, Any] = {
-            "class": CLASSES[wish.classes[0]] if single else ALL,
-            "count": wish.count,
-            "seed": wish.seed,
-            "first": wish.first,
-            "format": wish.format,
+            "class": CLASSES[request.classes[0]] if single else ALL,
+            "count": request.count,
+            "seed": request.seed,
+            "first": request.first,
+            "format": request.format,
             "pixels": self.entry["pixels"],
             "entry": self.entry["entry"],
             "study": self.entry["study"],
             "notice": self.entry["notice"],
         }
-        if wish.format == "grid":
+        if request.format == "grid":
             answer["image"] = _png(_grid(torch.split(rows[0], COLUMNS) if single else rows))
         else:
             answer["images"] = [_png(image) for row in rows for image in row]
-            answer["classes"] = [CLASSES[label] for label in wish.classes for _ in range(wish.count)]
+            answer["classes"] = [CLASSES[label] for label in request.classes for _ in range(request.count)]
         return answer
 
-    def _draw(self, label: int, wish: GenerationRequest) -> torch.Tensor:
+    def _draw(self, label: int, request: GenerationRequest) -> torch.Tensor:
         """The images of one class: uint8 [count, pixels, pixels, 3]."""
-        return torch.cat(list(draw(self.model, torch.full((wish.count,), label), wish.seed, wish.first)))
+        return torch.cat(list(draw(self.model, torch.full((request.count,), label), request.seed, request.first)))
 
 
 def _grid(rows: Sequence[torch.Tensor]) -> torch.Tensor:

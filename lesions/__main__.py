@@ -1,14 +1,14 @@
-"""`python -m lesions describe DATA` and `python -m lesions download FOLDER`: look at the data, or fetch them."""
+"""`python -m lesions describe DATA` and `python -m lesions download FOLDER`: describe or download the data."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lesions import describe as description
-from lesions import download as downloading
 from lesions import phantom
 from lesions.cli import command_group
+from lesions.describe import describe as describe_data
+from lesions.download import fetch
 
 app = command_group(__doc__)
 
@@ -18,19 +18,19 @@ def describe(
     data: Annotated[str, typer.Argument(help="`phantom`, or a folder with HAM10000 as downloaded.")] = "phantom",
     to: Annotated[Path | None, typer.Option(help="Where the pictures go; reports/data/<name> unless given.")] = None,
 ) -> None:
-    """Class histogram, channel statistics, images per lesion, and a contact sheet of each class."""
+    """Print class counts, channel statistics and images per lesion; draw a contact sheet of each class."""
     source = Path("data/phantom") if data == "phantom" else Path(data).expanduser()
     if data == "phantom" and not source.is_dir():
         phantom.draw(source)
-    description.describe(source, to or Path("reports/data") / source.name)
+    describe_data(source, to or Path("reports/data") / source.name)
 
 
 @app.command()
 def download(
     folder: Annotated[Path, typer.Argument(help="Where HAM10000 goes.")] = Path("data/ham10000"),
 ) -> None:
-    """Fetch HAM10000 (about 2.8 GB) by its DOI, checksums verified."""
-    downloading.fetch(folder)
+    """Download HAM10000 (about 2.8 GB) by its DOI and verify its checksums."""
+    fetch(folder)
     print(f"\nNext: make zoo DATA={folder}")
 
 

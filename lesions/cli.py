@@ -1,4 +1,4 @@
-"""Command lines: a group of commands that end a user's mistake with one line."""
+"""Command lines whose errors are one line, not a traceback."""
 
 from typing import Any
 
@@ -15,5 +15,5 @@ class _Group(TyperGroup):
 
 
 def command_group(help: str | None) -> typer.Typer:
-    """A `typer.Typer` whose commands end with one line and exit code 2 on a `UserError` or `OSError`."""
+    """A `typer.Typer` whose commands print one line and exit with code 2 on a `UserError` or `OSError`."""
     return typer.Typer(cls=_Group, add_completion=False, pretty_exceptions_enable=False, help=help)

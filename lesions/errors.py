@@ -1,4 +1,4 @@
-"""Errors that the user can fix, and how a command ends with one. Copied into archives."""
+"""Errors that a user can fix, and how they end a command. Copied into archives."""
 
 import errno
 import sys
@@ -15,16 +15,14 @@ class UserError(Exception):
 
 @contextmanager
 def exit_on_user_error() -> Iterator[None]:
-    """Turn a `UserError` or an `OSError` of the block into one line on stderr and exit code 2, without a traceback."""
+    """End the command on a `UserError` or `OSError` in the block: one line on stderr, exit code 2, no traceback."""
     try:
         yield
-    except UserError as error:
+    except (UserError, OSError) as error:
         message = str(error)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        retry = "; make room, and run the same command again" if error.errno in DISK_FULL else ""
-        message = f"{where}{error.strerror or error}{retry}"
-    else:
-        return
-    print(f"error: {message}", file=sys.stderr)
-    raise SystemExit(2)
+        if isinstance(error, OSError):
+            where = f"{error.filename}: " if error.filename else ""
+            retry = "; make room, and run the same command again" if error.errno in DISK_FULL else ""
+            message = f"{where}{error.strerror or error}{retry}"
+        print(f"error: {message}", file=sys.stderr)
+        raise SystemExit(2) from None

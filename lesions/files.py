@@ -1,4 +1,4 @@
-"""Files and folders that are there whole or not at all, whatever moment a process is killed at."""
+"""Write files and folders that are complete or not there, even if the process is killed; locks; digests."""
 
 import fcntl
 import hashlib
@@ -11,11 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
-
 
 def atomic_write(file: Path, content: str | bytes) -> None:
-    """Write `content` (text as UTF-8) beside `file`, then rename it to `file`; the folder is made if need be."""
+    """Write `content` (text as UTF-8) beside `file`, then rename it to `file`; make the folder if need be."""
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(file.name + ".part")
     try:
@@ -29,7 +27,7 @@ def atomic_write(file: Path, content: str | bytes) -> None:
 
 @contextmanager
 def with_filename(file: Path) -> Iterator[None]:
-    """Let an `OSError` of the block name `file` if it names none, as that of a full disk does not."""
+    """Set the file name of an `OSError` in the block to `file` if it has none, as with a full disk."""
     try:
         yield
     except OSError as error:
@@ -53,14 +51,14 @@ def is_json_object(file: Path) -> bool:
 
 
 def write_if_changed(file: Path, content: str) -> None:
-    """`atomic_write`, unless `file` says so already: make goes by the time of the last change."""
+    """`atomic_write`, unless `file` has this content: make compares the times of the last change."""
     if not file.is_file() or file.read_bytes() != content.encode():
         atomic_write(file, content)
 
 
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """A new folder to write into, which becomes `folder` (replacing one of that name) if nothing goes wrong."""
+    """A new folder to write into. At the end of the block it replaces `folder`; after an error it is deleted."""
     aside, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
     for leftover in (aside, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -76,27 +74,37 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def free_space(folder: Path) -> int:
+    """The free bytes on the disk of `folder`, which may not exist yet. Raises `NotADirectoryError` if it cannot."""
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(f"{existing} is a file, not a folder")
+    return shutil.disk_usage(existing).free
+
+
 @contextmanager
-def file_lock(place: Path) -> Iterator[None]:
-    """Wait until no other process is at work on `place` (a lock beside it, which the kernel frees if we are killed)."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.with_name(f".{place.name}.lock")):
+def file_lock(path: Path) -> Iterator[None]:
+    """Wait until no other process works on `path`. The lock lies beside it; a killed process loses it."""
+    from filelock import FileLock  # here: archives carry this file for its other functions
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
         yield
 
 
-def lock_range(descriptor: int, name: str, waiting: str) -> None:
-    """Wait until nobody else has claimed `name` on the open file `descriptor`; says `waiting` if it has to.
+def lock_range(descriptor: int, name: str, message: str) -> None:
+    """Lock the byte of an open file that stands for `name`; print `message` if another process has to end first.
 
-    The claim outlives us: it ends with the last process that shares the descriptor. So a shell keeps what its child
-    claimed, and nobody comes between while an orphan of a killed shell is still at work. Only Linux has such locks
-    (F_OFD_SETLK); elsewhere nothing is claimed. Raises `OSError` where the descriptor is not open for writing.
+    The lock is held until the last process that shares the descriptor ends. So a shell keeps the lock of its child, and
+    no other process gets it while an orphan of a killed shell still works. Only Linux has such locks (F_OFD_SETLK);
+    elsewhere nothing is locked. Raises `OSError` where the descriptor is not open for writing.
     """
     if not hasattr(fcntl, "F_OFD_SETLK"):
         return
-    place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])  # one byte of the file stands for the name
-    lock = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)  # struct flock
+    offset = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
+    lock = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)  # struct flock
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
     except (BlockingIOError, PermissionError):
-        print(waiting, file=sys.stderr, flush=True)
+        print(message, file=sys.stderr, flush=True)
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, lock)

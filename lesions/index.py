@@ -1,7 +1,7 @@
-"""What is known of a set of images: names, classes, lesions; and what can be read by name."""
+"""The index of a data set: names, classes and lesions of its images."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +17,16 @@ class DataError(UserError):
 class Index:
     """n images with their classes and lesions."""
 
-    images: tuple[str, ...]
-    """Image names, n of them, each once."""
-    labels: NDArray[np.int64]
-    """Class numbers [n], 0 to 6, in the order of `lesions.labels.CLASSES`."""
-    lesions: tuple[str, ...]
-    """Lesion names, n of them; a lesion may have several images."""
+    images: tuple[str, ...]  # names [n], each once
+    labels: NDArray[np.int64]  # class numbers [n], 0 to 6, in the order of `lesions.labels.CLASSES`
+    lesions: tuple[str, ...]  # names [n]; a lesion may have several images
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, int, str]]) -> "Index":
+        """The index of `rows`: image name, class number, lesion name."""
+        rows = list(rows)
+        labels = np.array([label for _, label, _ in rows], dtype=np.int64)
+        return cls(tuple(image for image, _, _ in rows), labels, tuple(lesion for _, _, lesion in rows))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -31,15 +35,3 @@ class Index:
         """The images at the positions `rows` [m], in that order."""
         images, lesions = (tuple(names[row] for row in rows) for names in (self.images, self.lesions))
         return Index(images, self.labels[rows], lesions)
-
-
-class ImageSource(Protocol):
-    """Labeled images that can be read by name."""
-
-    index: Index
-
-    def read(self, image: str) -> bytes:
-        """The bytes of an image file. Raises `DataError` where it cannot be read."""
-
-    def where(self, image: str) -> str:
-        """Where the image comes from, for an error message."""

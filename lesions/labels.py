@@ -12,10 +12,6 @@ DIAGNOSES: dict[str, str] = {
     "nv": "melanocytic nevus",
     "vasc": "vascular lesion",
 }
-"""What each class name stands for."""
-
-NOTICE = "For research only: not a medical device, not for diagnosis."
-"""Goes with every answer that a model gives."""
-
-DATA_LICENSE = "CC BY-NC 4.0"
-"""The license of HAM10000, and so of what was trained on it."""
+"""The diagnosis behind each class name."""
+NOTICE = "For research only: not a medical device, not for diagnosis."  # part of every answer of a model
+DATA_LICENSE = "CC BY-NC 4.0"  # the license of HAM10000, and so of every model that is trained on it

@@ -8,12 +8,22 @@ import sys
 from pathlib import Path
 
 import pytest
-from safetensors.torch import save_file
 
-from zoo.models import network
+from tests.networks import save_network
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("Makefile", "requirements.lock", "config.properties", "lesions", "zoo", "train", "gan", "handlers", "compare")
+PARTS = (
+    "Makefile",
+    "requirements.lock",
+    "pyproject.toml",
+    "config.properties",
+    "lesions",
+    "zoo",
+    "train",
+    "gan",
+    "handlers",
+    "compare",
+)
 
 
 class Checkout:
@@ -25,8 +35,7 @@ class Checkout:
             copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
             copy(ROOT / part, folder / part)
         (folder / ".venv").symlink_to(sys.prefix)
-        built = network.build("test_efficientnet")
-        save_file({key: value.contiguous() for key, value in built.state_dict().items()}, folder / "w.safetensors")
+        save_network("test_efficientnet", folder / "w.safetensors")
 
     def make(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """`make` with the settings of a small study, unless others are given."""
@@ -130,8 +139,7 @@ def test_wrong_settings_are_told_in_one_line_and_leave_nothing(checkout: Checkou
 
 
 def test_weights_of_another_network_stop_it_before_anything_is_trained(checkout: Checkout) -> None:
-    other = network.build("test_resnet")
-    save_file({key: value.contiguous() for key, value in other.state_dict().items()}, checkout.folder / "w.safetensors")
+    save_network("test_resnet", checkout.folder / "w.safetensors")
     refused = checkout.make("zoo", ENTRIES="baseline transfer")
     assert refused.returncode == 2
     assert "the weights of another network" in refused.stderr
@@ -147,6 +155,6 @@ def test_too_little_disk_is_said_before_anything_is_installed(checkout: Checkout
 
 
 def test_help_names_every_target_and_setting(checkout: Checkout) -> None:
-    said = checkout.make("help").stdout
+    output = checkout.make("help").stdout
     for word in ("zoo", "test", "serve", "stop", "status", "logs", "predict", "DATA", "SCALE", "WEIGHTS", "ENTRIES"):
-        assert word in said
+        assert word in output

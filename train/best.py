@@ -1,4 +1,4 @@
-"""Remembers the epoch that validates best, inside the checkpoint, so that one file always tells the whole story."""
+"""The best epoch by validation, kept inside the checkpoint, so that one file has everything."""
 
 import copy
 import io
@@ -64,6 +64,6 @@ def checkpoint_origin(checkpoint: Path) -> dict[str, str]:
     """The origin of the training that wrote `checkpoint`; empty if there is no such file or it is damaged."""
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        return dict(state["callbacks"]["Best"]["origin"])
+        return dict(state["callbacks"]["BestEpoch"]["origin"])
     except (OSError, RuntimeError, LookupError, TypeError, ValueError, EOFError, UnpicklingError):  # or it has pickles
         return {}

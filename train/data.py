@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lesions.store import Store
 from train.sampling import draw, fill_up
-from zoo.recipe import Recipe
+from zoo.kinds.classifier import ClassifierRecipe
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Images uint8 [n, pixels, pixels, 3] and classes int64 [n]."""
@@ -46,7 +46,9 @@ class LesionDataModule(pl.LightningDataModule):
     Positions count through `store` and then through `pool`, the synthetic images, where the recipe has any.
     """
 
-    def __init__(self, recipe: Recipe, store: Store, parts: NDArray[np.int64], pool: Store | None = None) -> None:
+    def __init__(
+        self, recipe: ClassifierRecipe, store: Store, parts: NDArray[np.int64], pool: Store | None = None
+    ) -> None:
         super().__init__()
         self.recipe, self.store, self.parts, self.pool = recipe, store, parts, pool
         self.stores = [store] if pool is None else [store, pool]
@@ -73,16 +75,16 @@ class LesionDataModule(pl.LightningDataModule):
         synthetic = fill_up(self.labels[real], self.pool.index.labels, target, self.recipe.seed, stage)
         return np.concatenate([real, begin + synthetic])
 
-    def drawn(self, epoch: int) -> NDArray[np.int64]:
+    def positions_of_epoch(self, epoch: int) -> NDArray[np.int64]:
         """Positions of the images that `epoch` trains on, in order, int64 [draws]."""
         candidates, recipe = self.candidates(epoch), self.recipe
         order = draw(self.labels[candidates], recipe.sampling, recipe.draws[epoch], recipe.seed, epoch)
         return candidates[order]
 
     def train_dataloader(self) -> DataLoader[Batch]:
-        """The loader of the epoch that begins; the trainer asks anew for each."""
+        """The loader of the epoch that begins; the trainer calls this for each epoch."""
         assert self.trainer is not None
-        return self._loader(self.drawn(self.trainer.current_epoch))
+        return self._loader(self.positions_of_epoch(self.trainer.current_epoch))
 
     def val_dataloader(self) -> DataLoader[Batch]:
         """All validation images."""

@@ -1,43 +1,35 @@
-"""Train one entry by its recipe, choose its best epoch, and score it: `runs/<study>/<entry>/`."""
+"""Train one classifier by its recipe, or go on with it: `runs/<study>/<entry>/`."""
 
-import hashlib
-import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
-from safetensors.torch import save
 
 from lesions import split, store
 from lesions.errors import UserError
-from lesions.files import atomic_write, file_lock, is_json_object
+from lesions.files import file_lock, is_json_object, sha256
 from lesions.labels import CLASSES
 from train.best import AtomicCheckpointIO, BestEpoch, checkpoint_origin
 from train.data import LesionDataModule
-from train.loss import class_weights
+from train.loss import ClassificationLoss
 from train.module import ClassifierModule, freeze
 from train.progress import Progress
-from zoo import recipe
+from train.score import finish
 from zoo.build import integrity, provenance
-from zoo.metrics import predictions, scores
-from zoo.metrics.calibration import Calibration, Logits, calibrate, class_shares
+from zoo.kinds.base import Data, Parent, read_json
+from zoo.kinds.classifier import ClassifierRecipe
 from zoo.models import network
+from zoo.models.weights import origin_of
 from zoo.study import Folders
 
 Precision = Literal["16-mixed", "32-true"]
 
 
 class TrainingError(UserError):
-    """A training that cannot go on as things are: what it goes by has changed, or the disk is full.
-
-    `str()` says what is wrong and what to do.
-    """
+    """A training that cannot go on: what it depends on has changed, or the disk is full."""
 
 
 def fit(folders: Folders, name: str) -> None:
@@ -48,68 +40,53 @@ def fit(folders: Folders, name: str) -> None:
     """
     run = folders.run(name)
     with file_lock(run):
-        resolved = recipe.read(run / "recipe.json")
-        start = _start(folders, resolved)
-        origin = {"recipe_sha256": resolved.sha256, "start_sha256": "" if start is None else _sha256(start)}
-        made = integrity.is_complete(run, resolved.sha256, integrity.CLASSIFIER)
-        if made and integrity.origin_of(run / "weights.safetensors") == origin:
+        recipe = ClassifierRecipe.read(run / "recipe.json")
+        start = None if recipe.start.run is None else folders.run(recipe.start.run) / "weights.safetensors"
+        origin = {"recipe_sha256": recipe.sha256, "start_sha256": "" if start is None else sha256(start)}
+        weights = run / "weights.safetensors"
+        if integrity.is_complete(run, recipe) and origin_of(weights) == origin:
             print(f"{name}: trained by this recipe already")
-            os.utime(run / "weights.safetensors")
+            os.utime(weights)
             return
         try:
-            _train(folders, run, resolved, start, origin)
+            _train(folders, run, recipe, start, origin)
         except OSError as error:
             where = f"{error.filename or run}: {error.strerror or error}"
             raise TrainingError(f"{name}: {where}; with that mended, `make zoo` goes on from the last epoch") from None
 
 
-def _start(folders: Folders, resolved: recipe.Recipe) -> Path | None:
-    """The weights that training starts from; none for random ones."""
-    if resolved.parent_sha256 is not None:
-        return folders.run(resolved.start.removeprefix("parent ")) / "weights.safetensors"
-    return None if resolved.start == "random" else folders.run("source") / "weights.safetensors"
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _data(folders: Folders, resolved: recipe.Recipe) -> LesionDataModule:
+def _load_data(folders: Folders, recipe: ClassifierRecipe) -> LesionDataModule:
     """The data that the recipe names. Raises `TrainingError` if they are no longer those."""
     study = folders.read()
     loaded = store.load(folders.store(study))
-    if loaded.digest != resolved.store_sha256 or split.digest(folders.split) != resolved.split_sha256:
-        raise TrainingError(
-            f"{resolved.entry}: images or split are no longer those of its recipe; run `make zoo` again"
-        )
-    pool = None if resolved.generator is None else store.load(folders.pool(resolved.generator, study))
-    return LesionDataModule(resolved, loaded, split.read(folders.split, loaded.index.images), pool)
+    if loaded.digest != recipe.store_sha256 or split.digest(folders.split) != recipe.split_sha256:
+        raise TrainingError(f"{recipe.entry}: images or split are no longer those of its recipe; run `make zoo` again")
+    pool = None if recipe.generator is None else store.load(folders.pool(recipe.generator, study))
+    return LesionDataModule(recipe, loaded, split.read(folders.split, loaded.index.images), pool)
 
 
-def _train(folders: Folders, run: Path, resolved: recipe.Recipe, start: Path | None, origin: dict[str, str]) -> None:
-    pl.seed_everything(resolved.seed, verbose=False)
-    torch.set_num_threads(resolved.threads)
+def _train(folders: Folders, run: Path, recipe: ClassifierRecipe, start: Path | None, origin: dict[str, str]) -> None:
+    pl.seed_everything(recipe.seed, verbose=False)
+    torch.set_num_threads(recipe.threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    splits = _data(folders, resolved)
-    described = recipe.read_data(folders.described)
-    built = network.build(resolved.architecture)
+    data = _load_data(folders, recipe)
+    described = read_json(Data, folders.data)
+    model = network.build(recipe.architecture)
     mean, std = described.mean, described.std
     if start is not None:
-        network.load(built, start, without_classifier=resolved.parent_sha256 is None)
-        if resolved.normalise == "weights":
-            mean, std = network.pretrained_statistics(built, start)
-    if resolved.trainable_tensors is not None:
-        freeze(built, resolved.trainable_tensors)
-    weighted = resolved.loss == "weighted_cross_entropy"
+        network.load(model, start, without_classifier=not isinstance(recipe.start, Parent))
+        if recipe.normalise == "weights":
+            mean, std = network.pretrained_statistics(model, start)
+    if recipe.trainable_tensors is not None:
+        freeze(model, recipe.trainable_tensors)
     module = ClassifierModule(
-        built,
+        model,
         classes=len(CLASSES),
         mean=mean,
         std=std,
-        weights=class_weights(splits.labels[splits.drawn(0)]) if weighted else None,
-        learning_rate=resolved.learning_rate,
-        seed=resolved.seed,
+        loss=ClassificationLoss.from_recipe(recipe, data.labels[data.positions_of_epoch(0)]),
+        learning_rate=recipe.learning_rate,
+        seed=recipe.seed,
     )
     checkpoint = run / "last.ckpt"
     precision: Precision = "16-mixed" if torch.cuda.is_available() else "32-true"  # on a GPU as in the thesis
@@ -119,15 +96,15 @@ def _train(folders: Folders, run: Path, resolved: recipe.Recipe, start: Path | N
         provenance.begin(run / "training.json")
     if not resumed:
         checkpoint.unlink(missing_ok=True)
-    trainer = lightning(resolved.epochs, precision, run, [best, Progress(resolved.entry, resolved.draws)])
+    trainer = configure_trainer(recipe.epochs, precision, run, [best, Progress(recipe.entry, recipe.draws)])
     with provenance.timed(run / "training.json"):
-        trainer.fit(module, datamodule=splits, ckpt_path=checkpoint if resumed else None, weights_only=True)
-    if recipe.read(run / "recipe.json") != resolved:
-        raise TrainingError(f"{resolved.entry}: its recipe was changed while it trained; run `make zoo` again")
-    _finish(run, resolved, module, splits, best, origin)
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if resumed else None, weights_only=True)
+    if ClassifierRecipe.read(run / "recipe.json") != recipe:
+        raise TrainingError(f"{recipe.entry}: its recipe was changed while it trained; run `make zoo` again")
+    finish(run, recipe, module, data, best, origin)
 
 
-def lightning(epochs: int, precision: Precision, run: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
+def configure_trainer(epochs: int, precision: Precision, run: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
     """Lightning's trainer, which logs into `run`: one device, a GPU if there is one, and no output of its own."""
     attempt = len(list((run / "logs" / "csv").glob("version_*")))
     return pl.Trainer(
@@ -145,69 +122,3 @@ def lightning(epochs: int, precision: Precision, run: Path, callbacks: list[pl.C
         enable_model_summary=False,
         log_every_n_steps=10,
     )
-
-
-def _finish(
-    run: Path,
-    resolved: recipe.Recipe,
-    module: ClassifierModule,
-    splits: LesionDataModule,
-    best: BestEpoch,
-    origin: dict[str, str],
-) -> None:
-    """Predict, calibrate and score with the best epoch's weights, as a server would.
-
-    The last epoch's, scored for comparison, are not calibrated: nobody serves them.
-    """
-    built = module.network.cpu()
-    last = _logits(built, module.mean, module.std, splits)
-    built.load_state_dict(best.weights)
-    chosen = _logits(built, module.mean, module.std, splits)
-    calibration = _calibration(chosen, splits, module, best.epoch)
-    told = network.temperature_softmax(chosen, calibration.temperature).numpy()
-    plain = network.temperature_softmax(last, 1).numpy()
-    index = splits.store.index
-
-    def scored(probabilities: NDArray[np.float32], part: int) -> dict[str, object]:
-        rows = splits.positions(part)
-        lesions = [index.lesions[row] for row in rows]
-        return scores.score(scores.Predictions(index.labels[rows], probabilities[rows], lesions)).model_dump()
-
-    report = {
-        "recipe_sha256": resolved.sha256,
-        "mean": module.mean,
-        "deviation": module.std,
-        "best_epoch": best.epoch + 1,
-        "valid": scored(told, 1),
-        "test": scored(told, 2),
-        "calibration": calibration.model_dump(exclude_none=True),
-        "last_epoch": {"valid": scored(plain, 1), "test": scored(plain, 2)},
-        "history": best.history,
-    }
-    tensors = {key: tensor.contiguous() for key, tensor in best.weights.items()}
-    held_out = splits.held_out()
-    predictions.write(run / "predictions.csv", index.take(held_out), splits.parts[held_out], told[held_out])
-    atomic_write(run / "scores.json", json.dumps(report, indent=1) + "\n")
-    # One key, since safetensors writes several in random order.
-    atomic_write(run / "weights.safetensors", save(tensors, {"origin": json.dumps(origin)}))
-
-
-def _logits(
-    built: torch.nn.Module, mean: Sequence[float], std: Sequence[float], splits: LesionDataModule
-) -> torch.Tensor:
-    """Logits [n, 7] of the validation and test images; the rows of all others are zero."""
-    answers = torch.zeros(len(splits.store.index), len(CLASSES))
-    rows = splits.held_out()
-    for block in np.array_split(rows, max(1, len(rows) // 64)):
-        images = torch.from_numpy(splits.store.images[block])
-        answers[block] = network.logits(built, images, mean, std)
-    return answers
-
-
-def _calibration(said: torch.Tensor, splits: LesionDataModule, module: ClassifierModule, epoch: int) -> Calibration:
-    """Calibrate the logits `said` [n, 7] of a network that has just seen what `epoch` (from 0) draws."""
-    labels = splits.store.index.labels
-    valid, test = (Logits(said[rows].numpy(), labels[rows]) for rows in map(splits.positions, (1, 2)))
-    weights = None if module.class_weights is None else module.class_weights.cpu().numpy()
-    seen = class_shares(splits.labels[splits.drawn(epoch)], weights)
-    return calibrate(valid, test, natural=class_shares(labels[splits.positions(0)]), seen=seen)

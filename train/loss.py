@@ -1,20 +1,43 @@
-"""Class weights of the loss."""
+"""The loss of a classifier, and its class weights."""
+
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
+from torch.nn.functional import cross_entropy
 
 from lesions.labels import CLASSES
+from zoo.kinds.classifier import ClassifierRecipe
 
 
-def class_weights(drawn: NDArray[np.int64]) -> torch.Tensor:
-    """Float32 [7]: scikit-learn's "balanced" weights of the labels as `drawn`, divided by their mean.
+class ClassificationLoss(torch.nn.Module):
+    """Cross entropy of logits [n, classes] and labels [n], with weights of the classes, float32 [classes], or none."""
+
+    class_weights: torch.Tensor | None
+
+    def __init__(self, class_weights: torch.Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("class_weights", class_weights, persistent=False)
+
+    @classmethod
+    def from_recipe(cls, recipe: ClassifierRecipe, labels: NDArray[np.int64]) -> Self:
+        """The loss that a recipe asks for; `labels` are those that the first epoch draws."""
+        return cls(class_weights(labels) if recipe.loss == "weighted_cross_entropy" else None)
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The mean loss, a scalar."""
+        return cross_entropy(logits, labels, self.class_weights)
+
+
+def class_weights(labels: NDArray[np.int64]) -> torch.Tensor:
+    """Float32 [7]: scikit-learn's "balanced" weights of `labels` as drawn, divided by their mean.
 
     Of the labels as an epoch draws them (thesis sections 4.1 and 4.7): with balanced sampling they are nearly 1.
     Raises `ValueError` where a class is not drawn at all.
     """
-    if lacking := sorted(set(range(len(CLASSES))) - set(drawn.tolist())):
-        raise ValueError(f"no image of {', '.join(CLASSES[k] for k in lacking)} was drawn, so it has no weight")
-    weights = compute_class_weight("balanced", classes=np.arange(len(CLASSES)), y=drawn)
+    if missing := sorted(set(range(len(CLASSES))) - set(labels.tolist())):
+        raise ValueError(f"no image of {', '.join(CLASSES[k] for k in missing)} was drawn, so it has no weight")
+    weights = compute_class_weight("balanced", classes=np.arange(len(CLASSES)), y=labels)
     return torch.tensor(weights / weights.mean(), dtype=torch.float32)

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pytorch_lightning as pl
 import torch
-from torch.nn.functional import cross_entropy
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from lesions.images import normalize
 from train.data import Batch
+from train.loss import ClassificationLoss
 from train.sampling import seed_of
 
 
@@ -21,13 +21,11 @@ class ClassifierModule(pl.LightningModule):
         classes: how many there are.
         mean: of each channel, on the scale 0 to 1, subtracted from the images.
         std: by which each channel is divided then.
-        weights: of the classes in the loss, float32 [classes]; none weighs them equally.
+        loss: of logits [n, classes] and labels [n].
         learning_rate: Adam's.
         seed: with the epoch, the start of whatever is random within one (dropout, in networks that have it).
 
     """
-
-    class_weights: torch.Tensor | None
 
     def __init__(
         self,
@@ -35,14 +33,14 @@ class ClassifierModule(pl.LightningModule):
         classes: int,
         mean: Sequence[float],
         std: Sequence[float],
-        weights: torch.Tensor | None = None,
+        loss: ClassificationLoss | None = None,
         learning_rate: float = 3e-4,
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.network, self.learning_rate, self.seed = network, learning_rate, seed
         self.mean, self.std = tuple(mean), tuple(std)
-        self.register_buffer("class_weights", weights, persistent=False)
+        self.loss = loss or ClassificationLoss()
         self.scores = MetricCollection(
             {
                 "macro_f1": MulticlassF1Score(classes, average="macro"),
@@ -64,7 +62,7 @@ class ClassifierModule(pl.LightningModule):
     def training_step(self, batch: Batch, _: int) -> torch.Tensor:
         """The loss of one batch."""
         images, labels = batch
-        loss = cross_entropy(self(images), labels, self.class_weights)
+        loss: torch.Tensor = self.loss(self(images), labels)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(labels))
         return loss
 
@@ -72,7 +70,7 @@ class ClassifierModule(pl.LightningModule):
         """Count one batch of validation images; the loss is weighted as in training."""
         images, labels = batch
         logits = self(images)
-        self.log("valid_loss", cross_entropy(logits, labels, self.class_weights), batch_size=len(labels))
+        self.log("valid_loss", self.loss(logits, labels), batch_size=len(labels))
         self.scores.update(logits, labels)
 
     def on_validation_epoch_end(self) -> None:

@@ -16,20 +16,18 @@ from lesions.errors import UserError
 from lesions.files import atomic_write
 from train.module import ClassifierModule
 from train.progress import Progress
+from zoo.build.prepare import SOURCE_BATCH, SOURCE_IMAGES, SOURCE_PIXELS
 from zoo.models import network
-from zoo.recipe import SOURCE_BATCH, SOURCE_IMAGES, SOURCE_PIXELS
 from zoo.study import DEFAULT_ARCHITECTURE, Folders, Study
 
 THESIS_TAG = "aa_in1k"
 """timm's tag of the weights that the bare name tf_efficientnet_b0 meant in 2021 (ImageNet, AutoAugment)."""
-
-
 SOURCE_STATISTICS = ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
-"""Mean and std by which the source task's images are normalized: their colors are uniform."""
+"""Mean and standard deviation of the source task's images: their colors are uniform."""
 
 
 class WeightsUnavailable(UserError):
-    """Pretrained weights that cannot be had; `str()` says what to do."""
+    """Pretrained weights that are not available."""
 
 
 def make(folders: Folders, study: Study) -> None:
@@ -40,16 +38,16 @@ def make(folders: Folders, study: Study) -> None:
     """
     target = folders.run("source") / "weights.safetensors"
     torch.set_num_threads(study.threads)
-    built = network.build(study.arch)
-    statistics = network.pretrained_statistics(built)
+    model = network.build(study.arch)
+    statistics = network.pretrained_statistics(model)
     if study.weights == "imagenet":
         tensors = _imagenet(study.arch)
     elif study.weights == "procedural":
         tensors, statistics = _procedural(study), SOURCE_STATISTICS
     else:
-        network.load(built, Path(study.weights), without_classifier=True)
-        tensors = built.state_dict()
-    head = network.classifier_name(built)
+        network.load(model, Path(study.weights), without_classifier=True)
+        tensors = model.state_dict()
+    head = network.classifier_name(model)
     kept = {name: tensor.cpu().contiguous() for name, tensor in tensors.items() if not name.startswith(head)}
     atomic_write(target, save(kept, {"statistics": json.dumps(statistics)}))
 
@@ -59,17 +57,17 @@ def _imagenet(architecture: str) -> dict[str, torch.Tensor]:
     try:
         httpx.head(constants.ENDPOINT, timeout=10)
     except httpx.HTTPError:
-        # What was fetched before still serves; without this, the hub's client would go on trying for a minute.
+        # Cached weights still load; without this, the hub's client would try for a minute.
         constants.HF_HUB_OFFLINE = True
     try:
-        built = timm.create_model(tagged, pretrained=True, num_classes=0)
+        model = timm.create_model(tagged, pretrained=True, num_classes=0)
     except Exception as error:  # the hub's client raises many types, all of which mean the same to the user
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsUnavailable(
             f"WEIGHTS=imagenet: timm's hub did not give the weights of {tagged} ({reason}). With a network, try again; "
             "without one, set WEIGHTS to a .safetensors file of them, or WEIGHTS=procedural for a source task made here"
         ) from None
-    tensors: dict[str, torch.Tensor] = built.state_dict()
+    tensors: dict[str, torch.Tensor] = model.state_dict()
     return tensors
 
 
@@ -82,8 +80,8 @@ def _procedural(study: Study) -> dict[str, torch.Tensor]:
     images, labels = (torch.from_numpy(array) for array in shapes.draw(count, SOURCE_PIXELS, seed))
     training = TensorDataset(images[:SOURCE_IMAGES], labels[:SOURCE_IMAGES])
     held_out = TensorDataset(images[SOURCE_IMAGES:], labels[SOURCE_IMAGES:])
-    built = network.build(study.arch, len(shapes.SHAPES))
-    module = ClassifierModule(built, len(shapes.SHAPES), *SOURCE_STATISTICS, learning_rate=1e-3, seed=seed)
+    model = network.build(study.arch, len(shapes.SHAPES))
+    module = ClassifierModule(model, len(shapes.SHAPES), *SOURCE_STATISTICS, learning_rate=1e-3, seed=seed)
     trainer = pl.Trainer(
         accelerator="auto",
         devices=1,
@@ -97,4 +95,4 @@ def _procedural(study: Study) -> dict[str, torch.Tensor]:
         enable_model_summary=False,
     )
     trainer.fit(module, DataLoader(training, SOURCE_BATCH), DataLoader(held_out, 80))
-    return dict(built.state_dict())
+    return dict(model.state_dict())

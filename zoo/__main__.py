@@ -6,37 +6,36 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from lesions.cli import command_group
 from lesions.files import atomic_write, lock_range
 from lesions.index import DataError
-from lesions.sources.ham10000 import Ham10000
 from zoo.entry import catalog
 from zoo.study import Folders, Study, StudyError, settle
 
 app = command_group(__doc__)
-
 Settings = Annotated[
     list[str] | None, typer.Argument(metavar="[SETTING=VALUE]...", help="As for make: DATA=, SCALE=, ...")
 ]
-Named = Annotated[str, typer.Option("--study", help="The study, as `make zoo` named it.")]
+StudyName = Annotated[str, typer.Option("--study", help="The study, as `make zoo` named it.")]
 DEFAULT_STUDY = Study().name
 
 
-def _settled(settings: list[str] | None) -> tuple[Folders, Study]:
-    given = dict(setting.partition("=")[::2] for setting in settings or ())
-    given = {key.lower(): value for key, value in given.items()}
-    name = given.pop("study", None)
-    if unknown := given.keys() - Study.model_fields.keys():
+def _settle(settings: list[str] | None) -> tuple[Folders, Study]:
+    values = dict(setting.partition("=")[::2] for setting in settings or ())
+    values = {key.lower(): value for key, value in values.items()}
+    name = values.pop("study", None)
+    if unknown := values.keys() - Study.model_fields.keys():
         allowed = ", ".join(key.upper() for key in (*Study.model_fields, "study"))
         raise StudyError(f"unknown setting {', '.join(sorted(unknown)).upper()}; there are: {allowed}")
-    return settle(given, name)
+    return settle(values, name)
 
 
 @app.command()
 def study(settings: Settings = None) -> None:
     """Print the name of the study that the settings mean."""
-    print(_settled(settings)[0].name)
+    print(_settle(settings)[0].name)
 
 
 @app.command()
@@ -51,26 +50,25 @@ def resolve(
     from zoo.build import integrity, prepare, reuse
     from zoo.packaging import manifest
 
-    folders, settled = _settled(settings)
+    folders, settled = _settle(settings)
     if descriptor is not None:
-        lock_range(descriptor, folders.name, f"another `make zoo` is at work on {folders.name}: waiting for its end")
-    entries_by_name = catalog()
-    wanted = entries.split()
-    prepare.check(entries_by_name, wanted)
-    described = prepare.data(folders, settled)
-    made = prepare.recipes(settled, described, entries_by_name, wanted)
-    reuse.copy_trained(folders, made.generators)
-    prepare.write(folders, settled, entries_by_name, made)
-    integrity.discard_damaged(folders, settled, made.classifiers, made.generators)
-    for dropped in manifest.remove_untrusted(folders.archives, made.classifiers.keys() | made.generators.keys()):
-        print(dropped, file=sys.stderr)
+        waiting = f"another `make zoo` is at work on {folders.name}: waiting for its end"
+        lock_range(descriptor, folders.name, waiting)
+    entries_by_name, names = catalog(), entries.split()
+    prepare.check_names(entries_by_name, names)
+    data = prepare.make_data(folders, settled)
+    recipes = prepare.resolve_recipes(settled, data, entries_by_name, names)
+    reuse.copy_trained(folders, recipes)
+    prepare.write(folders, settled, entries_by_name, recipes)
+    integrity.discard_damaged(folders, settled, recipes)
+    messages = prepare.remove_orphans(folders, entries_by_name)
+    for message in messages + manifest.remove_untrusted(folders.archives, recipes.keys()):
+        print(message, file=sys.stderr)
     print(folders.name)
 
 
 @app.command(name="list")
-def list_(
-    study_name: Named = DEFAULT_STUDY, markdown: Annotated[bool, typer.Option(help="For a README.")] = False
-) -> None:
+def list_(study_name: StudyName = DEFAULT_STUDY) -> None:
     """Show every entry: what differs, the thesis's macro F1, ours, and its state."""
     from zoo.build import listing
 
@@ -78,31 +76,30 @@ def list_(
     if study_name != DEFAULT_STUDY:
         folders.read()  # a mistyped name is no empty study
     rows = listing.rows(folders, catalog())
-    if markdown:
-        print(listing.markdown(row for row in rows if row.test))
-    else:
-        console = Console(width=None if sys.stdout.isatty() else 160)
-        console.print(listing.for_terminal(rows, f"study {folders.name}", console.width))
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(listing.for_terminal(rows, f"study {folders.name}", console.width))
 
 
 @app.command()
-def archive(entry: str, study_name: Named = DEFAULT_STUDY) -> None:
+def archive(entry: str, study_name: StudyName = DEFAULT_STUDY) -> None:
     """Pack one trained entry into `model_store/<study>/<entry>.mar`."""
     from zoo.packaging.archive import pack
+    from zoo.serving.runtime import get_runtime
 
     folders = Folders(study_name)
-    described = _described(folders, entry)
+    described = _describe(folders, entry)
     folders.archives.mkdir(parents=True, exist_ok=True)
-    pack(described, folders.run(entry) / "weights.safetensors", folders.archives / f"{entry}.mar")
+    weights, target = folders.run(entry) / "weights.safetensors", folders.archives / f"{entry}.mar"
+    pack(described, weights, target, get_runtime().pack)
 
 
 @app.command()
 def card(
     entry: Annotated[str, typer.Argument(help="One trained entry; none: all of them, into --out.")] = "",
-    study_name: Named = DEFAULT_STUDY,
+    study_name: StudyName = DEFAULT_STUDY,
     out: Annotated[Path | None, typer.Option(help="A folder for NAME.md, instead of printing.")] = None,
 ) -> None:
-    """Print the model card (Markdown) of one trained entry, as its archive holds it; or write those of all."""
+    """Print the model card (Markdown) of one trained entry, as its archive has it; or write those of all."""
     from zoo.packaging.card import markdown
 
     folders = Folders(study_name)
@@ -110,15 +107,14 @@ def card(
         raise StudyError("which entry? python -m zoo card NAME; or all of them: --out FOLDER")
     trained = sorted(name for name in catalog() if (folders.run(name) / "weights.safetensors").is_file())
     for name in [entry] if entry else trained:
-        content = markdown(_described(folders, name))
+        content = markdown(_describe(folders, name))
         if out is None:
             print(content, end="")
         else:
-            out.mkdir(parents=True, exist_ok=True)
             atomic_write(out / f"{name}.md", content)
 
 
-def _described(folders: Folders, entry: str) -> dict[str, Any]:
+def _describe(folders: Folders, entry: str) -> dict[str, Any]:
     """The `entry.json` of a trained entry. Raises `StudyError` where it is not trained."""
     from zoo.packaging.card import entry as describe
 
@@ -130,50 +126,64 @@ def _described(folders: Folders, entry: str) -> dict[str, Any]:
 
 @app.command()
 def serve(
-    study_name: Named = DEFAULT_STUDY,
+    study_name: StudyName = DEFAULT_STUDY,
     port: Annotated[int, typer.Option(min=1024, max=65531, help="Of inference; the next four are used, too.")] = 8080,
     host: Annotated[str, typer.Option(help="0.0.0.0 answers other machines, too.")] = "127.0.0.1",
 ) -> None:
-    """Start TorchServe with every archive of a study; return when all versions answer."""
-    from zoo.serving.torchserve import server
+    """Start the server with every archive of a study; return when all versions answer."""
+    from zoo.serving import start
+    from zoo.serving.runtime import get_runtime
 
-    folders = Folders(study_name)
-    folder = folders.runs / "serve"
-    server.start(folders.archives, folder, port, sample=_sample(folders, folder / "sample.jpg"), host=host)
+    folders, runtime = Folders(study_name), get_runtime()
+    model, version = start.serve(runtime, folders.archives, folders.serve, port, host=host)
+    url = f"{runtime.connect(folders.serve).url}/predictions/{model}/{version}"
+    print(f"try:\n{runtime.example_call(folders.serve.resolve(), url, _sample(folders))}")
 
 
-def _sample(folders: Folders, file: Path) -> Path | None:
-    """One picture of the study's data, written to `file`, so that the printed curl line works as it stands."""
+def _sample(folders: Folders) -> Path | None:
+    """One picture of the study's data, written beside the server's files, so that the printed call works as it is."""
+    from lesions.sources import open_source
+
     try:
-        data = Ham10000(folders.source(folders.read()))
+        data = open_source(folders.source(folders.read()))
     except DataError:  # the data may be gone; the models are not
         return None
+    file = folders.serve / "sample.jpg"
     atomic_write(file, data.read(data.index.images[0]))
     return file
 
 
 @app.command()
-def stop(study_name: Named = DEFAULT_STUDY) -> None:
-    """Stop the study's TorchServe."""
-    from zoo.serving.torchserve import server
+def stop(study_name: StudyName = DEFAULT_STUDY) -> None:
+    """Stop the study's server."""
+    from zoo.serving.runtime import get_runtime
 
-    server.stop(Folders(study_name).runs / "serve")
-
-
-@app.command()
-def status(study_name: Named = DEFAULT_STUDY) -> None:
-    """Show what the study's TorchServe serves."""
-    from zoo.serving.torchserve import server
-
-    Console().print(server.status(Folders(study_name).runs / "serve"))
+    print("stopped" if get_runtime().stop(Folders(study_name).serve.resolve()) else "nothing is running")
 
 
 @app.command()
-def logs(study_name: Named = DEFAULT_STUDY) -> None:
-    """Show the end of the study's TorchServe logs."""
-    from zoo.serving.torchserve import server
+def status(study_name: StudyName = DEFAULT_STUDY) -> None:
+    """Show what the study's server serves."""
+    from zoo.serving.runtime import get_runtime
 
-    server.logs(Folders(study_name).runs / "serve")
+    server = get_runtime().connect(Folders(study_name).serve)
+    table = Table("model", "version", "state", "workers", "port")
+    for version in server.status():
+        state = "ready" if version.ready else "not ready"
+        table.add_row(version.model, version.name, state, str(version.workers), str(server.port))
+    Console().print(table)
+
+
+@app.command()
+def logs(study_name: StudyName = DEFAULT_STUDY) -> None:
+    """Show the end of the study's server logs."""
+    from zoo.serving.runtime import get_runtime
+
+    folder = Folders(study_name).serve
+    for file, end in get_runtime().logs(folder, lines=40).items():
+        print(f"==> {file} <==\n{end}\n")
+    if not folder.is_dir():
+        print(f"no logs in {folder}/")
 
 
 if __name__ == "__main__":

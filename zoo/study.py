@@ -1,9 +1,10 @@
 """A study: what every entry of one zoo is trained on. Its name keeps its runs and archives apart from others'."""
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,11 +14,9 @@ from lesions.errors import UserError
 from lesions.split import SplitName
 
 ROOT = Path(__file__).resolve().parents[1]
-"""The checkout."""
-
+"""The checkout, by the place of this package."""
 SCALES: dict[str, int] = {"demo": 64, "small": 64, "paper": 224}
 """The classifier's pixels at each scale."""
-
 DEFAULT_ARCHITECTURE = "tf_efficientnet_b0"
 """The thesis's backbone (timm's name)."""
 
@@ -29,11 +28,11 @@ EXAMPLES = {
 
 
 class StudyError(UserError):
-    """Settings that cannot be, or that contradict those a study was made with."""
+    """Impossible settings, or settings that contradict those that a study was made with."""
 
 
 class Study(BaseModel):
-    """The settings of a study, each of them settled."""
+    """The settings of a study, with every default filled in."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,7 +46,7 @@ class Study(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 123
     """Of classifiers."""
     generator_seed: Annotated[int, Field(ge=0, lt=2**31)] = 123
-    """Of generators and procedural weights: another `seed` leaves what classifiers start from and train on as it is."""
+    """Of generators and procedural weights, which another `seed` leaves as they are."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """Threads of one training: another number rounds differently, and so gives other weights."""
 
@@ -59,39 +58,45 @@ class Study(BaseModel):
     @property
     def data_name(self) -> str:
         """A short name of the data, for people."""
-        return "phantom" if self.data == "phantom" else _plain(Path(self.data).stem)
+        return "phantom" if self.data == "phantom" else _slug(Path(self.data).stem)
 
     @property
     def name(self) -> str:
         """The study's own name: data and scale, then whatever differs from the default."""
-        usual = _usual(self.data)
+        defaults = _defaults(self.data)
         parts = [self.data_name, self.scale]
         if self.arch != DEFAULT_ARCHITECTURE:
             parts.append(self.arch)
-        if self.weights != usual.weights:
-            parts.append(_plain(Path(self.weights).stem.removeprefix(f"{self.arch}_")))
-        if self.split != usual.split:
+        if self.weights != defaults.weights:
+            parts.append(_slug(Path(self.weights).stem.removeprefix(f"{self.arch}_")))
+        if self.split != defaults.split:
             parts.append(self.split)
         numbers = {key: getattr(self, key) for key in ("seed", "generator_seed", "threads")}
-        parts += [f"{key}{value}" for key, value in numbers.items() if value != getattr(usual, key)]
+        parts += [f"{key}{value}" for key, value in numbers.items() if value != getattr(defaults, key)]
         return "-".join(parts)
 
 
-def _usual(data: str) -> Study:
+def _defaults(data: str) -> Study:
     """The defaults, which depend on the data: a demo for the phantom, the thesis's figures for the real thing."""
     return Study() if data == "phantom" else Study(data=data, scale="paper", weights="imagenet")
 
 
-def _plain(name: str) -> str:
+def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9_.]+", "_", name.lower()).strip("_.") or "data"
+
+
+def _default_root() -> Path:
+    """The checkout, or the folder in LESION_ZOO_ROOT; as a relative path if it is the working folder."""
+    root = Path(os.environ.get("LESION_ZOO_ROOT") or ROOT)
+    return Path() if root == Path.cwd() else root
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where a study keeps its files, below the root of the checkout."""
+    """Where a study keeps its files, below a root: the checkout unless LESION_ZOO_ROOT names another folder."""
 
     name: str
-    root: Path = Path()
+    root: Path = field(default_factory=_default_root)
 
     @property
     def runs(self) -> Path:
@@ -99,9 +104,19 @@ class Folders:
         return self.root / "runs" / self.name
 
     @property
-    def described(self) -> Path:
-        """What the data turned out to be (`zoo.recipe.Data`)."""
+    def data(self) -> Path:
+        """What the study knows of its data (`zoo.kinds.base.Data`)."""
         return self.runs / "data.json"
+
+    @property
+    def serve(self) -> Path:
+        """What belongs to the study's server: settings, logs, credentials."""
+        return self.runs / "serve"
+
+    @property
+    def reports(self) -> Path:
+        """What `make compare` writes."""
+        return self.root / "reports" / self.name
 
     @property
     def split(self) -> Path:
@@ -142,8 +157,8 @@ class Folders:
             raise StudyError(f"{self.runs / 'study.json'} is damaged; delete it, and run `make zoo` again") from None
 
 
-def settle(given: Mapping[str, str], name: str | None = None, root: Path = Path()) -> tuple[Folders, Study]:
-    """The study that the `given` settings (and the `name`, if any) ask for.
+def settle(given: Mapping[str, str], name: str | None = None, root: Path | None = None) -> tuple[Folders, Study]:
+    """The study that the `given` settings (and the `name`, if any) ask for, and its folders.
 
     Paths are made absolute, `~` is expanded. Raises `StudyError` for settings that cannot be, or that contradict
     those with which a study of that name was made.
@@ -152,15 +167,15 @@ def settle(given: Mapping[str, str], name: str | None = None, root: Path = Path(
     if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", name):
         raise StudyError(f"STUDY={name}: a name has letters, digits and - _ . only")
     try:
-        usual = _usual(settings.get("data", "phantom"))
-        study = Study.model_validate(usual.model_dump() | settings)
+        defaults = _defaults(settings.get("data", "phantom"))
+        study = Study.model_validate(defaults.model_dump() | settings)
     except ValidationError as error:
         problem = error.errors()[0]
         key = str(problem["loc"][0])
         allowed = f" ({EXAMPLES[key]})" if key in EXAMPLES else ""
         raise StudyError(f"{key.upper()}={settings.get(key, '')}: {problem['msg']}{allowed}") from None
     _exists(study)
-    folders = Folders(name or study.name, root)
+    folders = Folders(name or study.name) if root is None else Folders(name or study.name, root)
     file = folders.runs / "study.json"
     if file.is_file():
         made_with = folders.read()

@@ -1,25 +1,43 @@
-"""Figures and tables in Markdown."""
+"""The templates of docs/results.md, and the filters by which they write figures and names."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from compare.records import effects
+from lesions.labels import CLASSES
+from zoo.metrics import bootstrap
 from zoo.metrics.bootstrap import Difference
+from zoo.metrics.scores import QUALITY, SPECIFICITY
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
-    """A table whose first `words` columns are words; the others are figures, aligned to the right."""
-    marks = ["---" if column < words else "--:" for column in range(len(headings))]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (headings, marks, *rows))
+def templates() -> Environment:
+    """The environment of `page.md.j2`, and of the macros in the templates beside it."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=False,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= FILTERS
+    environment.globals |= {"bootstrap": bootstrap, "classes": CLASSES, "effects": effects}
+    environment.globals |= {"quality_measures": QUALITY, "specificity": SPECIFICITY}
+    return environment
 
 
-def interval(ends: tuple[float, float] | None, digits: int = 2) -> str:
+def interval(ends: tuple[float, float], digits: int = 2) -> str:
     """An interval in brackets."""
-    return "" if ends is None else f"({ends[0]:.{digits}f} to {ends[1]:.{digits}f})"
+    return f"({ends[0]:.{digits}f} to {ends[1]:.{digits}f})"
 
 
-def difference(found: Difference) -> str:
+def difference(difference: Difference) -> str:
     """A difference and its interval."""
-    low, high = found.interval
-    return f"{found.difference:+.3f} ({low:+.3f} to {high:+.3f})"
+    low, high = difference.interval
+    return f"{difference.difference:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
 def p(value: float) -> str:
@@ -28,11 +46,40 @@ def p(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
-def code(names: Sequence[str]) -> str:
-    """Names as code, commas between."""
-    return ", ".join(f"`{name}`" for name in names)
+def number(value: float | None, digits: int = 2) -> str:
+    """A figure; empty if there is none."""
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def significant(value: float | None) -> str:
+    """A figure with three significant digits."""
+    if value is None:
+        return "no number"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def duration(seconds: float) -> str:
     """In minutes, or hours where there are two or more."""
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def short_commit(commit: str | None) -> str:
+    """A commit in twelve digits, with its `-dirty`."""
+    name, dash, dirty = (commit or "unknown").partition("-")
+    return f"{name[:12]}{dash}{dirty}"
+
+
+def libraries(versions: Mapping[str, str]) -> str:
+    """The versions that matter for a training."""
+    return ", ".join(f"{name} {versions[name]}" for name in ("python", "torch", "timm") if name in versions)
+
+
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (interval, difference, p, number, significant, duration, short_commit, libraries)
+} | {
+    "code": lambda names: ", ".join(f"`{name}`" for name in names),
+    "distinct": lambda values: sorted(set(values)),
+    "line": lambda text: " ".join(text.split()),
+    "thousands": lambda count: f"{count:,}",
+}

@@ -4,19 +4,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from compare.records import figures, leak, markdown, ordering, repeats, sentences, summary, tables, worth
-from compare.records.record import RESULTS, Recorded, load_all
+from compare.records import effects, figures, markdown
+from compare.records.leakage import by_entry, leakages
+from compare.records.rank_correlation import RankComparison, compare_ranks
+from compare.records.record import RESULTS, ClassifierRecord
+from compare.records.repeats import repeats
+from compare.records.studies import StudyRecords, load_all
 from lesions.files import atomic_write
 from lesions.labels import NOTICE
-from zoo.build.listing import in_thesis_order
-from zoo.entry import Classifier, Entry
-from zoo.metrics import bootstrap
-from zoo.packaging import card
+from zoo.build.listing import describe_options, in_thesis_order, section_key
+from zoo.kinds import Entry
+from zoo.kinds.base import Thesis
+from zoo.kinds.classifier import CLASSIFIER
+from zoo.kinds.generator import GENERATOR
+from zoo.study import DEFAULT_ARCHITECTURE, Study
 
 PAGE = RESULTS.with_suffix(".md")
-
-PICTURES = ("macro_f1", "class_f1", *(f"question_{name}" for name in worth.ASKED))
-"""Of a study; what else lies beside its records is not ours."""
+PICTURES = ("macro_f1", "class_f1", *(f"question_{name}" for name in effects.QUESTIONS))
+"""The pictures of a study; other pictures beside its records are left alone."""
+Row = tuple[str, Thesis | None, str, ClassifierRecord | None]
+"""Of the table of scores: entry, the thesis on it, what differs, and the record, if there is one."""
 
 
 def publish(root: Path, catalog: Mapping[str, Entry]) -> Path:
@@ -26,111 +33,94 @@ def publish(root: Path, catalog: Mapping[str, Entry]) -> Path:
         atomic_write(root / RESULTS / name, content)
     for file in (root / RESULTS).glob("*/*.png"):
         if file.stem in PICTURES and f"{file.parent.name}/{file.name}" not in pictures:
-            file.unlink()  # of a question that nothing answers any more
+            file.unlink()  # of a question that no entry answers any more
     atomic_write(root / PAGE, text)
     return root / PAGE
 
 
-def page(studies: Sequence[Recorded], catalog: Mapping[str, Entry]) -> tuple[str, dict[str, bytes]]:
+def page(studies: Sequence[StudyRecords], catalog: Mapping[str, Entry]) -> tuple[str, dict[str, bytes]]:
     """The page of `studies` in Markdown, and its pictures (PNG) by their place below the records' folder.
 
     The same studies and the same `catalog` give the same text. Raises `RecordError` where records that are to be
     compared are of different images.
     """
     catalog = in_thesis_order(catalog)
-    repeated, leaks = repeats.repeats(studies), leak.leaks(studies)
+    repeated, leaks = repeats(studies), leakages(studies)
     repeating = {study.name for group in repeated for study in group.studies[1:]}
     main = [study for study in studies if study.name not in repeating and study.settings.split == "lesion"]
     pictures: dict[str, bytes] = {}
-    told = [_study(study, catalog, pictures) for study in main]
-    text = card.template(Path(__file__).with_name("page.md.j2")).render(
-        notice=NOTICE,
-        rare=worth.RARE,
-        level=worth.LEVEL,
-        resamples=bootstrap.RESAMPLES,
-        paired_resamples=bootstrap.PAIRED_RESAMPLES,
-        licenses=sorted({record.data_licence for study in studies for record in study.records.values()} - {None}),
-        main=told,
-        short=[sentence for one in told for sentence in one["short"]],
-        short_of_all=[*summary.of_repeats(repeated), *summary.of_leaks(leaks)],
-        others=[_facts(study, catalog, whole=False) for study in studies if study not in main],
-        repeated=[
-            {"studies": markdown.code([study.name for study in group.studies]), "table": tables.seeds(group)}
-            for group in repeated
-        ],
-        leaks=[
-            {
-                "studies": markdown.code([one.with_siblings.study, one.without.study]),
-                "said": sentences.leak_said(one),
-                "table": tables.leak(one),
-            }
-            for one in leaks
-        ],
-    )
-    return text, pictures
+    template = markdown.templates().get_template("page.md.j2")
+    variables: dict[str, Any] = {
+        "notice": NOTICE,
+        "licenses": sorted({record.data_licence for study in studies for record in study.records.values()} - {None}),
+        "main": [_study(study, catalog) | _analyses(study, pictures) for study in main],
+        "others": [_study(study, catalog, with_absent=False) for study in studies if study not in main],
+        "repeated": repeated,
+        "leaks": leaks,
+        "leaks_by_entry": by_entry(leaks),
+    }
+    return template.render(variables), pictures
 
 
-def _facts(study: Recorded, catalog: Mapping[str, Entry], whole: bool) -> dict[str, Any]:
-    """What is said of any study; the `whole` table has rows of entries that were not trained, too."""
-    chosen = [row for row in tables.rows(study, catalog) if whole or row[3] is not None]
+def _study(study: StudyRecords, catalog: Mapping[str, Entry], with_absent: bool = True) -> dict[str, Any]:
+    """The template's variables for any study; `with_absent` gives classifiers of the thesis a row, trained or not."""
+    rows: list[Row] = [(name, record.thesis, record.differs, record) for name, record in study.classifiers.items()]
+    missing = {name: entry for name, entry in catalog.items() if name not in study.records}
+    if with_absent:
+        rows += [
+            (name, entry.thesis, describe_options(entry), None)
+            for name, entry in missing.items()
+            if entry.kind == CLASSIFIER.name and entry.thesis is not None
+        ]
     return {
-        "name": study.name,
-        "facts": sentences.facts(study),
-        "scores": tables.scores(chosen) if chosen else "",
-        "absent": sentences.absent(study, catalog),
-        "commands": tables.commands(study, catalog),
-        "quality": tables.quality(study) if study.generators else "",
-        "copies": tables.copies(study) if study.generators else "",
-        "features": sorted({record.features for record in study.generators.values()}),
-        "missing_generators": markdown.code(
-            [
-                name
-                for name, entry in catalog.items()
-                if not isinstance(entry, Classifier) and name not in study.generators
-            ]
-        ),
+        "records": study,
+        "rows": sorted(rows, key=lambda row: (section_key(row[1]), row[0])),
+        "options": _options(study, is_whole=not missing),
+        "missing_generators": [name for name, entry in missing.items() if entry.kind == GENERATOR.name],
     }
 
 
-def _study(study: Recorded, catalog: Mapping[str, Entry], pictures: dict[str, bytes]) -> dict[str, Any]:
-    """What is said of a study in full; its `pictures` are added to those that there are."""
-    judged = worth.judge(study)
-    questions = worth.questions(study, judged)
-    records = list(study.classifiers.values())
-
-    def picture(name: str, content: bytes) -> str:
-        pictures[f"{study.name}/{name}.png"] = content
-        return f"{RESULTS.name}/{study.name}/{name}.png"
-
-    return _facts(study, catalog, whole=True) | {
-        "macro_f1": picture("macro_f1", figures.macro_f1(records)) if records else "",
-        "class_f1": picture("class_f1", figures.class_f1(records)) if records else "",
-        "by_class": tables.by_class(study) if records else "",
-        "questions": [
-            {
-                "asked": question.asked,
-                "verdicts": sentences.verdicts(question),
-                "table": tables.worths(study, question),
-                "picture": picture(f"question_{question.name}", figures.differences(question.findings)),
-            }
-            for question in questions
-        ],
-        "orders": _orders(study, judged),
-        "short": summary.of_study(study, questions),
-    }
+def _options(study: StudyRecords, is_whole: bool) -> str:
+    """The options of the command `make zoo` that makes the study's records again; `is_whole` if it has every entry."""
+    settings = study.settings
+    is_file = settings.weights not in ("imagenet", "procedural")
+    options = {} if settings.data == "phantom" else {"DATA": f"~/{settings.data}"}
+    options |= {"SCALE": settings.scale, "WEIGHTS": f"~/{settings.weights}" if is_file else settings.weights}
+    if settings.arch != DEFAULT_ARCHITECTURE:
+        options["ARCH"] = settings.arch
+    for key in ("split", "seed", "generator_seed", "threads"):
+        if (value := getattr(settings, key)) != getattr(Study(), key):
+            options[key.upper()] = value
+    if settings.name != study.name:
+        options["STUDY"] = study.name
+    if not is_whole:
+        options["ENTRIES"] = f'"{" ".join(study.records)}"'
+    return " ".join(f"{key}={value}" for key, value in options.items())
 
 
-def _orders(study: Recorded, judged: worth.Judged) -> list[str]:
-    """What became of the thesis's order: of all its entries, and of those that start from pretrained weights."""
+def _analyses(study: StudyRecords, pictures: dict[str, bytes]) -> dict[str, Any]:
+    """The further variables of a study that is shown in full; its pictures are added to `pictures`."""
+    estimates = effects.estimate(study)
+    questions = effects.by_question(study, estimates)
+    by_name = {f"question_{name}": figures.differences(question) for name, question in questions.items()}
+    if records := list(study.classifiers.values()):
+        by_name |= {"macro_f1": figures.macro_f1(records), "class_f1": figures.class_f1(records)}
+    pictures |= {f"{study.name}/{name}.png": content for name, content in by_name.items()}
+    return {"questions": questions, "ranks": _ranks(study, estimates)}
+
+
+def _ranks(study: StudyRecords, estimates: effects.Estimates) -> dict[str, RankComparison]:
+    """How the thesis's order compares with ours: of all its entries, and of those that are pretrained."""
     thesis = {
         name: record.thesis.macro_f1
         for name, record in study.classifiers.items()
         if record.thesis is not None and record.thesis.macro_f1 is not None
     }
-    ours = {name: measures[worth.MACRO_F1] for name, measures in judged.items()}
-    pretrained = {name: value for name, value in thesis.items() if not worth.from_random(study, name)}
-    found = [
-        (ordering.ordering(chosen, ours), words)
-        for chosen, words in ((thesis, "All entries"), (pretrained, "Those alone that start from pretrained weights"))
-    ]
-    return [sentences.order(one, words) for one, words in found if one is not None]
+    ours = {name: measures[effects.MACRO_F1] for name, measures in estimates.items()}
+    pretrained = {name: value for name, value in thesis.items() if not effects.from_random(study, name)}
+    subjects = {"All entries": thesis, "Those alone that start from pretrained weights": pretrained}
+    return {
+        subject: comparison
+        for subject, entries in subjects.items()
+        if (comparison := compare_ranks(entries, ours)) is not None
+    }

@@ -1,13 +1,11 @@
-"""Records: what was measured of each trained entry, in small committed files: `docs/results/<study>/NAME.json`.
+"""Records: the measurements of each trained entry, in small committed files: `docs/results/<study>/NAME.json`.
 
-Tables, pictures and paired tests are made from these files alone, where there are neither weights nor images. They hold
-no image; names of images and lesions, and classes, are HAM10000's.
+Tables, pictures and paired tests are made from these files alone, without weights or images. They hold no image; names
+of images and lesions, and classes, are HAM10000's.
 """
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -15,77 +13,55 @@ from typing import Annotated, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from sklearn.metrics import confusion_matrix
 
 from lesions.files import write_if_changed
 from lesions.index import DataError
 from lesions.labels import CLASSES
-from lesions.split import SplitName
-from zoo.build.listing import section_key
-from zoo.entry import Thesis
-from zoo.generator_recipe import GeneratorRecipe
+from zoo.kinds.base import Parent, Thesis
+from zoo.kinds.classifier import ClassifierRecipe
+from zoo.kinds.generator import GeneratorRecipe
 from zoo.metrics.scores import Scores
-from zoo.recipe import Recipe
 from zoo.study import Study
 
 RESULTS = Path("docs") / "results"
-"""Where they are, below the root of the checkout."""
-
+"""The folder of the records, below the root of the checkout."""
+AGAIN = "record it again: python -m compare record"
+"""The advice in errors."""
 DIGITS = 6
 """Decimals of scores in a record."""
-
 DECIMALS = range(4, 8)
-"""Of probabilities: as few of these as leave every predicted class what it is; training wrote seven."""
-
+"""Decimals of probabilities: the fewest of these that change no predicted class; training wrote seven."""
 CLOSED = ConfigDict(frozen=True, extra="forbid")
 
 
 class RecordError(DataError):
-    """A run that cannot be recorded, or records that do not belong together; `str()` says what to do."""
+    """A run that cannot be recorded, or records that do not belong together; the message says what to do."""
 
 
-class Settings(BaseModel):
-    """Those of `zoo.study.Study`, with names in the place of a machine's paths."""
+class Settings(Study):
+    """The settings of a study, with names in the place of a machine's paths; its `name` is the one of `make zoo`."""
 
-    model_config = CLOSED
-
-    data: str
-    scale: Literal["demo", "small", "paper"]
-    split: SplitName
-    weights: str
-    """`imagenet`, `procedural`, or a file's name."""
-    arch: str
-    seed: int
-    generator_seed: int = 123
-    threads: int
-
-    @property
-    def usual_name(self) -> str:
-        """The name that `make zoo` gives to a study of these settings."""
-        given = self.model_dump()
-        if self.data != "phantom":
-            given["data"] = f"/{self.data}"
-        return Study.model_validate(given).name
-
-    def but(self, *keys: str) -> str:
-        """All settings but those named `keys`, as one string: equal for studies that differ in nothing else."""
+    def without(self, *keys: str) -> str:
+        """All settings but those named `keys`, as one string: equal for studies that differ in these alone."""
         return self.model_dump_json(exclude=set(keys))
 
 
-class Tested(NamedTuple):
-    """One test image, and what was said of it."""
+class ImageRecord(NamedTuple):
+    """One test image and its predicted probabilities."""
 
     image: str
     lesion: str
     label: str
     """Its true class."""
     sibling: bool
-    """Whether its lesion is also in training, or was before the siblings of test images were left out."""
+    """Whether its lesion is also in training, or would be if siblings of test images were not left out."""
     probabilities: list[float]
-    """Seven, calibrated, rounded."""
+    """Calibrated probabilities [7], rounded."""
 
 
 class Record(BaseModel):
-    """What is known of a training of either kind."""
+    """One trained entry: what classifiers and generators have in common."""
 
     model_config = CLOSED
 
@@ -94,14 +70,14 @@ class Record(BaseModel):
     settings: Settings
     about: str
     differs: str
-    """What differs from the baseline, in few words."""
+    """The options that differ from the baseline, in few words."""
     thesis: Thesis | None
     commit: str | None
-    """At which training began."""
+    """The commit of the code when training began."""
     versions: dict[str, str]
     hardware: str
     seconds: float
-    """Of training, interruptions not counted."""
+    """Duration of training, interruptions not counted."""
     weights_sha256: str
     data_licence: str | None
 
@@ -110,7 +86,7 @@ class ClassifierRecord(Record):
     """One trained classifier."""
 
     kind: Literal["classifier"] = "classifier"
-    recipe: Recipe
+    recipe: ClassifierRecipe
     counts: dict[str, list[int]]
     """Images of each class, for each part of the split."""
     best_epoch: int
@@ -121,31 +97,39 @@ class ClassifierRecord(Record):
     """The last epoch's, uncalibrated."""
     last_test: Scores
     calibration: dict[str, Any] | None
-    """As `zoo.metrics.calibration.Calibration`, without what is none."""
-    images: list[Tested]
+    """As `zoo.metrics.calibration.Calibration`, without fields that are none."""
+    images: list[ImageRecord]
     """Every test image."""
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
         """True classes [n]."""
-        return np.array([CLASSES.index(one.label) for one in self.images], dtype=np.int64)
+        return np.array([CLASSES.index(image.label) for image in self.images], dtype=np.int64)
 
     @cached_property
-    def said(self) -> NDArray[np.int64]:
+    def predicted(self) -> NDArray[np.int64]:
         """Predicted classes [n]."""
-        return np.asarray(np.array([one.probabilities for one in self.images]).argmax(1), dtype=np.int64)
+        return np.asarray(np.array([image.probabilities for image in self.images]).argmax(1), dtype=np.int64)
 
     @property
     def lesions(self) -> list[str]:
         """Lesion names, n of them."""
-        return [one.lesion for one in self.images]
+        return [image.lesion for image in self.images]
+
+    @property
+    def parent(self) -> str:
+        """The entry that training goes on from; empty if it starts from other weights."""
+        return self.recipe.start.entry if isinstance(self.recipe.start, Parent) else ""
+
+    def same_recipe(self, other: "ClassifierRecord", *but: str) -> bool:
+        """Whether two recipes, their data and split included, are equal in all fields `but` these."""
+        return self.recipe.model_dump(exclude=set(but)) == other.recipe.model_dump(exclude=set(but))
 
     @property
     def confusion(self) -> list[list[int]]:
         """Counts by the images: rows are the true class."""
-        counts = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
-        np.add.at(counts, (self.labels, self.said), 1)
-        return [[int(n) for n in row] for row in counts]
+        counts: list[list[int]] = confusion_matrix(self.labels, self.predicted, labels=range(len(CLASSES))).tolist()
+        return counts
 
 
 class GeneratorRecord(Record):
@@ -154,19 +138,19 @@ class GeneratorRecord(Record):
     kind: Literal["generator"] = "generator"
     recipe: GeneratorRecipe
     features: str
-    """Whose features it was measured by."""
+    """The network whose features it was measured by."""
     precision: str
-    """Of arithmetic."""
+    """The number format of training, such as `fp32`."""
     steps: int
     failed: bool
-    """Whether its losses were no numbers in the end."""
+    """Whether its losses were not finite in the end."""
     best_step: int
     floor: dict[str, Any]
-    """What real training images get in the place of synthetic ones."""
+    """The measurements of real training images in the place of synthetic ones."""
     best: dict[str, Any]
     last: dict[str, Any]
     distance_to_training: dict[str, float | None]
-    """By class; none where it is no number, as in the measurements above."""
+    """By class; none where it is not finite, as in the measurements above."""
 
 
 AnyRecord = ClassifierRecord | GeneratorRecord
@@ -174,38 +158,38 @@ _RECORD: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discrim
 
 
 def text(record: AnyRecord) -> str:
-    """The file's content, the same bytes for the same record: each test image is a line."""
-    said = _rounded(record.model_dump(mode="json", exclude={"images"}))
-    head = json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False)
+    """The content of the record's file, the same bytes for the same record: each test image is a line."""
+    fields = _rounded(record.model_dump(mode="json", exclude={"images"}))
+    head = json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False)
     if isinstance(record, GeneratorRecord):
         return head + "\n"
-    rows = (json.dumps(list(one), separators=(",", ":"), ensure_ascii=False) for one in record.images)
+    rows = (json.dumps(list(image), separators=(",", ":"), ensure_ascii=False) for image in record.images)
     return head.removesuffix("\n}") + ',\n "images": [\n' + ",\n".join(rows) + "\n ]\n}\n"
 
 
 def _rounded(value: Any) -> Any:
     match value:
         case float():
-            return round(value, DIGITS) if math.isfinite(value) else None  # of a generator that went astray
+            return round(value, DIGITS) if math.isfinite(value) else None  # of a generator whose training failed
         case dict():
-            # What is settled, a learning rate of 1e-7 perhaps, is no measurement.
-            return {key: one if key in ("recipe", "thesis") else _rounded(one) for key, one in value.items()}
+            # A recipe is no measurement: a learning rate may be 1e-7.
+            return {key: item if key in ("recipe", "thesis") else _rounded(item) for key, item in value.items()}
         case list():
-            return [_rounded(one) for one in value]
+            return [_rounded(item) for item in value]
     return value
 
 
 def save(folder: Path, record: AnyRecord) -> Path:
-    """Write `record` below `folder`, unless it is there already; return its file."""
+    """Write the file of `record` below `folder` if its content changes; return its path."""
     file = _file(folder, record)
     write_if_changed(file, text(record))
     return file
 
 
 def differing(folder: Path, record: AnyRecord) -> list[str] | None:
-    """In which of its fields `record` differs from what lies below `folder`; none where no record of it lies there.
+    """The fields in which `record` differs from its file below `folder`; none where there is no file.
 
-    Whoever trains again on the same machine finds other seconds, and another commit perhaps, and nothing else.
+    Training again on the same machine changes the seconds, perhaps the commit, and nothing else.
     """
     try:
         before = json.loads(_file(folder, record).read_bytes())
@@ -222,7 +206,7 @@ def _file(folder: Path, record: AnyRecord) -> Path:
 
 
 def load(file: Path) -> AnyRecord:
-    """The record in `file`. Raises `RecordError` where it is none, or its scores are not those of its images."""
+    """The record in `file`. Raises `RecordError` where it is damaged, or its scores are not those of its images."""
     try:
         record = _RECORD.validate_json(file.read_bytes())
     except OSError as error:
@@ -236,70 +220,3 @@ def load(file: Path) -> AnyRecord:
     if isinstance(record, ClassifierRecord) and record.confusion != record.test.confusion:
         raise RecordError(f"{file}: its scores are not those of its images; {AGAIN}")
     return record
-
-
-AGAIN = "record it again: python -m compare record"
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """All records of one study, by entry."""
-
-    name: str
-    settings: Settings
-    classifiers: dict[str, ClassifierRecord] = field(default_factory=dict)
-    generators: dict[str, GeneratorRecord] = field(default_factory=dict)
-
-    @property
-    def records(self) -> Mapping[str, AnyRecord]:
-        """Of both kinds."""
-        return self.classifiers | self.generators
-
-
-def load_all(folder: Path) -> list[Recorded]:
-    """Every study below `folder`, by name; records in the thesis's order.
-
-    Raises `RecordError` for a file that is no record, and where those of a study are of different settings or images,
-    or one went on from an entry that is not recorded.
-    """
-    found: dict[str, Recorded] = {}
-    files = {file: load(file) for file in folder.glob("*/*.json")}
-    for file, record in sorted(
-        files.items(), key=lambda item: (item[1].study, section_key(item[1].thesis), item[1].entry)
-    ):
-        study = found.setdefault(record.study, Recorded(record.study, record.settings))
-        first = next(iter(study.records.values()), record)
-        if (record.settings, record.recipe.split_sha256, record.recipe.store_sha256) != (
-            first.settings,
-            first.recipe.split_sha256,
-            first.recipe.store_sha256,
-        ):
-            raise RecordError(f"{file}: other settings, images or split than those of {first.entry}; {AGAIN}")
-        if isinstance(record, GeneratorRecord):
-            study.generators[record.entry] = record
-            continue
-        for other in study.classifiers.values():
-            if not same_images(record, other):
-                raise RecordError(f"{file}: other test images than those of {other.entry}; {AGAIN}")
-            break
-        study.classifiers[record.entry] = record
-    for study in found.values():
-        _check_parents(folder, study)
-    return list(found.values())
-
-
-def _check_parents(folder: Path, study: Recorded) -> None:
-    """Without its parent nothing can be said of what an entry has seen, and what it is to be compared with."""
-    for name, record in study.classifiers.items():
-        if record.recipe.parent_sha256 is None:
-            continue
-        parent = record.recipe.start.removeprefix("parent ")
-        known = study.classifiers.get(parent)
-        if known is None or known.recipe.sha256 != record.recipe.parent_sha256:
-            missing = folder / study.name / f"{parent}.json"
-            raise RecordError(f"{missing}: {name} went on from {parent}, and this is not its record; {AGAIN} {parent}")
-
-
-def same_images(one: ClassifierRecord, other: ClassifierRecord) -> bool:
-    """Whether both are of the same test images, in the same order, so that they can be paired."""
-    return [tested[:4] for tested in one.images] == [tested[:4] for tested in other.images]

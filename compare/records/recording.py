@@ -1,31 +1,30 @@
-"""From a finished run to its record."""
+"""Make records of finished runs."""
 
-import csv
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from compare.records.record import (
     DECIMALS,
     AnyRecord,
     ClassifierRecord,
     GeneratorRecord,
+    ImageRecord,
+    Record,
     RecordError,
     Settings,
-    Tested,
 )
 from lesions import split
-from lesions.index import DataError
+from lesions.errors import UserError
+from lesions.files import sha256
 from lesions.labels import CLASSES
-from zoo import generator_recipe, recipe
 from zoo.build.listing import describe_options
-from zoo.entry import Entry
+from zoo.kinds import KINDS, Entry
+from zoo.kinds.base import Data
+from zoo.kinds.classifier import CLASSIFIER
+from zoo.metrics import predictions
 from zoo.packaging import card
-from zoo.recipe import Data
-from zoo.study import Folders, StudyError
+from zoo.study import Folders
 
 
 def finished(folders: Folders, catalog: dict[str, Entry]) -> list[str]:
@@ -38,10 +37,10 @@ def finished(folders: Folders, catalog: dict[str, Entry]) -> list[str]:
 
 
 def _taken_from(run: Path) -> str | None:
-    """The study that trained what lies in `run`, if it was another one."""
+    """The study that trained `run`, if it was another one."""
     try:
         return _json(run / "training.json").get("taken_from")
-    except (OSError, TypeError, ValueError):  # of which `record` has more to say
+    except (OSError, TypeError, ValueError):  # `record` reports it
         return None
 
 
@@ -53,9 +52,11 @@ def record(folders: Folders, name: str, entry: Entry) -> AnyRecord:
     """
     try:
         return _record(folders, name, entry)
-    except (DataError, StudyError):
-        raise
-    except (KeyError, TypeError, ValueError) as error:  # JSON that is none, or that lacks what is wanted
+    except FileNotFoundError as error:
+        raise RecordError(f"{name} is not trained in study {folders.name!r}: no {error.filename}") from None
+    except UserError as error:
+        raise RecordError(str(error)) from None
+    except (KeyError, TypeError, ValueError) as error:  # not JSON, or a field is missing
         reason = str(error).splitlines()[0]
         raise RecordError(f"{name}: what its training wrote cannot be read ({reason}); train it again") from None
 
@@ -64,69 +65,56 @@ def _record(folders: Folders, name: str, entry: Entry) -> AnyRecord:
     run, study = folders.run(name), folders.read()
     if (other := _taken_from(run)) is not None:
         raise RecordError(f"{name} was trained in the study {other}, and is recorded there: --study {other}")
-    try:
-        described = card.entry(folders, name)
-        training, report = (_json(run / f"{file}.json") for file in ("training", "scores"))
-        data = Data.model_validate_json(folders.described.read_bytes())
-        parts_sha256 = hashlib.sha256(folders.split.read_bytes()).hexdigest()
-    except FileNotFoundError as error:
-        raise RecordError(f"{name} is not trained in study {folders.name!r}: no {error.filename}") from None
-    except StudyError as error:
-        raise RecordError(str(error)) from None
-    settled = described["recipe"]
-    for what, now in (("split_sha256", parts_sha256), ("split_sha256", data.split_sha256)):
-        if settled[what] != now:
-            raise RecordError(f"{name}: trained on another split than {folders.split} holds; run `make zoo` again")
+    described = card.entry(folders, name)
+    training, report = (_json(run / f"{file}.json") for file in ("training", "scores"))
+    data = Data.model_validate_json(folders.data.read_bytes())
+    split_sha256 = sha256(folders.split)
+    if not described["recipe"]["split_sha256"] == split_sha256 == data.split_sha256:
+        raise RecordError(f"{name}: trained on another split than {folders.split} holds; run `make zoo` again")
     weights = study.weights if study.weights in ("imagenet", "procedural") else Path(study.weights).name
-    known: dict[str, Any] = {
-        "entry": name,
-        "study": folders.name,
+    same = ("entry", "study", "about", "thesis", "commit", "versions", "hardware", "weights_sha256", "data_licence")
+    fields: dict[str, Any] = {key: described[key] for key in same} | {
         "settings": Settings.model_validate(study.model_dump() | {"data": study.data_name, "weights": weights}),
-        "about": described["about"],
         "differs": describe_options(entry),
-        "thesis": described["thesis"],
-        **{key: described[key] for key in ("commit", "versions", "hardware", "weights_sha256", "data_licence")},
         "seconds": training["seconds"],
+        "recipe": KINDS[described["kind"]].recipe.read(run / "recipe.json"),
     }
-    if described["kind"] == "generator":
-        kept = ("features", "precision", "steps", "failed", "best_step", "floor", "best", "last")
-        return GeneratorRecord(
-            **known,
-            recipe=generator_recipe.read(run / "recipe.json"),
-            **{key: report[key] for key in (*kept, "distance_to_training")},
-        )
-    made = ClassifierRecord(
-        **known,
-        recipe=recipe.read(run / "recipe.json"),
+    if described["kind"] != CLASSIFIER.name:
+        own = GeneratorRecord.model_fields.keys() - Record.model_fields.keys() - {"kind", "recipe"}
+        return GeneratorRecord(**fields, **{key: report[key] for key in own})
+    fields |= {key: report[key] for key in ("best_epoch", "valid", "test")}
+    result = ClassifierRecord(
+        **fields,
         counts=data.counts,
-        **{key: report[key] for key in ("best_epoch", "valid", "test")},
-        **{f"last_{part}": report["last_epoch"][part] for part in ("valid", "test")},
+        last_valid=report["last_epoch"]["valid"],
+        last_test=report["last_epoch"]["test"],
         calibration=report.get("calibration"),
-        images=tested(name, run / "predictions.csv", folders.split),
+        images=image_records(name, run / "predictions.csv", folders.split),
     )
-    if made.confusion != made.test.confusion:
+    if result.confusion != result.test.confusion:
         raise RecordError(f"{name}: predictions.csv and scores.json are not of one training; run `make zoo` again")
-    return made
+    return result
 
 
-def tested(name: str, predictions: Path, parts: Path) -> list[Tested]:
-    """The rows of the test images in `predictions`, with what the split file `parts` knows of them, in its order."""
-    with parts.open(encoding="utf-8", newline="") as lines:
-        known = list(csv.DictReader(lines))
-    try:
-        with predictions.open(encoding="utf-8", newline="") as lines:
-            said = {row["image"]: row for row in csv.DictReader(lines) if row["part"] == "test"}
-    except FileNotFoundError:
-        raise RecordError(f"{name}: no {predictions}; run `make zoo` again") from None
-    learned = {row["lesion"] for row in known if row["part"] in ("train", split.PART_NAMES[split.LEFT_OUT])}
-    wanted = [row for row in known if row["part"] == "test"]
-    if {row["image"]: row["label"] for row in wanted} != {image: row["label"] for image, row in said.items()}:
-        raise RecordError(f"{name}: {predictions} is not of the split's test images; run `make zoo` again")
-    told = np.array([[float(said[row["image"]][label]) for label in CLASSES] for row in wanted])
-    decimals = next((n for n in DECIMALS if (told.round(n).argmax(1) == told.argmax(1)).all()), DECIMALS[-1])
+def image_records(name: str, predictions_file: Path, split_file: Path) -> list[ImageRecord]:
+    """The test images of a split and their probabilities in the predictions of `name`, in the order of the split.
+
+    Raises `DataError` where a file is damaged, `RecordError` where the two are of different test images.
+    """
+    loaded = split.load(split_file)
+    test, table = loaded.part("test"), predictions.read(predictions_file).part("test")
+    rows = {image: row for row, image in enumerate(table.images)}
+    if dict(zip(test.images, test.labels, strict=True)) != dict(zip(table.images, table.labels, strict=True)):
+        raise RecordError(f"{name}: {predictions_file} is not of the split's test images; run `make zoo` again")
+    siblings = {*loaded.part("train").lesions, *loaded.part(split.PART_NAMES[split.LEFT_OUT]).lesions}
+    probabilities = table.probabilities[[rows[image] for image in test.images]]
+    predicted = probabilities.argmax(1)
+    decimals = next((n for n in DECIMALS if (probabilities.round(n).argmax(1) == predicted).all()), DECIMALS[-1])
     return [
-        Tested(row["image"], row["lesion"], row["label"], row["lesion"] in learned, chances)
-        for row, chances in zip(wanted, told.round(decimals).tolist(), strict=True)
+        ImageRecord(image, lesion, CLASSES[label], lesion in siblings, rounded)
+        for image, lesion, label, rounded in zip(
+            test.images, test.lesions, test.labels, probabilities.round(decimals).tolist(), strict=True
+        )
     ]
 
 

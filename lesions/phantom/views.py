@@ -1,6 +1,6 @@
-"""Photographs ("views") of a painted phantom lesion: skin, hair, ruler, bubbles, light and camera.
+"""Photograph a painted phantom lesion: skin, hair, ruler, bubbles, light and camera. A photograph is a view.
 
-Images are [HEIGHT, WIDTH, 3], float32, sRGB in 0..1, until they are developed.
+Images are float32 [HEIGHT, WIDTH, 3], sRGB in 0..1, until `_light` turns them into 8 bits.
 """
 
 import math
@@ -8,12 +8,11 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
-from lesions.phantom.layers import HEIGHT, PATCH, RADIUS, WIDTH, Array, Color, Traits, noise, step, strokes
+from lesions.phantom.canvas import HEIGHT, PATCH, RADIUS, WIDTH, Array, Color, noise, step, strokes
+from lesions.phantom.patch import Traits
 
-_VX, _VY = np.meshgrid(
-    np.linspace(-1, 1, WIDTH, dtype=np.float32),
-    np.linspace(-HEIGHT / WIDTH, HEIGHT / WIDTH, HEIGHT, dtype=np.float32),
-)
+_ASPECT = HEIGHT / WIDTH
+_VX, _VY = np.meshgrid(*(np.linspace(-side, side, n, dtype=np.float32) for side, n in ((1, WIDTH), (_ASPECT, HEIGHT))))
 
 
 def view(traits: Traits, painted: Image.Image, rng: np.random.Generator) -> Image.Image:
@@ -53,7 +52,7 @@ def _skin(tone: Color, rng: np.random.Generator) -> Array:
 
 
 def _hair(image: Array, amount: float, rng: np.random.Generator) -> None:
-    """Lay curved hairs over the image, in place."""
+    """Draw curved hairs, in place."""
     lines: list[tuple[Array, float]] = []
     t = np.linspace(-1, 1, 14, dtype=np.float32)
     comb = rng.uniform(0, math.pi)
@@ -68,37 +67,34 @@ def _hair(image: Array, amount: float, rng: np.random.Generator) -> None:
 
 
 def _ruler(image: Array, rng: np.random.Generator) -> None:
-    """Draw a ruler's ticks along the top or bottom, in place."""
+    """Draw the ticks of a ruler at the top or bottom, in place."""
     y, inwards = (HEIGHT - 1.0, -1.0) if rng.random() < 0.5 else (0.0, 1.0)
     gap = rng.uniform(9, 16)
-    ticks = [
-        (np.array([(i * gap, y), (i * gap, y + inwards * (14 if i % 5 == 0 else 8))], np.float32), 1.0)
-        for i in range(1, int(WIDTH / gap) + 1)
-    ]
+    ends = [(i * gap, y + inwards * (14 if i % 5 == 0 else 8)) for i in range(1, int(WIDTH / gap) + 1)]
+    ticks = [(np.array([(x, y), (x, end)], np.float32), 1.0) for x, end in ends]
     image *= 1 - np.float32(0.75) * strokes(ticks, WIDTH, HEIGHT)[..., None]
 
 
 def _bubbles(image: Array, rng: np.random.Generator) -> None:
-    """Trap a few bubbles in the gel, in place: a bright rim on one side."""
+    """Draw a few bubbles of the gel, in place: each has a bright rim on one side."""
     for _ in range(int(rng.integers(1, 6))):
         x, y, r = rng.uniform(-1, 1), rng.uniform(-0.75, 0.75), rng.uniform(0.02, 0.07)
-        far = np.hypot(_VX - np.float32(x), _VY - np.float32(y))
-        rim = np.exp(-(((far - np.float32(r)) / np.float32(0.010)) ** 2)) * step(_VX + _VY, x + y - r, x + y + r)
+        distance = np.hypot(_VX - np.float32(x), _VY - np.float32(y))
+        rim = np.exp(-(((distance - np.float32(r)) / np.float32(0.010)) ** 2)) * step(_VX + _VY, x + y - r, x + y + r)
         image += np.float32(0.35) * rim[..., None]
 
 
 def _light(image: Array, rng: np.random.Generator) -> Image.Image:
-    """Expose and develop: uneven light, white balance, vignette, dark corners, focus and sensor noise."""
-    lean = rng.normal(0, 0.05, 2).astype(np.float32)
-    distance = np.hypot(_VX, _VY)
+    """Apply uneven light, white balance, vignette, dark corners, sensor noise and focus; convert to 8 bits."""
+    lean, distance = rng.normal(0, 0.05, 2).astype(np.float32), np.hypot(_VX, _VY)
     light = np.float32(rng.normal(1.0, 0.07)) * (1 + lean[0] * _VX + lean[1] * _VY)
     light = light * (1 - np.float32(rng.uniform(0.02, 0.22)) * distance**2)
     if rng.random() < 0.1:
         rim = rng.uniform(1.02, 1.15)
         light = light * step(distance, rim, rim - 0.08)
     balance = rng.normal(1.0, 0.02, 3).astype(np.float32)
-    developed = image * light[..., None] * balance
-    developed += np.float32(0.008) * rng.standard_normal((HEIGHT, WIDTH, 1), np.float32)
-    photograph = Image.fromarray((np.clip(developed, 0, 1) * 255).astype(np.uint8))
+    exposed = image * light[..., None] * balance
+    exposed += np.float32(0.008) * rng.standard_normal((HEIGHT, WIDTH, 1), np.float32)
+    photograph = Image.fromarray((np.clip(exposed, 0, 1) * 255).astype(np.uint8))
     blur = rng.uniform(0, 0.9)
     return photograph.filter(ImageFilter.GaussianBlur(blur)) if blur > 0.4 else photograph

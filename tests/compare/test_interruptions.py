@@ -21,14 +21,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import compare.__main__ as command
-from compare import judge
+from compare import evaluate as evaluation
 from compare.client import Zoo
-from compare.evaluate import collect
-from tests.compare.conftest import QUALITY, Standing
+from compare.collect import collect
+from tests.compare.study_server import QUALITY, StudyServer
 from tests.compare.test_real_server import make
-from tests.handlers.test_real_server import free_ports
-from zoo.serving.torchserve.process import state
-from zoo.serving.torchserve.server import start, stop
+from tests.servers import free_ports, start, stop
+from zoo.serving.torchserve import RUNTIME
+from zoo.serving.torchserve.process import read_state
+from zoo.study import Folders
 
 pytestmark = pytest.mark.server
 
@@ -45,23 +46,23 @@ SECONDS = 5.0
 class Served(NamedTuple):
     """A study whose server runs."""
 
-    standing: Standing
+    study_server: StudyServer
     folder: Path
     port: int
 
     @property
     def reports(self) -> Path:
-        return self.standing.folders.root / "reports" / "tiny"
+        return self.study_server.reports
 
     @property
     def java(self) -> psutil.Process:
-        found = state(self.folder)
-        assert found is not None
-        return psutil.Process(found["pid"])
+        actual = read_state(self.folder)
+        assert actual is not None
+        return psutil.Process(actual["pid"])
 
     def again(self) -> None:
         """As `make serve` does."""
-        start(self.standing.folders.archives, self.folder, self.port)
+        start(self.study_server.folders.archives, self.folder, self.port)
 
     def renew(self) -> None:
         """Let the server forget the token that is in use."""
@@ -72,12 +73,12 @@ class Served(NamedTuple):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Iterator[Served]:
-    standing = Standing(tmp_path_factory.mktemp("interruptions"), tiny)
+    study_server = StudyServer(tmp_path_factory.mktemp("interruptions"), tiny)
     for seed, name in enumerate(QUALITY):
-        make(standing, name, seed)
-    folder = standing.folders.runs / "serve"
+        make(study_server, name, seed)
+    folder = study_server.folders.runs / "serve"
     try:
-        served = Served(standing, folder, free_ports())
+        served = Served(study_server, folder, free_ports())
         served.again()
         yield served
     finally:
@@ -122,7 +123,8 @@ class Line(httpx.HTTPTransport):
 @pytest.fixture
 def served(server: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
     """The server, and no answers yet."""
-    monkeypatch.chdir(server.standing.folders.root)
+    monkeypatch.chdir(server.study_server.folders.root)
+    monkeypatch.setenv("LESION_ZOO_ROOT", str(server.study_server.folders.root))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("zoo.metrics.bootstrap.PAIRED_RESAMPLES", 50)
     shutil.rmtree(server.reports, ignore_errors=True)
@@ -133,10 +135,10 @@ def served(server: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
 def evaluate(monkeypatch: pytest.MonkeyPatch, line: httpx.BaseTransport | None = None, *more: str) -> Result:
     """What `make compare` runs, its questions going along `line`."""
 
-    def zoo(port: int, key_file: Path, seconds: float) -> Zoo:
-        return Zoo(port, key_file, seconds=SECONDS, transport=line)
+    def connect(study: str, port: int | None) -> Zoo:
+        return Zoo(RUNTIME.connect(Folders(study).serve, port), seconds=SECONDS, transport=line)
 
-    monkeypatch.setattr(command, "Zoo", zoo)
+    monkeypatch.setattr(command, "connect", connect)
     return CliRunner().invoke(command.app, ["evaluate", *more, "--study", "tiny"])
 
 
@@ -157,15 +159,15 @@ def written(served: Served) -> dict[str, list[str]]:
 
 
 def assert_scored_once(served: Served, done: Result) -> None:
-    """Each version has answered each image once, and said what it says in training: else the exit code were 1."""
+    """Each version has answered each image once, and as in training: else the exit code were 1."""
     assert done.exit_code == 0, done.output
-    images = served.standing.labeled.index.images
+    images = served.study_server.labeled.index.images
     for name, answered in written(served).items():
         assert Counter(answered) == Counter(images), name
-    found = json.loads((served.reports / "results.json").read_text())
-    assert found["images"] == len(images)
-    assert {result["entry"] for result in found["results"]} == set(QUALITY)
-    assert all(result["offline"]["largest"] < 1e-4 for result in found["results"])
+    actual = json.loads((served.reports / "results.json").read_text())
+    assert actual["images"] == len(images)
+    assert {result["entry"] for result in actual["results"]} == set(QUALITY)
+    assert all(result["offline"]["largest"] < 1e-4 for result in actual["results"])
 
 
 def test_a_worker_is_killed_with_questions_in_its_hands(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,9 +205,9 @@ def test_a_server_that_stays_away_is_told_and_what_is_missing(served: Served, mo
         struck.set()
 
     with monkeypatch.context() as impatient:
-        impatient.setattr(judge, "collect", partial(collect, patience=2))
+        impatient.setattr(evaluation, "collect", partial(collect, patience=2))
         done, _ = disturbed(impatient, halt)
-    images, kept = served.standing.labeled.index.images, written(served)
+    images, kept = served.study_server.labeled.index.images, written(served)
     missing = {name: sorted(set(images).difference(answered)) for name, answered in kept.items()}
     assert STRIKES_AT <= sum(len(answered) for answered in kept.values()) < len(QUALITY) * len(images)
     assert done.exit_code == 2
@@ -245,7 +247,7 @@ def test_the_token_is_no_longer_valid(served: Served, monkeypatch: pytest.Monkey
 
 
 def test_images_from_outside(served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    index, read = served.standing.labeled.index, served.standing.labeled.source.read
+    index, read = served.study_server.labeled.index, served.study_server.labeled.source.read
     classes = ["AKIEC", "BCC", "BKL", "DF", "MEL", "NV", "VASC"]
     good = dict(list(zip(index.images, index.labels.tolist(), strict=True))[::4])
     rows = {image: classes[label] for image, label in good.items()}
@@ -253,14 +255,16 @@ def test_images_from_outside(served: Served, monkeypatch: pytest.MonkeyPatch, tm
     with (tmp_path / "truth.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["image", *classes, "SCC"])
-        table.writerows([image, *(float(name == said) for name in (*classes, "SCC"))] for image, said in rows.items())
+        table.writerows(
+            [image, *(float(name == message) for name in (*classes, "SCC"))] for image, message in rows.items()
+        )
     content = read(index.images[0])
     for image in rows:
         (tmp_path / f"{image}.jpg").write_bytes(read(image) if image in good else content)
     (tmp_path / "TORN.jpg").write_bytes(content[: len(content) // 2])
     (tmp_path / "TEXT.jpg").write_bytes(b"hello")
     (tmp_path / "ABSENT.jpg").unlink()
-    told = [
+    messages = [
         "UNLABELLED: unlabeled",
         "STRANGE: unknown class 'scc'",
         "ABSENT: no such image beside truth.csv",
@@ -271,19 +275,21 @@ def test_images_from_outside(served: Served, monkeypatch: pytest.MonkeyPatch, tm
     done = evaluate(monkeypatch, None, "--test", str(tmp_path / "truth.csv"), "--strict")
     assert done.exit_code == 2
     assert f"error: {tmp_path}/truth.csv: 5 images cannot be used:" in done.output
-    assert all(f"\n  {said}" in done.output for said in told)
+    assert all(f"\n  {message}" in done.output for message in messages)
     assert not served.reports.exists()
 
     done = evaluate(monkeypatch, None, "--test", str(tmp_path / "truth.csv"))
     assert done.exit_code == 0, done.output
     assert "left out: 5 images\n" in done.output
-    assert all(f"\n  {said}" in done.output for said in told)
+    assert all(f"\n  {message}" in done.output for message in messages)
     (folder,) = served.reports.glob("outside-truth-*")
-    found = json.loads((folder / "results.json").read_text())
-    assert found["images"] == len(good)
-    assert [said.partition(":")[0] for said in found["left_out"]] == [said.partition(":")[0] for said in told]
-    for result in found["results"]:
-        with (served.standing.folders.run(result["entry"]) / "predictions.csv").open() as lines:
+    actual = json.loads((folder / "results.json").read_text())
+    assert actual["images"] == len(good)
+    assert [message.partition(":")[0] for message in actual["left_out"]] == [
+        message.partition(":")[0] for message in messages
+    ]
+    for result in actual["results"]:
+        with (served.study_server.folders.run(result["entry"]) / "predictions.csv").open() as lines:
             offline = {row["image"]: [float(row[name.lower()]) for name in classes] for row in csv.DictReader(lines)}
         right = [image for image, label in good.items() if offline[image].index(max(offline[image])) == label]
         assert result["scores"]["accuracy"] == pytest.approx(len(right) / len(good))

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from tests.faults.garbage import file_of, noise
+from tests.faults.garbage import noise
+from tests.images import file_of
 
 MOST = 10_000_000
 """Bytes of a request: max_request_size in config.properties."""

@@ -4,7 +4,6 @@ import hashlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.test_make import Checkout
-from zoo.serving.torchserve.process import PORTS
 
 STUDY = "tiny-demo-test_efficientnet-w"
 """What its settings are called."""
@@ -25,19 +23,6 @@ def wait_for(true: Callable[[], object], what: str, seconds: float = 120) -> Non
     while not true():
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain for {what}"
         time.sleep(0.001)
-
-
-def free_ports() -> int:
-    """The first of as many free ports in a row as a server needs."""
-    for first in range(21_000, 60_000, 71):
-        try:
-            for port in range(first, first + len(PORTS)):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return first
-    raise AssertionError("no free ports")
 
 
 class Harmed(Checkout):

@@ -99,10 +99,10 @@ def nothing_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """After all of them no process is left that works in one of the tests' folders."""
     yield
     left = processes_of(tmp_path_factory.getbasetemp())
-    said = [process.cmdline() for process in left if process.is_running()]
+    output = [process.cmdline() for process in left if process.is_running()]
     for process in left:
         process.kill()
-    assert said == []
+    assert output == []
 
 
 @pytest.fixture(scope="session")

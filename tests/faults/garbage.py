@@ -1,25 +1,17 @@
 """Pictures and requests that are wrong in every way that we could think of, for the handlers and for a real server."""
 
 import base64
-import io
 import json
 import random
-from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 from PIL import Image
 
 from lesions.labels import CLASSES
+from tests.images import file_of
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-
-
-def file_of(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
-    """The bytes of a file that holds `image`."""
-    content = io.BytesIO()
-    image.save(content, form, **options)
-    return content.getvalue()
 
 
 def noise(width: int = 24, height: int = 20) -> Image.Image:

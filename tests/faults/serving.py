@@ -11,9 +11,11 @@ import psutil
 
 from compare.client import Zoo
 from lesions.labels import CLASSES
-from tests.faults.checkout import Harmed, free_ports
-from zoo.serving.torchserve.process import state
-from zoo.serving.torchserve.server import token
+from tests.faults.checkout import Harmed
+from tests.servers import connect, free_ports
+from zoo.kinds.classifier import CLASSIFIER
+from zoo.serving.torchserve.connection import TorchServeServer
+from zoo.serving.torchserve.process import read_state
 
 MODEL = "lesion_classifier"
 
@@ -55,13 +57,13 @@ class Served:
         self.checkout.made("stop")
 
     def zoo(self, **settings: Any) -> Zoo:
-        return Zoo(self.port, self.key_file, **settings)
+        return connect(self.folder, self.port, **settings)
 
     def is_right(self, answer: Any, image: str, version: str) -> bool:
         """Whether an answer is to the picture `image`, by `version`, as training knows it."""
-        told = [answer["probabilities"][name] for name in CLASSES]
+        messages = [answer["probabilities"][name] for name in CLASSES]
         wanted = self.truth[version][image]
-        same = max(abs(one - other) for one, other in zip(told, wanted, strict=True)) < 1e-4
+        same = max(abs(one - other) for one, other in zip(messages, wanted, strict=True)) < 1e-4
         return bool(same and answer["entry"] == version)
 
     def ask(self, zoo: Zoo, number: int, version: str) -> None:
@@ -72,18 +74,16 @@ class Served:
 
     @property
     def server(self) -> psutil.Process:
-        found = state(self.folder)
-        assert found is not None, "no server runs"
-        return psutil.Process(found["pid"])
+        state = read_state(self.folder)
+        assert state is not None, "no server runs"
+        return psutil.Process(state["pid"])
 
     def worker(self, version: str) -> int | None:
         """The process that answers for `version`; none while there is none."""
-        url = f"http://127.0.0.1:{self.port + 1}"
-        with httpx.Client(trust_env=False, timeout=10) as client:
-            key = token(self.key_file, url, "management", False, client)
-            headers = {"Authorization": f"Bearer {key}"}
-            rows = client.get(f"{url}/models/{MODEL}/{version}", headers=headers).json()[0]["workers"]
-        return next((int(row["pid"]) for row in rows if row["status"] == "READY"), None)
+        server = TorchServeServer(self.folder, self.port, seconds=10)
+        [row] = [row for row in server.rows(CLASSIFIER.model) if row["modelVersion"] == version]
+        server.close()
+        return next((int(worker["pid"]) for worker in row["workers"] if worker["status"] == "READY"), None)
 
     def processes(self) -> list[psutil.Process]:
         return [self.server, *self.server.children(recursive=True)]
@@ -104,14 +104,14 @@ def _truth(checkout: Harmed, version: str) -> dict[str, list[float]]:
 
 def processes_of(folder: Path) -> list[psutil.Process]:
     """Every process whose command names something in `folder`, a checkout's own."""
-    found = []
+    result = []
     for process in psutil.process_iter():
         try:
             if any(f"{folder}/" in f"{word}/" for word in process.cmdline()):  # pytest-1 is no part of pytest-13
-                found.append(process)
+                result.append(process)
         except psutil.Error:
             continue
-    return found
+    return result
 
 
 def is_gone(pid: int) -> bool:

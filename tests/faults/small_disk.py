@@ -42,8 +42,8 @@ class SmallDisks:
 
     def files(self, place: Path) -> list[str]:
         """Every file below `place`, but for locks."""
-        found = self._do("find", str(place), "-type", "f", "-not", "-name", "*.lock")
-        return sorted(str(Path(line).relative_to(place)) for line in found.splitlines())
+        result = self._do("find", str(place), "-type", "f", "-not", "-name", "*.lock")
+        return sorted(str(Path(line).relative_to(place)) for line in result.splitlines())
 
     def digest(self, file: Path) -> str:
         """The sha256 of a file that may lie on one of them."""

@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import random
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,17 +9,16 @@ from typing import Any, NamedTuple
 
 import httpx
 import torch
-from safetensors.torch import save_file
 from ts.context import Context, RequestProcessor
 
 from gan.networks import Generator
 from handlers.lesion_classifier import LesionClassifier
 from handlers.lesion_generator import LesionGenerator
 from lesions.labels import CLASSES, NOTICE
+from tests.networks import save_network
+from tests.servers import free_ports, pack, start, stop
 from zoo.models.network import build
-from zoo.packaging.archive import pack
-from zoo.serving.torchserve.process import LOOPBACK, PORTS
-from zoo.serving.torchserve.server import start, stop
+from zoo.serving.runtime import LOOPBACK
 
 Handler = LesionClassifier | LesionGenerator
 
@@ -38,9 +35,7 @@ def made(kind: str, folder: Path) -> tuple[dict[str, Any], Path]:
     """A random network in `folder`, as an archive unpacks to: its entry and its weights."""
     torch.manual_seed(0)
     network = build("test_efficientnet") if kind == "classifier" else Generator(PIXELS, WIDTH, spectral_norm=False)
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / "weights.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in network.state_dict().items()}, weights)
+    weights = save_network(network, folder / "weights.safetensors")
     own = {"architecture": "test_efficientnet", "classes": list(CLASSES), "mean": [0.5] * 3, "deviation": [0.2] * 3}
     entry = {
         "entry": NAMES[kind],
@@ -111,19 +106,6 @@ class Served(NamedTuple):
         return [(row["modelName"], worker["pid"], worker["startTime"]) for row in rows for worker in row["workers"]]
 
 
-def _free_ports() -> int:
-    """The first of as many free ports in a row as a server needs; by chance, since others may look at the same time."""
-    while True:
-        first = random.SystemRandom().randrange(11_000, 32_000)
-        try:
-            for port in range(first, first + len(PORTS)):
-                with socket.socket() as probe:
-                    probe.bind((LOOPBACK, port))
-        except OSError:
-            continue
-        return first
-
-
 @contextmanager
 def serving(root: Path, host: str = LOOPBACK, kinds: tuple[str, ...] = tuple(NAMES)) -> Iterator[Served]:
     """A real TorchServe with archives of these `kinds`, its files in `root`."""
@@ -131,7 +113,7 @@ def serving(root: Path, host: str = LOOPBACK, kinds: tuple[str, ...] = tuple(NAM
     for kind in kinds:
         entry, weights = made(kind, root / kind)
         pack(entry, weights, store / f"{NAMES[kind]}.mar")
-    port = _free_ports()
+    port = free_ports()
     try:
         start(store, folder, port, host=host)
         yield Served(store, folder, port)

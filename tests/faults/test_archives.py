@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.checkout import Harmed, free_ports
+from tests.faults.checkout import Harmed
 from tests.faults.conftest import Reliability
+from tests.servers import free_ports, start
 from zoo.packaging import manifest
+from zoo.serving.http import ServerError
 from zoo.serving.torchserve import server
-from zoo.serving.torchserve.process import ServerError
 
 
 def flip_a_byte(archive: Path) -> None:
@@ -75,6 +76,7 @@ def small(tmp_path: Path) -> Path:
     with zipfile.ZipFile(packed, "w") as archive:
         model = {"modelName": "lesion_classifier", "modelVersion": "good"}
         archive.writestr("MAR-INF/MANIFEST.json", json.dumps({"model": model}))
+        archive.writestr("entry.json", json.dumps({"kind": "classifier", "entry": "good"}))
         archive.writestr("zoo/models/network.py", "# code\n" * 100)
         archive.writestr("weights.safetensors", bytes(1000))
     manifest.install(packed, packed.with_name("good.mar"))
@@ -84,13 +86,13 @@ def small(tmp_path: Path) -> Path:
 
 def test_what_is_not_in_the_manifest_is_no_good(small: Path, reliability: Reliability) -> None:
     row = reliability.row("archives changed in five ways, and a foreign one", "the manifest tells them from a good one")
-    found = manifest.verify(small)
+    result = manifest.verify(small)
     row.tried = len(FAULTS) + 1
-    assert [name for name, checked in found.items() if not checked.trouble] == ["good.mar"]
+    assert [name for name, checked in result.items() if not checked.problem] == ["good.mar"]
     for name in FAULTS:
-        assert f"make zoo STUDY=study ENTRIES={name}" in found[f"{name}.mar"].trouble
-        assert "was changed since `make zoo` packed it" in found[f"{name}.mar"].trouble
-    assert "is not in manifest.json" in found["stranger.mar"].trouble
+        assert f"make zoo STUDY=study ENTRIES={name}" in result[f"{name}.mar"].problem
+        assert "was changed since `make zoo` packed it" in result[f"{name}.mar"].problem
+    assert "is not in manifest.json" in result["stranger.mar"].problem
     row.seen = "it does"
 
 
@@ -103,11 +105,11 @@ def test_only_good_ones_are_launched(small: Path, tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(server, "launch", launch)
     with pytest.raises(ServerError, match="that is enough"):
-        server.start(small, tmp_path / "serve", 20_000)
+        start(small, tmp_path / "serve", 20_000)
     assert launched == [["good.mar"]]
     flip_a_byte(small / "good.mar")
     with pytest.raises(ServerError, match=re.escape("good.mar was changed since `make zoo` packed it")):
-        server.start(small, tmp_path / "serve", 20_000)
+        start(small, tmp_path / "serve", 20_000)
     assert launched == [["good.mar"]]
 
 
@@ -118,7 +120,7 @@ def test_without_a_manifest_nothing_is_good(small: Path, content: str | None) ->
         file.unlink()
     else:
         file.write_text(content)
-    assert all(checked.trouble for checked in manifest.verify(small).values())
+    assert all(checked.problem for checked in manifest.verify(small).values())
 
 
 def test_make_packs_again_what_would_be_refused(small: Path) -> None:
@@ -130,7 +132,7 @@ def test_make_packs_again_what_would_be_refused(small: Path) -> None:
     manifest.install(packed, small / "flipped.mar")
     known = json.loads((small / manifest.FILE).read_text())
     assert known.keys() == {f"{name}.mar" for name in left | {"flipped"}}
-    assert manifest.verify(small)["flipped.mar"].trouble == ""
+    assert manifest.verify(small)["flipped.mar"].problem == ""
 
 
 @pytest.mark.thorough
@@ -161,7 +163,7 @@ def test_bad_archives_beside_good_ones(copy: Harmed, built: Harmed, reliability:
         assert not list(copy.folder.rglob("escaped.py"))
     finally:
         copy.made("stop")
-    said = copy.made("zoo", ENTRIES="baseline weighted_loss")
-    assert "weighted_loss.mar is not what `make zoo` packed: packing it again" in said
+    output = copy.made("zoo", ENTRIES="baseline weighted_loss")
+    assert "weighted_loss.mar is not what `make zoo` packed: packing it again" in output
     assert copy.digests() == built.digests() != before
     row.seen = "so it was; an entry's archive was packed again to the same bytes, those of no entry were deleted"

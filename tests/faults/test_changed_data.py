@@ -1,4 +1,4 @@
-"""Source images that are replaced or deleted after the cache was made: noticed, and undone when they are back."""
+"""Source images that are replaced or deleted after the cache was made: noticed, and reversed when they are back."""
 
 import shutil
 from pathlib import Path

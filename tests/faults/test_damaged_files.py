@@ -29,8 +29,8 @@ def test_cut_short_and_mended(what: str, copy: Harmed, built: Harmed, reliabilit
     for file, content in before.items():
         file.write_bytes(content[:500])
         row.tried += 1
-    said = copy.made("zoo", ENTRIES="baseline weighted_loss")
-    assert "Traceback" not in said
+    output = copy.made("zoo", ENTRIES="baseline weighted_loss")
+    assert "Traceback" not in output
     assert copy.digests() == built.digests()
     for file, content in before.items():
         if file.suffix != ".ckpt":  # Lightning notes times in it

@@ -30,12 +30,12 @@ epochs = 5
 
 
 class Case(NamedTuple):
-    """A disk, and what is said and left when it is full."""
+    """A disk, and the message and files that are left when it is full."""
 
     what: str
     place: str
     size: str
-    said: str
+    output: str
     left: tuple[str, ...] = ()
     """Files that may be there, as the ends of their paths; of a result none is half there."""
 
@@ -60,13 +60,13 @@ def disks(copy: Harmed) -> Iterator[SmallDisks]:
     mounted.close()
 
 
-def fails(checkout: Harmed, entries: str, said: str) -> None:
+def fails(checkout: Harmed, entries: str, output: str) -> None:
     """`make zoo` must fail, and say what in a line."""
     failed = checkout.make("zoo", ENTRIES=entries)
     assert failed.returncode == 2
     assert "Traceback" not in failed.stdout + failed.stderr
     errors = [line for line in failed.stderr.splitlines() if line.startswith("error: ")]
-    assert any(said in line for line in errors), f"no word of {said!r}, but: {'; '.join(errors) or failed.stderr}"
+    assert any(output in line for line in errors), f"no word of {output!r}, but: {'; '.join(errors) or failed.stderr}"
 
 
 @pytest.mark.parametrize("case", TRAINING + PACKING, ids=lambda case: case.what.replace(" ", "_"))
@@ -79,7 +79,7 @@ def test_a_small_disk(case: Case, copy: Harmed, built: Harmed, disks: SmallDisks
         (copy.archives / "baseline.mar").unlink()
     disks.mount(place, case.size)
     row.tried = 1
-    fails(copy, "baseline", case.said)
+    fails(copy, "baseline", case.output)
     assert [file for file in disks.files(place) if not file.endswith(case.left)] == []
     assert copy.halves() == []
     disks.grow(place)
@@ -87,7 +87,7 @@ def test_a_small_disk(case: Case, copy: Harmed, built: Harmed, disks: SmallDisks
     for file, digest in built.digests().items():
         if "baseline" in file:
             assert disks.digest(copy.folder / file) == digest
-    row.seen = f"“{case.said}”; nothing half-written; then the same bytes"
+    row.seen = f"“{case.output}”; nothing half-written; then the same bytes"
 
 
 @pytest.fixture
@@ -120,8 +120,8 @@ def test_a_disk_too_small_for_a_pool(generating: Harmed, disks: SmallDisks, reli
     assert [file for file in left if not file.endswith(".png")] == ["begun.json"]
     before = {file: disks.digest(pool / file) for file in left[1::50]}
     disks.grow(pool)
-    said = generating.made("zoo", ENTRIES="filled")
-    assert "quick: best at" not in said, "it was trained again"
+    output = generating.made("zoo", ENTRIES="filled")
+    assert "quick: best at" not in output, "it was trained again"
     assert {file: disks.digest(pool / file) for file in before} == before
     assert "manifest.json" in disks.files(pool)
     assert (generating.archives / "filled.mar").is_file()

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from lesions.images import SECONDS
 from tests.faults.bombs import BOMBS
 from tests.faults.conftest import Reliability
-from tests.faults.garbage import BODIES, JSON, KINDS, VALUES, file_of, noise, pictures
+from tests.faults.garbage import BODIES, JSON, KINDS, VALUES, noise, pictures
 from tests.faults.small_zoo import Handler, ask, loaded
+from tests.images import file_of
 
 pytestmark = pytest.mark.thorough
 
@@ -62,9 +63,9 @@ def handlers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Handler]:
 
 def decent(code: int, answer: dict[str, Any]) -> None:
     """An answer for people: of a status that is promised, in JSON, with a reason and nothing of the inside."""
-    said = json.dumps(answer, allow_nan=False)
-    assert code in {200, 400, 413}, said
-    assert not INSIDE.search(said), said
+    output = json.dumps(answer, allow_nan=False)
+    assert code in {200, 400, 413}, output
+    assert not INSIDE.search(output), output
     if code != 200:
         assert answer["code"] == code
         assert 0 < len(answer["message"]) < 700

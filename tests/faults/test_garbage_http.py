@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from tests.faults.bombs import BOMBS
 from tests.faults.conftest import Reliability
-from tests.faults.garbage import BODIES, KINDS, WISHES, file_of, noise, pictures
+from tests.faults.garbage import BODIES, KINDS, WISHES, noise, pictures
 from tests.faults.small_zoo import EXPLANATIONS, PREDICTIONS, Served, serving
+from tests.images import file_of
 
 pytestmark = [pytest.mark.thorough, pytest.mark.server]
 
@@ -125,8 +126,8 @@ def test_nearly_right_wishes_and_forms_are_answered(http: httpx.Client, reliabil
     @settings(max_examples=FORMS, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(st.sampled_from(PATHS), fields.filter(bool) | WISHES)
     def answered(path: str, sent: object) -> None:
-        wish = isinstance(sent, dict)
-        answer = http.post(GENERATOR, content=json.dumps(sent)) if wish else http.post(path, files=sent)  # type: ignore[arg-type]
+        request = isinstance(sent, dict)
+        answer = http.post(GENERATOR, content=json.dumps(sent)) if request else http.post(path, files=sent)  # type: ignore[arg-type]
         decent(answer)
         seen[answer.status_code] += 1
 

@@ -96,10 +96,10 @@ def test_only_make_killed(empty: Harmed, built: Harmed, reliability: Reliability
     wait_for(lambda: "epoch  1/" in (empty.folder / "first.log").read_text(), "an epoch")
     process.kill()
     process.wait()
-    said = empty.made("zoo", ENTRIES="baseline")
+    output = empty.made("zoo", ENTRIES="baseline")
     row.tried = 1
-    assert "another `make zoo` is at work on tiny-demo-test_efficientnet-w: waiting for its end" in said
-    assert "baseline: epoch" not in said, "the orphan trained, not we"
+    assert "another `make zoo` is at work on tiny-demo-test_efficientnet-w: waiting for its end" in output
+    assert "baseline: epoch" not in output, "the orphan trained, not we"
     assert empty.digests().items() <= built.digests().items()
     row.seen = "it waited, trained nothing twice, and found the same bytes"
 
@@ -114,7 +114,7 @@ def test_two_at_once(empty: Harmed, built: Harmed, reliability: Reliability) -> 
     ]
     assert [process.wait(timeout=300) for process in processes] == [0, 0]
     row.tried = 1
-    said = [log.read_text() for log in logs]
-    assert sum("waiting for its end" in text for text in said) == 1
+    output = [log.read_text() for log in logs]
+    assert sum("waiting for its end" in text for text in output) == 1
     assert empty.digests() == built.digests()
     row.seen = "one waited for the other; the archives are those of one `make zoo`"

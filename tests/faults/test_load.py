@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 
-from compare.client import Zoo, ZooError
+from compare.client import Zoo
 from tests.faults.checkout import wait_for
 from tests.faults.conftest import Reliability
 from tests.faults.serving import MODEL, Counting, Served
+from zoo.serving.http import ServerError
 
 pytestmark = [pytest.mark.thorough, pytest.mark.server]
 
@@ -49,7 +51,7 @@ def crowd(served: Served, network: Counting, seconds: float) -> Outcomes:
             bad, image = chance.random() < GARBAGE, chance.choice(images)
             try:
                 answer = zoo.classify(chance.choice(BAD) if bad else served.pictures[image], "baseline")
-            except ZooError as error:
+            except ServerError as error:
                 outcomes.note("garbage refused" if bad and error.code == 400 else f"{bad=}: {error}")
             else:
                 right = not bad and served.is_right(answer, image, "baseline")
@@ -75,7 +77,7 @@ def test_more_than_the_queue_holds(served: Served, reliability: Reliability) -> 
     assert outcomes.keys() == {"right", "garbage refused"}
     assert network.statuses.keys() <= {200, 400, 503}
     assert network.statuses[503] > 0, "the queue was never full: nothing was tried"
-    assert all("has no worker to serve inference request" in said for said in network.refusals), network.refusals
+    assert all("has no worker to serve inference request" in output for output in network.refusals), network.refusals
     assert abs(after / before - 1) < 0.10, f"{before:.0f} MiB before, {after:.0f} MiB after"
     row.seen = (
         f"{outcomes['right']:,} right answers, {outcomes['garbage refused']:,} refusals of garbage (400), "
@@ -86,11 +88,11 @@ def test_more_than_the_queue_holds(served: Served, reliability: Reliability) -> 
 def request(served: Served, image: str) -> bytes:
     """An HTTP request with a picture, as bytes on a wire."""
     with served.zoo() as zoo:
-        key = zoo._token("inference", "")
+        request = next(zoo.server.auth.sync_auth_flow(httpx.Request("GET", zoo.url)))
     lines = (
         f"POST /predictions/{MODEL}/baseline HTTP/1.1",
         "Host: 127.0.0.1",
-        f"Authorization: Bearer {key}",
+        f"Authorization: {request.headers['Authorization']}",
         "Content-Type: image/jpeg",
         f"Content-Length: {len(served.pictures[image])}",
     )

@@ -15,8 +15,9 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
 
 from tests.faults.conftest import Reliability
-from tests.faults.garbage import FORMATS, file_of, noise, pictures
+from tests.faults.garbage import FORMATS, noise, pictures
 from tests.faults.small_zoo import NAMES, Served, serving
+from tests.images import file_of
 
 pytestmark = [pytest.mark.thorough, pytest.mark.server]
 
@@ -46,8 +47,8 @@ def _description() -> dict[str, object]:
     described = yaml.safe_load(FILE.read_text())
     for kind, name in NAMES.items():
         described["components"]["parameters"][kind]["schema"] = {"type": "string", "enum": [name, "nobody"]}
-    found: dict[str, object] = described
-    return found
+    result: dict[str, object] = described
+    return result
 
 
 for form in FORMATS:

@@ -13,12 +13,13 @@ from functools import partial
 
 import pytest
 
-from compare.client import NoServer, Zoo
+from compare.client import Zoo
 from tests.faults.checkout import Harmed, kill, wait_for
 from tests.faults.conftest import Reliability
 from tests.faults.serving import Counting, Served, is_gone, processes_of
-from zoo.packaging.archive import pack
-from zoo.serving.torchserve.process import state
+from tests.servers import pack
+from zoo.serving.http import NoServerError
+from zoo.serving.torchserve.process import read_state
 
 pytestmark = [pytest.mark.thorough, pytest.mark.server]
 
@@ -111,7 +112,7 @@ def test_the_server_killed(served: Served, reliability: Reliability) -> None:
         with served.zoo(seconds=5) as zoo:
             served.server.kill()
             wait_for(partial(are_gone, processes), "the end of its workers")
-            with pytest.raises(NoServer, match="start it: make serve"):
+            with pytest.raises(NoServerError, match="start it: make serve"):
                 served.ask(zoo, 0, "baseline")
         served.start()
         with served.zoo() as zoo:
@@ -144,7 +145,7 @@ def launcher_runs(served: Served) -> bool:
 
 
 def server_runs(served: Served) -> bool:
-    return state(served.folder) is not None
+    return read_state(served.folder) is not None
 
 
 @pytest.mark.parametrize("begun", [launcher_runs, server_runs])
@@ -202,10 +203,10 @@ def test_a_version_that_cannot_load(broken: Harmed, served: Served, reliability:
     row.tried = 1
     assert done.returncode == 2
     assert "1 of 3 versions cannot be served" in done.stderr
-    assert "broken: zoo.models.network.WeightsError" in done.stderr
+    assert "broken: zoo.models.weights.WeightsError" in done.stderr
     assert "the weights of another network" in done.stderr
     with served.zoo() as zoo:
         for number, version in enumerate(("baseline", "weighted_loss")):
             served.ask(zoo, number, version)
-    assert state(served.folder) is not None
-    row.seen = "“broken: zoo.models.network.WeightsError ...”; the other two answered"
+    assert read_state(served.folder) is not None
+    row.seen = "“broken: zoo.models.weights.WeightsError ...”; the other two answered"

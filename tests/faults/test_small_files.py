@@ -1,4 +1,4 @@
-"""A limit to the size of files, as a quota or a full disk would be: said in a line, and nothing is left."""
+"""A limit to the size of files, as a quota or a full disk would be: one line says so, and nothing is left."""
 
 import json
 import resource
@@ -38,15 +38,16 @@ store.prepare(Path(sys.argv[1]), Path(sys.argv[2]) / "cache", 64)
 """
 ARCHIVE = """
 import hashlib, json, zoo.packaging.archive
+from zoo.serving.torchserve import RUNTIME
 weights = Path(sys.argv[2]) / "weights.safetensors"
 entry = json.loads(Path(sys.argv[1]).read_text()) | {"weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
-zoo.packaging.archive.pack(entry, weights, Path(sys.argv[2]) / "store" / "baseline.mar")
+zoo.packaging.archive.pack(entry, weights, Path(sys.argv[2]) / "store" / "baseline.mar", RUNTIME.pack)
 """
 RUN = """
 import sys
 from pathlib import Path
-from zoo.__main__ import told
-with told():
+from lesions.errors import exit_on_user_error
+with exit_on_user_error():
 """
 """What every command of `python -m zoo` does around its work."""
 
@@ -78,14 +79,14 @@ def test_the_cache(tiny: Path, tmp_path: Path, reliability: Reliability) -> None
 
 
 @pytest.mark.parametrize(
-    ("size", "said"),
+    ("size", "output"),
     [
         (LIMIT + 1, "weights.safetensors: File too large; make room, and run the same command again"),
         (LIMIT - 20_000, "torch-model-archiver failed on 'baseline' in "),
     ],
     ids=["its weights", "the whole of it"],
 )
-def test_an_archive(size: int, said: str, tmp_path: Path, reliability: Reliability) -> None:
+def test_an_archive(size: int, output: str, tmp_path: Path, reliability: Reliability) -> None:
     row = reliability.row(f"no file may be larger than {LIMIT:,} bytes: an archive, with weights of {size:,}", PROMISED)
     (tmp_path / "weights.safetensors").write_bytes(bytes(size))
     (tmp_path / "entry.json").write_text(json.dumps(ENTRY))
@@ -93,8 +94,8 @@ def test_an_archive(size: int, said: str, tmp_path: Path, reliability: Reliabili
     row.tried = 1
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
-    assert said in done.stderr
+    assert output in done.stderr
     assert "File too large" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert left(tmp_path / "store") == []
-    row.seen = f"“{said} ...”"
+    row.seen = f"“{output} ...”"

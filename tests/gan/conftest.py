@@ -1,4 +1,4 @@
-"""A generator's recipe and data, small enough to train in a second."""
+"""Recipes and data of generators that are small enough to train in a second."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,12 +9,10 @@ from safetensors.torch import save_file
 
 from gan.data import Images
 from lesions.labels import CLASSES
-from zoo import generator_recipe
 from zoo.build import prepare
-from zoo.entry import Generator
-from zoo.generator_recipe import GeneratorRecipe
+from zoo.kinds.base import Context, Data, Pretrained
+from zoo.kinds.generator import Generator, GeneratorRecipe, resolve
 from zoo.models import network
-from zoo.recipe import Data
 from zoo.study import Folders, Study, settle
 
 EVERYTHING = Generator(
@@ -28,7 +26,7 @@ EVERYTHING = Generator(
     lecam=0.3,
     lecam_from=1000,
 )
-"""An entry that uses all there is."""
+"""An entry that uses every option."""
 
 TINY: dict[str, object] = {"width": 2, "batch": 4}
 
@@ -42,7 +40,7 @@ def tiny_recipe() -> GeneratorRecipe:
         mean=[0.5] * 3,
         std=[0.5] * 3,
     )
-    resolved = generator_recipe.resolve("x", EVERYTHING, Study(), data, "procedural")
+    resolved = resolve("x", EVERYTHING, Context(Study(), data, Pretrained("procedural")))
     return resolved.model_copy(update=TINY)
 
 
@@ -55,24 +53,24 @@ def batch() -> Images:
 
 @pytest.fixture
 def folders(tiny: Path, tmp_path: Path, tiny_recipe: GeneratorRecipe) -> Iterator[Folders]:
-    """A study with two generators that are to be trained for twelve steps, on a backbone that timm made for tests."""
+    """A study with recipes of two generators, twelve steps each; the backbone is timm's network for tests."""
     torch.manual_seed(0)
     built = network.build("test_efficientnet", classes=0)
-    given = {"data": str(tiny), "scale": "demo", "arch": "test_efficientnet", "weights": "procedural"}
-    made, study = settle(given, "mine", tmp_path)
-    described = prepare.data(made, study)
-    made.run("source").mkdir()
+    settings = {"data": str(tiny), "scale": "demo", "arch": "test_efficientnet", "weights": "procedural"}
+    folders, study = settle(settings, "mine", tmp_path)
+    described = prepare.make_data(folders, study)
+    folders.run("source").mkdir()
     tensors = {name: tensor.contiguous() for name, tensor in built.state_dict().items()}
-    save_file(tensors, made.run("source") / "weights.safetensors")
-    (made.runs / "study.json").write_text(study.model_dump_json())
+    save_file(tensors, folders.run("source") / "weights.safetensors")
+    (folders.runs / "study.json").write_text(study.model_dump_json())
     plain = Generator(kind="generator", about="x")
     for name, entry in {"everything": EVERYTHING, "plain": plain}.items():
-        resolved = generator_recipe.resolve(name, entry, study, described, "procedural")
+        resolved = resolve(name, entry, Context(study, described, Pretrained("procedural")))
         short = {"steps": 12, "canvas_every": 3, "quality_every": 4, "ema_from": 2, "lecam_from": 3}
         pool = dict.fromkeys(CLASSES, 5)
-        made.run(name).mkdir()
-        (made.run(name) / "recipe.json").write_text(resolved.model_copy(update=TINY | short | {"pool": pool}).text)
+        folders.run(name).mkdir()
+        (folders.run(name) / "recipe.json").write_text(resolved.model_copy(update=TINY | short | {"pool": pool}).text)
     threads = torch.get_num_threads()
-    yield made
+    yield folders
     torch.use_deterministic_algorithms(False)
     torch.set_num_threads(threads)

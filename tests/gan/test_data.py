@@ -1,9 +1,9 @@
-"""Real images: a function of (seed, step), each once a pass or each class equally often."""
+"""Batches of real images depend on (seed, step) alone: each image once an epoch, or each class equally often."""
 
 import torch
 
 from gan.data import Images, TrainingBatches
-from zoo.generator_recipe import GeneratorRecipe
+from zoo.kinds.generator import GeneratorRecipe
 
 
 def part(counts: list[int]) -> Images:
@@ -11,15 +11,15 @@ def part(counts: list[int]) -> Images:
     return Images(torch.arange(len(labels), dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 4, 4, 3), labels)
 
 
-def test_natural_sampling_takes_each_image_once_a_pass(tiny_recipe: GeneratorRecipe) -> None:
+def test_natural_sampling_takes_each_image_once_an_epoch(tiny_recipe: GeneratorRecipe) -> None:
     recipe = tiny_recipe.model_copy(update={"sampling": "natural", "turns": "mirror"})
     training = TrainingBatches(recipe, part([5, 1, 1, 1, 1, 1, 1]))
     seen = torch.cat([training.batch(step).images[:, 0, 0, 0] for step in range(11)]).tolist()
-    for passed in range(4):
-        assert sorted(seen[11 * passed : 11 * passed + 11]) == list(range(11))
+    for epoch in range(4):
+        assert sorted(seen[11 * epoch : 11 * epoch + 11]) == list(range(11))
     assert seen[:11] != seen[11:22]
     again = TrainingBatches(recipe, part([5, 1, 1, 1, 1, 1, 1])).batch(9)
-    assert torch.equal(again.images, training.batch(9).images), "whatever came before"
+    assert torch.equal(again.images, training.batch(9).images), "it does not depend on earlier calls"
 
 
 def test_balanced_sampling_takes_each_class_equally_often(tiny_recipe: GeneratorRecipe) -> None:

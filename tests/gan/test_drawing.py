@@ -1,4 +1,4 @@
-"""An image depends on (seed, class, index) and nothing else."""
+"""An image depends on (seed, class, index) alone."""
 
 import pytest
 import torch
@@ -21,28 +21,28 @@ def test_latent_vectors_are_gaussian_and_do_not_depend_on_the_count() -> None:
     assert len({tuple(row.tolist()) for row in many}) == 2000
     assert not torch.equal(latent(8, 0, 1, 128)[0], many[0])
     assert latent(-(2**70), 0, 1, 4).isfinite().all(), "any integer is a seed"
-    # Written down, because what is served must not change with a library.
+    # Fixed here, because served images must not change with a library.
     assert latent(1, 0, 1, 4)[0].tolist() == pytest.approx(EXPECTED, abs=1e-6)
 
 
 EXPECTED = [-0.192176, -0.472504, 0.203633, -0.131721]
 
 
-def test_alone_or_among_others_an_image_is_the_same(generator: Generator) -> None:
+def test_an_image_does_not_depend_on_the_others_of_a_call(generator: Generator) -> None:
     labels = torch.arange(11) % 7
     together = torch.cat(list(draw(generator, labels, 3)))
     assert together.shape == (11, 32, 32, 3)
     assert together.dtype == torch.uint8
     for index in range(11):
-        (alone,) = draw(generator, labels[index : index + 1], 3, first=index)
-        assert torch.equal(alone[0], together[index])
+        (single,) = draw(generator, labels[index : index + 1], 3, first=index)
+        assert torch.equal(single[0], together[index])
     assert [len(chunk) for chunk in draw(generator, labels, 3, first=2)] == [CHUNK - 2, CHUNK, CHUNK, 1]
     assert not torch.equal(together[0], torch.cat(list(draw(generator, labels, 4)))[0])
     assert not torch.equal(together[0], next(draw(generator, torch.tensor([6]), 3))[0]), "the class matters"
 
 
-def test_bytes_and_back() -> None:
+def test_to_bytes_inverts_from_bytes() -> None:
     images = torch.tensor([-1.5, -1.0, 0.0, 1.0, 1.5]).view(1, 1, 1, 5).expand(1, 3, 1, 5)
     assert to_bytes(images)[0, 0, :, 0].tolist() == [0, 0, 128, 255, 255]
-    every = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(1, 16, 16, 3)
-    assert torch.equal(to_bytes(from_bytes(every)), every)
+    values = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(1, 16, 16, 3)
+    assert torch.equal(to_bytes(from_bytes(values)), values)

@@ -1,4 +1,4 @@
-"""The losses, on numbers that can be followed by hand."""
+"""The losses, on numbers that can be checked by hand."""
 
 import pytest
 import torch
@@ -12,17 +12,17 @@ def test_hinge() -> None:
     assert generator_hinge(fake).item() == pytest.approx(1)
 
 
-def test_classification_is_minus_the_logarithm_of_the_asked_class() -> None:
+def test_classification_is_minus_the_logarithm_of_the_class_probability() -> None:
     logits = torch.tensor([[0.0, 0.0], [torch.log(torch.tensor(3.0)), 0.0]])
     expected = (torch.log(torch.tensor(2.0)) + torch.log(torch.tensor(4 / 3))) / 2
     assert classification(logits, torch.tensor([1, 0])).item() == pytest.approx(expected.item())
 
 
-def test_lecam_follows_then_averages_and_pulls_towards_the_other_side() -> None:
+def test_lecam_averages_scores_and_pulls_them_towards_the_other_side() -> None:
     lecam = LeCam(decay=0.99)
-    lecam.update(torch.tensor([1.0, 3.0]), torch.tensor([-2.0]), follow=True)
+    lecam.update(torch.tensor([1.0, 3.0]), torch.tensor([-2.0]), first=True)
     assert lecam.averages.tolist() == [2, -2]
-    lecam.update(torch.tensor([12.0]), torch.tensor([-2.0]), follow=False)
+    lecam.update(torch.tensor([12.0]), torch.tensor([-2.0]), first=False)
     assert lecam.averages.tolist() == pytest.approx([2.1, -2])
     real = torch.tensor([1.0], requires_grad=True)
     fake = torch.tensor([0.0], requires_grad=True)
@@ -31,4 +31,4 @@ def test_lecam_follows_then_averages_and_pulls_towards_the_other_side() -> None:
     loss.backward()  # type: ignore[no-untyped-call]
     assert real.grad is not None
     assert fake.grad is not None
-    assert real.grad.item() > 0 > fake.grad.item(), "descending brings the two sides together"
+    assert real.grad.item() > 0 > fake.grad.item(), "gradient descent brings the two sides together"

@@ -1,4 +1,4 @@
-"""The pool: the same whether drawn at once or in pieces, and no damaged file is taken for a whole one."""
+"""The pool: the same files after an interruption, and no damaged file is taken for an intact one."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ def trained(folders: Folders) -> Folders:
     return folders
 
 
-def test_a_pool_is_what_its_manifest_says(trained: Folders) -> None:
+def test_a_pool_has_the_files_of_its_manifest(trained: Folders) -> None:
     pool.make(trained, "plain")
     folder = trained.run("plain") / "pool"
     manifest = pool.read(folder / "manifest.json")
@@ -44,12 +44,14 @@ def test_a_pool_is_what_its_manifest_says(trained: Folders) -> None:
     assert len(set(files.values())) == len(files), "no two images are the same"
 
 
-def test_interrupted_or_damaged_it_goes_on_to_the_same_files(trained: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_or_damaged_pool_is_completed_with_the_same_files(
+    trained: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pool.make(trained, "plain")
     folder = trained.run("plain") / "pool"
-    whole = digests(folder)
+    complete = digests(folder)
 
-    # Lost and cut short, while the manifest is not there: as after a power failure.
+    # As after a power failure: a file is missing, others are cut short, and there is no manifest yet.
     (folder / "manifest.json").rename(folder / "begun.json")
     (folder / "df" / "df_000003.png").unlink()
     damaged = folder / "mel" / "mel_000001.png"
@@ -58,28 +60,28 @@ def test_interrupted_or_damaged_it_goes_on_to_the_same_files(trained: Folders, m
     zeroed = folder / "vasc" / "vasc_000004.png"
     zeroed.write_bytes(zeroed.read_bytes()[:200] + bytes(300) + zeroed.read_bytes()[500:])
     pool.make(trained, "plain")
-    assert digests(folder) == whole
+    assert digests(folder) == complete
 
-    # A disk that is full half-way.
+    # The disk is full half-way.
     for file in folder.rglob("*.*"):
         file.unlink()
-    write, written = canvas.write, 0
+    write, written = canvas.write_png, 0
 
-    def full(file: Path, picture: object) -> None:
+    def write_until_full(file: Path, picture: object) -> None:
         nonlocal written
         written += 1
         if written > 12:
             raise OSError(28, "No space left on device")
         write(file, picture)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(canvas, "write", full)
+    monkeypatch.setattr(canvas, "write_png", write_until_full)
     with pytest.raises(OSError, match="No space left"):
         pool.make(trained, "plain")
     assert not (folder / "manifest.json").exists()
     written = -1000
     pool.make(trained, "plain")
-    assert written == -1000 + 35 - 10, "chunks of 4 and 1: what was there whole was not drawn again"
-    assert digests(folder) == whole
+    assert written == -1000 + 35 - 10, "chunks of 4 and 1: intact images were not drawn again"
+    assert digests(folder) == complete
 
 
 def test_other_weights_make_another_pool(trained: Folders, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The page on a study's generators: its figures are those of the runs, and its pictures can be opened."""
+"""The page on a study's generators: its numbers are those of the runs, and its pictures can be opened."""
 
 import json
 from pathlib import Path
@@ -10,21 +10,24 @@ from safetensors.torch import save_file
 
 from gan import fit
 from gan.__main__ import main
-from gan.report import best_judge
+from gan.report import best_classifier
 from lesions.labels import CLASSES
-from zoo import recipe
 from zoo.build import prepare
-from zoo.entry import Classifier
+from zoo.kinds.base import Context, Parent, Pretrained
+from zoo.kinds.classifier import Classifier, ClassifierRecipe, resolve
 from zoo.models import network
 from zoo.study import Folders, StudyError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
-def judged(folders: Folders) -> Folders:
-    """A study with a trained generator, and a classifier that names every image alike."""
+def trained(folders: Folders) -> Folders:
+    """A study with a trained generator, and a classifier that predicts one class for every image."""
     fit.fit(folders, "everything")
-    study, run = folders.read(), folders.run("judge")
-    resolved = recipe.resolve("judge", Classifier(about="x"), study, prepare.data(folders, study), "-", None)
+    study, run = folders.read(), folders.run("classifier")
+    context = Context(study, prepare.make_data(folders, study), Pretrained("-"))
+    resolved = resolve("classifier", Classifier(about="x"), context)
     run.mkdir()
     (run / "recipe.json").write_text(resolved.text)
     (run / "scores.json").write_text(json.dumps({"mean": [0.5] * 3, "deviation": [0.5] * 3}))
@@ -36,58 +39,65 @@ def judged(folders: Folders) -> Folders:
     return folders
 
 
-def test_what_the_page_says(judged: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(judged.root)
+def test_the_page_has_the_numbers_of_a_run(trained: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained.root)
+    monkeypatch.setenv("LESION_ZOO_ROOT", str(trained.root))
     out = tmp_path / "page"
-    main(["report", "everything"], "mine", "judge", out)
+    main(["report", "everything"], "mine", "classifier", out)
     page = (out / "README.md").read_text()
-    report = json.loads((judged.run("everything") / "scores.json").read_text())
+    report = json.loads((trained.run("everything") / "scores.json").read_text())
     assert f"| {report['best']['kid']:.3g} |" in page
     assert f"| {report['floor']['kid']:.3g} |" in page
     constant = " | ".join("1.00" if label == "mel" else "0.00" for label in CLASSES)
     for shown in ("real test images", "the same, at 32 px"):
         assert f"| {shown} | {constant} | 0.14 |" in page
     assert f"| everything | {constant} | 0.14 (1.00, 1.00) |" in page
-    with Image.open(out / "everything.png") as enlarged, Image.open(judged.run("everything") / "canvas.png") as canvas:
+    with Image.open(out / "everything.png") as enlarged, Image.open(trained.run("everything") / "canvas.png") as canvas:
         assert enlarged.size == (2 * canvas.width, 2 * canvas.height) == (640, 448)
     with Image.open(out / "curves.png") as curves:
         assert len(curves.convert("L").getcolors(100_000)) > 10  # type: ignore[arg-type]
 
 
-def test_the_judge_is_the_best_on_validation_that_saw_real_images_alone(judged: Folders) -> None:
+def test_the_best_classifier_is_chosen_among_those_trained_on_real_images_alone(trained: Folders) -> None:
     with pytest.raises(StudyError, match="no classifier is trained yet in study mine"):
-        best_judge(judged)
-    known = recipe.read(judged.run("judge") / "recipe.json")
+        best_classifier(trained)
+    resolved = ClassifierRecipe.read(trained.run("classifier") / "recipe.json")
     filled = {"generator": "everything", "fill_up": [9]}
-    family = {
-        "real": (known, 0.4),
-        "better": (known, 0.5),
-        "filled_up": (known.model_copy(update=filled), 0.8),
-        "child": (known.model_copy(update={"start": "parent filled_up", "parent_sha256": "x"}), 0.9),
+    recipes = {
+        "real": (resolved, 0.4),
+        "better": (resolved, 0.5),
+        "filled_up": (resolved.model_copy(update=filled), 0.8),
+        "child": (resolved.model_copy(update={"start": Parent("filled_up"), "parent_sha256": "x"}), 0.9),
     }
-    for name, (resolved, score) in family.items():
-        judged.run(name).mkdir()
-        (judged.run(name) / "recipe.json").write_text(resolved.text)
-        (judged.run(name) / "scores.json").write_text(json.dumps({"valid": {"balanced_accuracy": score}}))
-        (judged.run(name) / "weights.safetensors").touch()
-    assert best_judge(judged) == "better"
+    for name, (entry_recipe, accuracy) in recipes.items():
+        trained.run(name).mkdir()
+        (trained.run(name) / "recipe.json").write_text(entry_recipe.text)
+        (trained.run(name) / "about.json").write_text('{"kind": "classifier"}')
+        (trained.run(name) / "scores.json").write_text(json.dumps({"valid": {"balanced_accuracy": accuracy}}))
+        (trained.run(name) / "weights.safetensors").touch()
+    assert best_classifier(trained) == "better"
 
 
 @pytest.mark.parametrize(
-    ("words", "judge", "said"),
+    ("arguments", "classifier", "message"),
     [
-        (["report"], "judge", "which generator? python -m gan report NAME"),
-        (["report", "plain"], "judge", "plain is not trained yet in study mine"),
+        (["report"], "classifier", "which generator? python -m gan report NAME"),
+        (["report", "plain"], "classifier", "plain is not trained yet in study mine"),
         (["report", "everything"], "nobody", "nobody is not trained yet in study mine"),
     ],
 )
-def test_what_is_missing_is_named(
-    judged: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str], judge: str,
-    said: str,
-) -> None:  # fmt: skip
-    monkeypatch.chdir(judged.root)
-    with pytest.raises(SystemExit) as ended:
-        main(words, "mine", judge, judged.root / "page")
-    assert ended.value.code == 2
-    assert said in capsys.readouterr().err
-    assert not (judged.root / "page").exists()
+def test_a_missing_entry_is_named(
+    trained: Folders,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    classifier: str,
+    message: str,
+) -> None:
+    monkeypatch.chdir(trained.root)
+    monkeypatch.setenv("LESION_ZOO_ROOT", str(trained.root))
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments, "mine", classifier, trained.root / "page")
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (trained.root / "page").exists()

@@ -5,7 +5,6 @@ import concurrent.futures
 import hashlib
 import io
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,17 +16,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from safetensors.torch import save_file
 from ts.context import Context, RequestProcessor
 
-from compare.client import Zoo, ZooError
 from gan.networks import Generator
 from gan.request import ALLOWED, LARGEST, MOST
 from handlers.lesion_generator import LesionGenerator
 from lesions.labels import CLASSES, NOTICE
-from zoo.packaging.archive import pack
-from zoo.serving.torchserve.process import PORTS
-from zoo.serving.torchserve.server import start, stop
+from tests.networks import save_network
+from tests.servers import connect, free_ports, pack, start, stop
+from zoo.serving.http import ServerError
 
 PIXELS, WIDTH = 32, 4
 
@@ -38,8 +35,7 @@ def made(folder: Path) -> tuple[dict[str, Any], Path]:
     generator = Generator(PIXELS, WIDTH, spectral_norm=False)
     with torch.no_grad():
         generator.get_parameter("image.weight").mul_(4)
-    weights = folder / "weights.safetensors"
-    save_file({name: tensor.contiguous() for name, tensor in generator.state_dict().items()}, weights)
+    weights = save_network(generator, folder / "weights.safetensors")
     entry = {
         "entry": "sagan",
         "study": "tests",
@@ -77,16 +73,16 @@ def decoded(image: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def test_images_differ_and_the_same_seed_gives_the_same(handler: LesionGenerator) -> None:
-    wish = {"class": "mel", "count": 9, "seed": 7}
-    (_, first), (_, again) = ask(handler, wish, json.dumps(wish).encode())
+    request = {"class": "mel", "count": 9, "seed": 7}
+    (_, first), (_, again) = ask(handler, request, json.dumps(request).encode())
     images = [decoded(image) for image in first["images"]]
     assert [image.shape for image in images] == [(PIXELS, PIXELS, 3)] * 9
     assert len({image.tobytes() for image in images}) == 9
     assert first["images"] == again["images"]
-    alone = [ask(handler, wish | {"count": 1, "first": k})[0][1]["images"][0] for k in range(9)]
-    assert alone == first["images"], "an image depends on seed, class and number alone"
-    assert ask(handler, wish | {"seed": 8})[0][1]["images"] != first["images"]
-    assert ask(handler, wish | {"class": "nv"})[0][1]["images"] != first["images"]
+    single = [ask(handler, request | {"count": 1, "first": k})[0][1]["images"][0] for k in range(9)]
+    assert single == first["images"], "an image depends on seed, class and number only"
+    assert ask(handler, request | {"seed": 8})[0][1]["images"] != first["images"]
+    assert ask(handler, request | {"class": "nv"})[0][1]["images"] != first["images"]
 
 
 def test_grids(handler: LesionGenerator) -> None:
@@ -142,8 +138,8 @@ def test_what_cannot_be_answered_is_refused_with_what_is_allowed(
 
 
 def test_the_first_and_the_last_images_are_drawn(handler: LesionGenerator) -> None:
-    wish = {"class": "mel", "count": 3, "seed": 2**63 - 1, "first": LARGEST - 1}
-    (status, answer), (other, again) = ask(handler, wish, wish | {"count": 3.0, "first": LARGEST - 2})
+    request = {"class": "mel", "count": 3, "seed": 2**63 - 1, "first": LARGEST - 1}
+    (status, answer), (other, again) = ask(handler, request, request | {"count": 3.0, "first": LARGEST - 2})
     assert (status, other) == (200, 200)
     assert answer["images"][:2] == again["images"][1:], "to JSON 3.0 is 3, too"
 
@@ -174,10 +170,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     root = tmp_path_factory.mktemp("server")
     entry, weights = made(root)
     pack(entry, weights, root / "store" / "sagan.mar")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    assert port + len(PORTS) < 65_536
+    port = free_ports()
     try:
         start(root / "store", root / "serve", port)
         yield Served(root / "serve", port)
@@ -187,12 +180,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.mark.server
 def test_ten_at_once_with_a_bad_one(served: Served, handler: LesionGenerator) -> None:
-    with Zoo(served.port, served.folder / "key_file.json") as zoo, concurrent.futures.ThreadPoolExecutor(10) as pool:
+    with connect(served.folder, served.port) as zoo, concurrent.futures.ThreadPoolExecutor(10) as pool:
 
-        def synthesize(k: int) -> list[bytes] | ZooError:
+        def synthesize(k: int) -> list[bytes] | ServerError:
             try:
                 return zoo.synthesize("melanoma" if k == 3 else CLASSES[k % 7], 5, k, "sagan")
-            except ZooError as error:
+            except ServerError as error:
                 return error
 
         answers = list(pool.map(synthesize, range(10)))
@@ -200,12 +193,16 @@ def test_ten_at_once_with_a_bad_one(served: Served, handler: LesionGenerator) ->
         grid = zoo.grid("all", 2, 1, "sagan")
     for k, answer in enumerate(answers):
         if k == 3:
-            assert isinstance(answer, ZooError)
+            assert isinstance(answer, ServerError)
             assert answer.code == 400
             assert ALLOWED in str(answer)
         else:
             offline = ask(handler, {"class": CLASSES[k % 7], "count": 5, "seed": k})[0][1]["images"]
-            assert answer == [base64.b64decode(image) for image in offline], "the same images as offline"
+            assert isinstance(answer, list)
+            # Another process may round otherwise, by a level of 255 at most.
+            pairs = zip(offline, (base64.b64encode(image).decode() for image in answer), strict=True)
+            differences = [decoded(mine).astype(int) - decoded(other) for mine, other in pairs]
+            assert np.abs(differences).max() <= 1, "the same images as offline"
     assert len(set(many)) == 70, "asked for in parts, and each another"
     assert Image.open(io.BytesIO(grid)).size == (2 * PIXELS, 7 * PIXELS)
 

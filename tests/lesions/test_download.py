@@ -1,141 +1,17 @@
-"""The real pooch over real HTTP, against a small local Dataverse: only the address of doi.org is exchanged."""
+"""The real pooch over real HTTP, against a small local Dataverse; only the address of doi.org is replaced."""
 
 import hashlib
-import io
-import json
 import shutil
-import zipfile
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from lesions.download import LICENCE, DownloadError, fetch
-
-DOI = "10.7910/DVN/DBW86T"
-CSV = b"lesion_id,image_id,dx\nHAM_0000118,ISIC_0027419,bkl\n"
-TAB = b'lesion_id\timage_id\tdx\n"HAM_0000118"\t"ISIC_0027419"\t"bkl"\n'
-PARTS = ("HAM10000_images_part_1.zip", "HAM10000_images_part_2.zip")
-LAST = PARTS[1]
-
-
-def zipped(name: str) -> bytes:
-    """A zip of one small stand-in of an image, not compressible, of some 600 kB (more than one chunk)."""
-    content = b"".join(hashlib.sha256(f"{name} {i}".encode()).digest() for i in range(20_000))
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("ISIC_0027419.jpg", content)
-    return buffer.getvalue()
-
-
-FILES = {"HAM10000_metadata.csv": CSV, **{name: zipped(name) for name in PARTS}}
-
-
-def listed(number: int, name: str, content: bytes) -> dict[str, Any]:
-    """An entry of a Dataverse listing, in the form that IQSS/dataverse writes."""
-    md5 = hashlib.md5(content).hexdigest()
-    data_file = {
-        "id": number,
-        "persistentId": "",
-        "filename": name,
-        "contentType": "application/zip",
-        "filesize": len(content),
-        "storageIdentifier": f"s3://dvn-cloud:{number}",
-        "rootDataFileId": -1,
-        "md5": md5,
-        "checksum": {"type": "MD5", "value": md5},
-        "creationDate": "2018-06-04",
-    }
-    return {"label": name, "restricted": False, "version": 1, "datasetVersionId": 7, "dataFile": data_file}
-
-
-def ingested(entry: dict[str, Any]) -> dict[str, Any]:
-    """The same entry after Dataverse made a tab-separated file of it: the checksum stays that of the upload."""
-    data_file = entry["dataFile"] | {
-        "filename": "HAM10000_metadata.tab",
-        "contentType": "text/tab-separated-values",
-        "filesize": len(TAB),
-        "originalFileFormat": "text/csv",
-        "originalFormatLabel": "Comma Separated Values",
-        "originalFileSize": entry["dataFile"]["filesize"],
-        "originalFileName": "HAM10000_metadata.csv",
-        "UNF": "UNF:6:jfeOjA2v8hQVmN9IXRYO6g==",
-    }
-    return entry | {"label": data_file["filename"], "dataFile": data_file}
-
-
-class Dataverse(HTTPServer):
-    """The stand-in: its listing and what it does wrong may be changed by a test."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answers)
-        self.asked: list[str] = []
-        self.entries = [listed(number, name, content) for number, (name, content) in enumerate(FILES.items())]
-        self.entries[0] = ingested(self.entries[0])
-        self.entries.append(listed(9, "ISIC2018_Task3_Test_Images.zip", b"not wanted"))
-        self.api_status = 200
-        self.file_status = 200
-        self.api_answer: bytes | None = None
-        self.corrupt = self.cut = False
-
-    @property
-    def base(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    @property
-    def downloads(self) -> list[str]:
-        return [path for path in self.asked if path.startswith("/api/access/")]
-
-
-class Answers(BaseHTTPRequestHandler):
-    """What the stand-in answers: the landing page, the listing, and files by way of a redirect to storage."""
-
-    server: Dataverse
-
-    def do_GET(self) -> None:
-        self.server.asked.append(self.path)
-        path, query = urlsplit(self.path).path, urlsplit(self.path).query
-        if path == f"/{DOI}":
-            self.redirect(f"/citation?persistentId=doi:{DOI}")
-        elif path == "/citation":
-            self.answer(b"<html>HAM10000</html>")
-        elif path == "/api/datasets/:persistentId" and query == f"persistentId=doi:{DOI}":
-            listing = {"status": "OK", "data": {"id": 1, "latestVersion": {"files": self.server.entries}}}
-            self.answer(self.server.api_answer or json.dumps(listing).encode(), self.server.api_status)
-        elif path.startswith("/api/access/datafile/"):
-            self.redirect(f"/storage/{path.rpartition('/')[2]}?{query}")
-        elif path.startswith("/storage/"):
-            self.file(int(path.rpartition("/")[2]), original="format=original" in query)
-        else:
-            self.answer(b"<html>not found</html>", 404)
-
-    def file(self, number: int, original: bool) -> None:
-        name = list(FILES)[number]
-        content = FILES[name]
-        if "originalFileFormat" in self.server.entries[number]["dataFile"] and not original:
-            content = TAB
-        if name == LAST and self.server.corrupt:
-            content = content[:-1] + b"!"
-        self.answer(content, self.server.file_status, cut=name == LAST and self.server.cut)
-
-    def redirect(self, path: str) -> None:
-        self.send_response(303)
-        self.send_header("Location", path)
-        self.end_headers()
-
-    def answer(self, content: bytes, status: int = 200, cut: bool = False) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content[: len(content) // 2] if cut else content)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing on stderr."""
+from lesions.download import LICENSE, DownloadError, fetch
+from tests.lesions.dataverse import CSV, FILES, LAST, PARTS, Dataverse, listing_entry
 
 
 @pytest.fixture
@@ -180,14 +56,14 @@ def test_license_and_size_come_before_the_first_request(
 
     monkeypatch.setattr(requests, "get", get)
     fetch(tmp_path)
-    assert LICENCE in shown[0]
-    assert "CC BY-NC 4.0" in LICENCE
-    assert "2.8 GB" in LICENCE
+    assert LICENSE in shown[0]
+    assert "CC BY-NC 4.0" in LICENSE
+    assert "2.8 GB" in LICENSE
 
 
 def test_what_is_there_is_not_downloaded_again(dataverse: Dataverse, tmp_path: Path) -> None:
     fetch(tmp_path)
-    dataverse.asked.clear()
+    dataverse.requests.clear()
     fetch(tmp_path)
     assert dataverse.downloads == []
     (tmp_path / LAST).write_bytes(b"something else")
@@ -212,7 +88,7 @@ class Listing(NamedTuple):
     ids=lambda listing: listing.filename,
 )
 def test_metadata_that_dataverse_left_as_they_were(dataverse: Dataverse, tmp_path: Path, listing: Listing) -> None:
-    entry = listed(0, listing.filename, CSV)
+    entry = listing_entry(0, listing.filename, CSV)
     del entry["dataFile"]["checksum"]
     if listing.checksum:
         del entry["dataFile"]["md5"]  # so do installations that do not use MD5
@@ -278,7 +154,7 @@ def test_an_unknown_doi(dataverse: Dataverse, tmp_path: Path) -> None:
     [(b"<html>please log in</html>", "JSON"), (b'{"status": "OK", "data": {}}', "form of a Dataverse listing")],
 )
 def test_an_answer_that_is_no_listing(dataverse: Dataverse, tmp_path: Path, answer: bytes, message: str) -> None:
-    dataverse.api_answer = answer
+    dataverse.api_body = answer
     with pytest.raises(DownloadError, match=message):
         fetch(tmp_path)
 

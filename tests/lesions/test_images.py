@@ -1,3 +1,5 @@
+"""Images: formats, orientation and transparency; what is refused, and why; the center square; normalization."""
+
 import io
 import struct
 import time
@@ -19,7 +21,7 @@ WIDTH, HEIGHT = 60, 40
 
 @pytest.fixture
 def pixels() -> NDArray[np.uint8]:
-    """A picture that differs from each of its mirror images and rotations."""
+    """An image that differs from its mirror images and rotations."""
     return np.random.default_rng(7).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 
 
@@ -30,7 +32,7 @@ def file_of(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
 
 
 def png_header(width: int, height: int) -> bytes:
-    """A PNG that says it is `width` x `height`, and holds next to nothing."""
+    """A PNG whose header says `width` x `height`, with almost no data."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -47,27 +49,27 @@ def read(content: bytes) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "TIFF", "WEBP"])
-def test_a_lossless_picture_comes_back_as_it_was(pixels: NDArray[np.uint8], form: str) -> None:
+def test_a_lossless_image_keeps_its_pixels(pixels: NDArray[np.uint8], form: str) -> None:
     options = {"lossless": True} if form == "WEBP" else {}
     assert (read(file_of(Image.fromarray(pixels), form, **options)) == pixels).all()
 
 
-def test_a_jpeg_of_a_phone_is_its_first_frame(pixels: NDArray[np.uint8]) -> None:
-    # Phones put depth and gain maps behind the picture; Pillow calls such a JPEG an MPO.
+def test_of_a_jpeg_with_several_frames_the_first_is_read(pixels: NDArray[np.uint8]) -> None:
+    # Phones store depth and gain maps after the image; Pillow calls such a JPEG an MPO.
     first = Image.fromarray(pixels)
     content = file_of(first, "MPO", save_all=True, append_images=[Image.new("RGB", first.size, "blue")])
     assert (read(content) == np.asarray(Image.open(io.BytesIO(file_of(first, "JPEG"))))).all()
 
 
-def test_cmyk_is_ink_and_not_light(pixels: NDArray[np.uint8]) -> None:
+def test_cmyk_is_converted(pixels: NDArray[np.uint8]) -> None:
     ink = np.dstack([255 - pixels, np.zeros((HEIGHT, WIDTH), np.uint8)])
     ink[0, 0] = (0, 0, 0, 255)
-    wanted = pixels.copy()
-    wanted[0, 0] = 0
-    assert (read(file_of(Image.fromarray(ink, "CMYK"), "TIFF")) == wanted).all()
+    expected = pixels.copy()
+    expected[0, 0] = 0
+    assert (read(file_of(Image.fromarray(ink, "CMYK"), "TIFF")) == expected).all()
 
 
-def test_a_cmyk_jpeg_is_read_near_enough() -> None:
+def test_a_cmyk_jpeg_is_converted() -> None:
     content = file_of(Image.new("CMYK", (32, 32), (0, 255, 255, 0)), "JPEG", quality=95)
     assert np.abs(read(content).astype(int) - [255, 0, 0]).max() <= 3
 
@@ -82,9 +84,9 @@ def test_16_bit_gray_is_scaled_and_not_clipped(pixels: NDArray[np.uint8], form: 
 def test_transparent_is_white(pixels: NDArray[np.uint8]) -> None:
     alpha = np.full((HEIGHT, WIDTH, 1), 255, np.uint8)
     alpha[:10] = 0
-    wanted = pixels.copy()
-    wanted[:10] = 255
-    assert (read(file_of(Image.fromarray(np.dstack([pixels, alpha])))) == wanted).all()
+    expected = pixels.copy()
+    expected[:10] = 255
+    assert (read(file_of(Image.fromarray(np.dstack([pixels, alpha])))) == expected).all()
 
 
 def test_half_transparent_is_half_white() -> None:
@@ -109,7 +111,7 @@ def test_a_transparent_palette_entry_is_white() -> None:
 
 
 @pytest.mark.parametrize(
-    ("orientation", "turned"),
+    ("orientation", "rotated"),
     [
         (1, lambda x: x),
         (2, lambda x: x[:, ::-1]),
@@ -121,12 +123,12 @@ def test_a_transparent_palette_entry_is_white() -> None:
         (8, np.rot90),
     ],
 )
-def test_exif_orientation_is_applied(pixels: NDArray[np.uint8], orientation: int, turned: Any) -> None:
+def test_exif_orientation_is_applied(pixels: NDArray[np.uint8], orientation: int, rotated: Any) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     content = file_of(Image.fromarray(pixels), "JPEG", exif=exif)
     stored = np.asarray(Image.open(io.BytesIO(content)))
-    assert (read(content) == turned(stored)).all()
+    assert (read(content) == rotated(stored)).all()
 
 
 def test_a_still_gif_is_read_and_an_animation_refused(pixels: NDArray[np.uint8]) -> None:
@@ -138,7 +140,7 @@ def test_a_still_gif_is_read_and_an_animation_refused(pixels: NDArray[np.uint8])
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP"])
 @pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
-def test_a_picture_cut_short_is_said_to_be(pixels: NDArray[np.uint8], form: str, kept: float) -> None:
+def test_a_truncated_image_is_refused(pixels: NDArray[np.uint8], form: str, kept: float) -> None:
     content = file_of(Image.fromarray(pixels), form)
     with pytest.raises(UnreadableImage, match=r"damaged or cut short|not an image") as caught:
         decode(content[: int(len(content) * kept)])
@@ -146,7 +148,7 @@ def test_a_picture_cut_short_is_said_to_be(pixels: NDArray[np.uint8], form: str,
 
 
 @pytest.mark.parametrize("side", [20_000, 8_000, 60_000])
-def test_a_huge_picture_is_refused_by_its_header(side: int) -> None:
+def test_a_huge_image_is_refused_by_its_header(side: int) -> None:
     with pytest.raises(UnreadableImage, match=r"50,000,000") as caught:
         decode(png_header(side, side))
     assert caught.value.too_large
@@ -161,13 +163,13 @@ def test_a_jpeg_of_many_scans_is_refused(pixels: NDArray[np.uint8]) -> None:
     assert read(most).shape == (HEIGHT, WIDTH, 3)
     with pytest.raises(UnreadableImage, match="more than 64 scans"):
         decode(most[:-2] + last + b"\xff\xd9")
-    # What only looks like scans: in a comment, in the thumbnail of EXIF, behind the picture's end.
+    # These are no scans: in a comment, and after the end of the image.
     hidden = b"\xff\xfe" + struct.pack(">H", 402) + b"\xff\xda\0\0" * 100
     assert read(whole[:2] + hidden + whole[2:] + b"\xff\xda" * 100).shape == (HEIGHT, WIDTH, 3)
 
 
 def tiff(tags: list[tuple[int, int, int, int]], data: bytes, behind: int = 0) -> bytes:
-    """A TIFF of 16 gray pixels a row: `tags` (number, type, count, value) besides, `data` from byte 8 on."""
+    """A TIFF with rows of 16 gray pixels, further `tags` (number, type, count, value), and `data` from byte 8 on."""
     plain = [(256, 4, 1, 16), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (277, 3, 1, 1)]
     page = b"".join(struct.pack("<HHII", *tag) for tag in sorted([*plain, *tags]))
     header = b"II*\0" + struct.pack("<I", 8 + len(data)) + data
@@ -175,13 +177,14 @@ def tiff(tags: list[tuple[int, int, int, int]], data: bytes, behind: int = 0) ->
 
 
 def strips(rows: int) -> bytes:
-    """A TIFF whose rows are each stored on their own."""
+    """A TIFF that stores each row in a strip of its own."""
     counts = 24 + 4 * rows
     data = bytes(16) + struct.pack("<I", 8) * rows + struct.pack("<H", 16) * rows
     return tiff([(257, 4, 1, rows), (273, 4, rows, 24), (278, 3, 1, 1), (279, 3, rows, counts)], data)
 
 
-def test_decoding_stops_when_its_time_is_up() -> None:
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the first alarm, in a finalizer
+def test_decoding_stops_at_the_time_limit() -> None:
     assert decode(strips(100), 0.2).size == (16, 100)
     began = time.process_time()
     with pytest.raises(UnreadableImage, match=r"not decoded in 0\.2 seconds; save it anew") as caught:
@@ -189,21 +192,21 @@ def test_decoding_stops_when_its_time_is_up() -> None:
     assert time.process_time() - began < 1
     assert not caught.value.too_large
     end = time.process_time() + 0.5
-    while time.process_time() < end:  # a clock that still ran would stop this
+    while time.process_time() < end:  # a timer that still runs would raise here
         pass
 
 
 def test_pages_are_not_counted() -> None:
-    one = [(257, 4, 1, 16), (273, 4, 1, 8), (279, 4, 1, 256)]
-    first = len(tiff(one, bytes(256)))
+    tags = [(257, 4, 1, 16), (273, 4, 1, 8), (279, 4, 1, 256)]
+    first = len(tiff(tags, bytes(256)))
     pages = b"".join(struct.pack("<HI", 0, first + 6 * (k + 1) if k < 99_999 else 0) for k in range(100_000))
     began = time.process_time()
     with pytest.raises(UnreadableImage, match="more than one frame or page"):
-        decode(tiff(one, bytes(256), behind=first) + pages)
+        decode(tiff(tags, bytes(256), behind=first) + pages)
     assert time.process_time() - began < 1
 
 
-def test_a_tile_far_larger_than_its_picture_is_refused() -> None:
+def test_a_tile_far_larger_than_its_image_is_refused() -> None:
     tile = [(257, 4, 1, 16), (322, 4, 1, 43_584), (323, 4, 1, 43_584), (324, 4, 1, 8), (325, 4, 1, 256)]
     with pytest.raises(UnreadableImage, match="tiles of more than 50,000,000 pixels") as caught:
         decode(tiff(tile, bytes(256)))
@@ -211,7 +214,7 @@ def test_a_tile_far_larger_than_its_picture_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "the body is empty"),
         (b"hello", "not an image of a supported format"),
@@ -225,15 +228,15 @@ def test_a_tile_far_larger_than_its_picture_is_refused() -> None:
         (file_of(Image.new("RGB", (20, 20)), "PPM"), "not an image of a supported format"),
     ],
 )
-def test_what_is_no_picture_is_refused_with_the_reason(content: bytes, said: str) -> None:
-    with pytest.raises(UnreadableImage, match=said) as caught:
+def test_unreadable_content_is_refused_with_the_reason(content: bytes, message: str) -> None:
+    with pytest.raises(UnreadableImage, match=message) as caught:
         decode(content)
     assert not caught.value.too_large
 
 
 @settings(deadline=None)
 @given(st.data())
-def test_damage_never_raises_anything_else(data: st.DataObject) -> None:
+def test_a_damaged_image_is_decoded_or_refused(data: st.DataObject) -> None:
     form = data.draw(st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "BMP", "WEBP"]))
     noise = np.random.default_rng(0).integers(0, 256, (20, 24, 3), dtype=np.uint8)
     content = bytearray(file_of(Image.fromarray(noise), form))
@@ -246,24 +249,24 @@ def test_damage_never_raises_anything_else(data: st.DataObject) -> None:
 
 
 def test_square_is_the_center() -> None:
-    # Thesis section 2.2: a 600 x 450 picture loses 75 px left and right.
+    # Thesis section 2.2: a 600 x 450 image loses 75 px left and right.
     pixels = np.random.default_rng(0).integers(0, 256, (450, 600, 3), dtype=np.uint8)
-    wanted = Image.fromarray(pixels[:, 75:525].copy()).resize((64, 64), Image.Resampling.BILINEAR)
-    found = center_square(Image.fromarray(pixels), 64)
-    assert (found[:, 1:-1] == np.asarray(wanted)[:, 1:-1]).all()  # at its sides the filter looks at what lies beyond
+    expected = Image.fromarray(pixels[:, 75:525].copy()).resize((64, 64), Image.Resampling.BILINEAR)
+    output = center_square(Image.fromarray(pixels), 64)
+    assert (output[:, 1:-1] == np.asarray(expected)[:, 1:-1]).all()  # at the sides the filter reads pixels beyond
     assert (center_square(Image.fromarray(pixels), 450) == pixels[:, 75:525]).all()
-    assert found.dtype == np.uint8
+    assert output.dtype == np.uint8
 
 
-def test_square_of_an_upright_picture_is_its_middle(pixels: NDArray[np.uint8]) -> None:
+def test_square_of_an_upright_image_is_its_center(pixels: NDArray[np.uint8]) -> None:
     upright = pixels.transpose(1, 0, 2).copy()
     assert (center_square(Image.fromarray(upright), HEIGHT) == upright[10:50]).all()
 
 
 def test_normalize() -> None:
     images = torch.tensor([0, 51, 255], dtype=torch.uint8).expand(2, 4, 5, 3)
-    found = normalize(images, [0.5, 0.2, 0.0], [0.5, 0.1, 2.0])
-    assert found.shape == (2, 3, 4, 5)
-    assert found.dtype == torch.float32
-    assert found.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(found[0, :, 0, 0], torch.tensor([-1.0, 0.0, 0.5]))
+    output = normalize(images, [0.5, 0.2, 0.0], [0.5, 0.1, 2.0])
+    assert output.shape == (2, 3, 4, 5)
+    assert output.dtype == torch.float32
+    assert output.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(output[0, :, 0, 0], torch.tensor([-1.0, 0.0, 0.5]))

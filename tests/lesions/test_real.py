@@ -1,4 +1,4 @@
-"""HAM10000 itself, where it is at hand: `make test HAM10000=folder`."""
+"""The real HAM10000, if there is a copy: `make test HAM10000=folder`."""
 
 import os
 from pathlib import Path
@@ -39,11 +39,11 @@ def test_the_thesis_split(data: Ham10000) -> None:
 
 
 def test_the_thesis_split_without_siblings(data: Ham10000) -> None:
-    parts, without = (split.split(data.index, how) for how in ("thesis", "thesis_without_siblings"))
+    parts, without = (split.split(data.index, name) for name in ("thesis", "thesis_without_siblings"))
     assert ((parts == without) | ((parts == 0) & (without == split.LEFT_OUT))).all()
     left_out = {lesion for lesion, part in zip(data.index.lesions, without, strict=True) if part == split.LEFT_OUT}
-    tested = [lesion in left_out for lesion, part in zip(data.index.lesions, without, strict=True) if part == 2]
-    assert sum(tested) == 545, "the test images that leak are those that siblings were left out of"
+    has_siblings = [lesion in left_out for lesion, part in zip(data.index.lesions, without, strict=True) if part == 2]
+    assert sum(has_siblings) == 545, "the test images that leak are those whose siblings are left out"
     training = {lesion for lesion, part in zip(data.index.lesions, without, strict=True) if part == 0}
     assert not any(part == 2 and lesion in training for lesion, part in zip(data.index.lesions, without, strict=True))
     assert np.bincount(without).tolist() == [6369, 1502, 1502, 642]
@@ -51,10 +51,10 @@ def test_the_thesis_split_without_siblings(data: Ham10000) -> None:
 
 def test_the_lesion_split(data: Ham10000) -> None:
     parts = split.split(data.index, "lesion")
-    where: dict[str, set[int]] = {}
+    parts_by_lesion: dict[str, set[int]] = {}
     for lesion, part in zip(data.index.lesions, parts.tolist(), strict=True):
-        where.setdefault(lesion, set()).add(part)
-    assert all(len(several) == 1 for several in where.values())
+        parts_by_lesion.setdefault(lesion, set()).add(part)
+    assert all(len(parts_of_lesion) == 1 for parts_of_lesion in parts_by_lesion.values())
     counts = np.array([np.bincount(data.index.labels[parts == part], minlength=7) for part in range(3)])
     assert np.abs(counts / counts.sum(0) - np.array(split.SHARES)[:, None]).max() < 0.01
 

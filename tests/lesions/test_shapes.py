@@ -1,4 +1,4 @@
-"""The source task's images: deterministic, balanced, visible, and told by shape rather than by color."""
+"""Images of the source task: deterministic, balanced, visible; classes differ by shape, not by color."""
 
 import numpy as np
 import pytest
@@ -23,18 +23,18 @@ def test_the_same_arguments_give_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize("pixels", [8, 33, 64])
-def test_every_image_shows_something(pixels: int) -> None:
+def test_no_image_is_blank(pixels: int) -> None:
     images, _ = draw(4 * len(SHAPES), pixels, 2)
     assert (images.reshape(len(images), -1).std(axis=1) > 0.5).all()
 
 
-def test_color_does_not_give_the_class_away() -> None:
+def test_color_does_not_predict_the_class() -> None:
     images, labels = draw(40 * len(SHAPES), 32, 3)
     means = images.mean(axis=(1, 2))
     centers = np.stack([means[::2][labels[::2] == label].mean(axis=0) for label in range(len(SHAPES))])
     distance = np.linalg.norm(means[1::2, None] - centers[None], axis=2)
-    right = (distance.argmin(axis=1) == labels[1::2]).mean()
-    assert right < 3 / len(SHAPES), "nearest mean color should be little better than guessing"
+    accuracy = (distance.argmin(axis=1) == labels[1::2]).mean()
+    assert accuracy < 3 / len(SHAPES), "nearest mean color should be little better than guessing"
 
 
 def test_none_and_few_images() -> None:

@@ -1,5 +1,6 @@
-"""The decoded cache: right pixels, fresh or made anew, and never half there."""
+"""The decoded cache: right pixels, made again when the data change, never incomplete."""
 
+import io
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -20,8 +21,8 @@ def copy(tiny: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny, tmp_path / "ham10000"))
 
 
-def left(folder: Path) -> list[str]:
-    """What is in `folder`, but for the lock."""
+def files_in(folder: Path) -> list[str]:
+    """The files in `folder`, without the lock."""
     return sorted(file.name for file in folder.iterdir() if not file.name.endswith(".lock"))
 
 
@@ -33,9 +34,9 @@ def test_pixels_and_labels_belong_together(tiny: Path, tmp_path: Path) -> None:
     assert loaded.images.shape == (len(data.index), 32, 32, 3)
     assert not loaded.images.flags.writeable
     for row in (0, 123, 349):
-        with Image.open(data._files[data.index.images[row]]) as image:  # 60 x 45: the center is 45 x 45
-            by_hand = image.crop((7, 0, 52, 45)).resize((32, 32), Image.Resampling.BILINEAR)
-        assert np.abs(np.asarray(by_hand).astype(int) - loaded.images[row]).max() == 0
+        with Image.open(io.BytesIO(data.read(data.index.images[row]))) as image:  # 60 x 45: the center is 45 x 45
+            expected = image.crop((7, 0, 52, 45)).resize((32, 32), Image.Resampling.BILINEAR)
+        assert np.abs(np.asarray(expected).astype(int) - loaded.images[row]).max() == 0
 
 
 def test_it_is_made_once(copy: Path, tmp_path: Path) -> None:
@@ -66,28 +67,28 @@ def test_an_image_that_cannot_be_decoded_is_named_and_nothing_is_left(copy: Path
     bad.write_bytes(bad.read_bytes()[:200])
     with pytest.raises(DataError, match=bad.name):
         store.prepare(copy, tmp_path / "cache", 16)
-    assert left(tmp_path) == ["ham10000"]
+    assert files_in(tmp_path) == ["ham10000"]
 
 
-def test_too_little_disk_is_said_before_anything_is_written(
+def test_too_little_disk_is_an_error_before_anything_is_written(
     copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**6, 10**6, 10**5))
     with pytest.raises(DataError, match="the decoded images need 1 MiB; 0 MiB are free"):
         store.prepare(copy, tmp_path / "cache", 16)
-    assert left(tmp_path) == ["ham10000"]
+    assert files_in(tmp_path) == ["ham10000"]
 
 
-def test_a_leftover_of_a_killed_run_is_no_cache(copy: Path, tmp_path: Path) -> None:
+def test_what_a_killed_run_leaves_is_no_cache(copy: Path, tmp_path: Path) -> None:
     (tmp_path / "cache.part").mkdir()
     (tmp_path / "cache.part" / "images.npy").write_bytes(b"half")
     store.prepare(copy, tmp_path / "cache", 16)
-    assert left(tmp_path) == ["cache", "ham10000"]
+    assert files_in(tmp_path) == ["cache", "ham10000"]
 
 
 @pytest.mark.parametrize("name", ["store.json", "index.csv", "images.npy"])
 @pytest.mark.parametrize("kept", [None, 0, 40, -1])
-def test_a_damaged_cache_is_said_and_made_anew(name: str, kept: int | None, copy: Path, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_an_error_and_made_again(name: str, kept: int | None, copy: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     store.prepare(copy, cache, 16)
     before = {file.name: file.read_bytes() for file in cache.iterdir()}

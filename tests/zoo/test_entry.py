@@ -6,7 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from zoo.entry import ENTRIES, Classifier, EntryError, Generator, catalog, read
+from zoo.entry import ENTRIES, EntryError, catalog, read
+from zoo.kinds.classifier import Classifier
+from zoo.kinds.generator import Generator
 
 THESIS = {
     "baseline", "weighted_loss", "balanced_sampling", "oversampling", "transfer", "transfer_oversampling",
@@ -25,8 +27,8 @@ def test_the_catalog_has_the_theses_experiments_and_parents_come_first() -> None
 
 
 def test_the_defaults_are_the_baseline() -> None:
-    said = catalog()["baseline"].model_dump(exclude_defaults=True)
-    assert set(said) == {"about", "thesis"}
+    output = catalog()["baseline"].model_dump(exclude_defaults=True)
+    assert set(output) == {"about", "thesis"}
 
 
 @pytest.mark.parametrize("file", sorted(ENTRIES.glob("*.toml")), ids=lambda file: file.stem)
@@ -77,7 +79,7 @@ def test_what_cannot_be_is_refused(tmp_path: Path, content: str, message: str) -
         ),
         ({"a": 'about = "x"\ngenerator = "b"\nreal = false', "b": 'about = "x"'}, "generator: no such entry 'b'"),
         ({"My-Entry": 'about = "x"'}, "a name has small letters, digits and _ only"),
-        ({"source": 'about = "x"'}, "'source' is what a folder beside the entries' runs is called"),
+        ({"source": 'about = "x"'}, "'source' is the name of a folder beside the entries' runs"),
     ],
 )
 def test_a_catalog_that_cannot_be_is_refused(tmp_path: Path, files: dict[str, str], message: str) -> None:

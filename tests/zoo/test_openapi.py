@@ -13,8 +13,10 @@ from gan import request
 from handlers.lesion_classifier import STATUS
 from lesions import images
 from lesions.labels import CLASSES, NOTICE
-from zoo.entry import Name
-from zoo.packaging.archive import MODELS
+from zoo.kinds import KINDS
+from zoo.kinds.base import Name
+from zoo.kinds.classifier import CLASSIFIER
+from zoo.serving.torchserve import connection
 from zoo.serving.torchserve.process import BASE
 
 FILE = Path(__file__).parents[2] / "docs" / "openapi.yaml"
@@ -37,15 +39,18 @@ def test_it_is_valid(described: Any) -> None:
 
 
 def test_every_call_of_the_client_is_described(described: Any) -> None:
-    paths = {path.replace("{model}", client.MODEL) for path in described["paths"]}
-    source = Path(client.__file__).read_text()
-    called = re.findall(r'\{self\.(?:url|management)\}(/[^"?]*)', source)
+    models = {kind.name.upper(): kind.model for kind in KINDS.values()}
+    paths = {path.replace("{model}", CLASSIFIER.model) for path in described["paths"]}
+    source = Path(client.__file__).read_text() + Path(connection.__file__).read_text()
+    called = re.findall(r'\{self\.(?:url|_management)\}(/[^"?]*)', source)
     assert len(called) >= 7
     for path in called:
-        path = path.replace("{MODEL}", client.MODEL).replace("{GENERATOR}", client.GENERATOR)
-        path = re.sub(r"\{quote\(.*?\)\}", "{version}", path).replace("{model}", client.MODEL)
-        assert path in paths, path
-    assert {model.name for model in MODELS.values()} == {client.MODEL, client.GENERATOR}
+        path = re.sub(r"\{(\w+)\.model\}", lambda match: models[match[1]], path)
+        path = re.sub(r"\{quote\(.*?\)\}", "{version}", path).replace("{model}", CLASSIFIER.model)
+        if "{path}" not in path:  # a helper's; the paths are in its callers
+            assert path in paths, path
+    called = re.findall(r'_get\(f?"([^"?]*)', source)
+    assert {f"/{path.replace('{model}', CLASSIFIER.model)}" for path in called if "quote" not in path} <= paths
     for path in ("/predictions/lesion_classifier", "/explanations/lesion_classifier", "/predictions/lesion_generator"):
         assert {path, f"{path}/{{version}}"} <= paths
 
@@ -58,7 +63,7 @@ def test_classes_and_names_are_those_of_the_code(described: Any, schemas: Any) -
     assert schemas["Notice"]["const"] == NOTICE
     assert schemas["Name"]["pattern"] == Name.__metadata__[0].metadata[0].pattern  # type: ignore[attr-defined]
     models = described["components"]["parameters"]["model"]["schema"]["enum"]
-    assert models == [model.name for model in MODELS.values()]
+    assert models == [kind.model for kind in KINDS.values()]
     assert set(client.Answer.__annotations__) == set(schemas["Classification"]["properties"])
 
 
@@ -69,7 +74,7 @@ def setting(name: str) -> int:
 
 @pytest.mark.parametrize("label", ["mel", request.ALL])
 def test_limits_of_wishes_are_those_of_the_code(schemas: Any, label: str) -> None:
-    option = schemas["Wish"]["oneOf"][label == request.ALL]["properties"]
+    option = schemas["GenerationRequest"]["oneOf"][label == request.ALL]["properties"]
     assert option["count"]["maximum"] == request.MOST // (len(CLASSES) if label == request.ALL else 1)
     assert option["format"]["enum"] == list(request.FORMATS)
     assert option["first"]["maximum"] == request.LARGEST - 1
@@ -88,10 +93,10 @@ def test_limits_of_pictures_are_those_of_the_code(described: Any) -> None:
     most = setting("max_request_size")
     for name in ("Picture", "PictureAndClass"):
         content = described["components"]["requestBodies"][name]["content"]
-        kinds = {kind.removeprefix("image/").upper(): said for kind, said in content.items() if "image/" in kind}
+        kinds = {kind.removeprefix("image/").upper(): output for kind, output in content.items() if "image/" in kind}
         assert set(kinds) == set(images.FORMATS)
-        assert {said["schema"]["maxLength"] for said in kinds.values()} == {most}
-    said = " ".join(described["components"]["requestBodies"]["Picture"]["description"].split())
+        assert {output["schema"]["maxLength"] for output in kinds.values()} == {most}
+    output = " ".join(described["components"]["requestBodies"]["Picture"]["description"].split())
     for limit in (
         f"{most:,} bytes at most",
         f"{images.MIN_SIDE} pixels a side",
@@ -99,7 +104,7 @@ def test_limits_of_pictures_are_those_of_the_code(described: Any) -> None:
         f"{images.MAX_SCANS} scans",
         f"{images.SECONDS} seconds of processor time",
     ):
-        assert limit in said
+        assert limit in output
     refusals = described["components"]["responses"]
     assert f"{images.MAX_PIXELS:,} pixels" in refusals["TooLarge"]["description"]
     assert f"{setting('job_queue_size')} requests" in refusals["Busy"]["description"]

@@ -1,4 +1,4 @@
-"""What SECURITY.md promises, as far as it shows without a server; the rest: tests/faults/test_security.py."""
+"""What docs/security.md promises, as far as it shows without a server; the rest: tests/faults/test_security.py."""
 
 import ast
 import hashlib
@@ -18,22 +18,23 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from ts.context import Context
 
-from gan import trained
-from gan.fit import Run
+from gan import checkpoint, trained
 from handlers.lesion_classifier import LesionClassifier
 from handlers.lesion_generator import LesionGenerator
 from lesions import images, store
 from lesions.index import DataError
 from lesions.labels import CLASSES
+from tests.servers import start
 from train import source
 from train.best import checkpoint_origin
-from zoo.build import integrity
-from zoo.models.network import WeightsError, build, load, pretrained_statistics
-from zoo.serving.torchserve.process import BASE, EVERYWHERE, LOGGING, LOOPBACK, PORTS, ServerError, _settings
-from zoo.serving.torchserve.server import start
+from zoo.models.network import build, load, pretrained_statistics
+from zoo.models.weights import WeightsError, is_intact, origin_of
+from zoo.serving.http import ServerError
+from zoo.serving.runtime import ALL_NETWORKS, LOOPBACK
+from zoo.serving.torchserve.process import BASE, LOGGING, PORTS, _settings
 from zoo.study import ROOT
 
-SECURITY = (ROOT / "SECURITY.md").read_text()
+SECURITY = " ".join((ROOT / "docs" / "security.md").read_text().split())
 
 
 class Evil:
@@ -56,11 +57,13 @@ def plain(evil: Evil, file: Path) -> None:
 
 
 def by_torch(evil: Evil, file: Path) -> None:
-    torch.save({"callbacks": {"Best": {"origin": evil}}, "recipe_sha256": evil, "state_dict": {"weight": evil}}, file)
+    torch.save(
+        {"callbacks": {"BestEpoch": {"origin": evil}}, "recipe_sha256": evil, "state_dict": {"weight": evil}}, file
+    )
 
 
 def by_old_torch(evil: Evil, file: Path) -> None:
-    torch.save({"callbacks": {"Best": {"origin": evil}}}, file, _use_new_zipfile_serialization=False)
+    torch.save({"callbacks": {"BestEpoch": {"origin": evil}}}, file, _use_new_zipfile_serialization=False)
 
 
 WAYS = [plain, by_torch, by_old_torch]
@@ -112,8 +115,8 @@ def test_nothing_that_reads_weights_unpickles_them(
 @pytest.mark.parametrize("way", WAYS)
 def test_nor_does_what_looks_where_they_are_from(way: Way, tmp_path: Path, victim: Path) -> None:
     way(Evil(victim), file := tmp_path / "weights.safetensors")
-    assert integrity.origin_of(file) == {}
-    assert not integrity.is_intact(file)
+    assert origin_of(file) == {}
+    assert not is_intact(file)
     assert not victim.exists()
 
 
@@ -122,16 +125,14 @@ def test_a_checkpoint_with_pickles_is_as_good_as_none(way: Way, tmp_path: Path, 
     way(Evil(victim), file := tmp_path / "last.ckpt")
     assert checkpoint_origin(file) == {}
     assert not victim.exists()
-    torch.save({"callbacks": {"Best": {"origin": {"recipe_sha256": "x"}}}}, file)
+    torch.save({"callbacks": {"BestEpoch": {"origin": {"recipe_sha256": "x"}}}}, file)
     assert checkpoint_origin(file) == {"recipe_sha256": "x"}
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_so_is_a_generators(way: Way, tmp_path: Path, victim: Path) -> None:
     way(Evil(victim), file := tmp_path / "last.ckpt")
-    run = object.__new__(Run)
-    run.folder = tmp_path
-    run._resume()
+    assert checkpoint.load(file, {"recipe_sha256": "x"}) is None
     assert not file.exists()
     assert not victim.exists()
 
@@ -202,8 +203,8 @@ def settings() -> dict[str, str]:
 
 
 def test_the_settings_promise_what_security_md_does(tmp_path: Path) -> None:
-    said = settings()
-    assert {name for name, value in said.items() if LOOPBACK in value} == {f"{name}_address" for name in PORTS}
+    output = settings()
+    assert {name for name, value in output.items() if LOOPBACK in value} == {f"{name}_address" for name in PORTS}
     for name, value in {
         "disable_token_authorization": "false",
         "enable_model_api": "false",
@@ -211,14 +212,14 @@ def test_the_settings_promise_what_security_md_does(tmp_path: Path) -> None:
         "install_py_dep_per_model": "false",
         "allowed_urls": "none",
     }.items():
-        assert said[name] == value, name
+        assert output[name] == value, name
     own = _settings(tmp_path, tmp_path / "workflows", ["a.mar"], 9000, LOOPBACK)
-    assert {line.partition("=")[0] for line in own.splitlines()} & said.keys() == {
+    assert {line.partition("=")[0] for line in own.splitlines()} & output.keys() == {
         "load_models", "inference_address", "management_address", "metrics_address"
     }  # fmt: skip
-    assert f"{images.MAX_PIXELS // 10**6} million pixels and {int(said['max_request_size']) // 10**6} MB" in SECURITY
+    assert f"{images.MAX_PIXELS // 10**6} million pixels and {int(output['max_request_size']) // 10**6} MB" in SECURITY
     assert f"{images.MAX_SCANS} scans; in at most {images.SECONDS} seconds" in SECURITY
-    assert f"valid for {said['token_expiration_min']} minutes" in SECURITY
+    assert f"valid for {output['token_expiration_min']} minutes" in SECURITY
 
 
 def test_logs_are_bounded() -> None:
@@ -237,10 +238,10 @@ def test_logs_are_bounded() -> None:
 
 def test_only_inference_is_opened_to_others(tmp_path: Path) -> None:
     closed, opened = (
-        _settings(tmp_path, tmp_path, ["a.mar"], 9000, host).splitlines() for host in (LOOPBACK, EVERYWHERE)
+        _settings(tmp_path, tmp_path, ["a.mar"], 9000, host).splitlines() for host in (LOOPBACK, ALL_NETWORKS)
     )
     changed = [line for line in opened if line not in closed]
-    assert changed == [f"inference_address=http://{EVERYWHERE}:9000"]
+    assert changed == [f"inference_address=http://{ALL_NETWORKS}:9000"]
     assert len(PORTS) == 5
     with pytest.raises(ServerError, match=r"HOST=10\.0\.0\.1: it is 127\.0\.0\.1 .* or 0\.0\.0\.0"):
         start(tmp_path, tmp_path / "serve", 9000, host="10.0.0.1")

@@ -1,7 +1,8 @@
-"""The catalog as a table: each entry, what differs from the baseline, the thesis's F1 and ours, and its state."""
+"""The catalog as a table: for each entry what differs from the baseline, the thesis's macro F1, ours, and its state."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,9 +10,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from lesions.files import is_json_object
-from zoo import recipe
 from zoo.build import prepare
-from zoo.entry import Classifier, Entry, Thesis
+from zoo.kinds import Entry, Recipe, kind_of
+from zoo.kinds.base import Data, Thesis, read_json
 from zoo.study import Folders
 
 
@@ -26,27 +27,20 @@ class Row(NamedTuple):
     """Our macro F1."""
     test: str
     """Our macro F1 and its 95 % interval by bootstrap over lesions."""
-    last: str
-    """Our macro F1 of the last epoch instead of the one that validates best."""
     state: str
 
 
-HEADINGS = Row(
-    "entry", "what differs from the baseline", "thesis", "valid", "test, 95 % interval", "last epoch, test", "state"
-)
-
-ROOM_FOR_WORDS = 110
-"""Columns of a terminal from which on the table says what differs, too."""
+HEADINGS = Row("entry", "what differs from the baseline", "thesis", "valid", "test, 95 % interval", "state")
+WIDE = 110
+"""The columns of a terminal from which on the table also says what differs."""
 
 
 def rows(folders: Folders, catalog: Mapping[str, Entry]) -> list[Row]:
     """A row for each entry, in the thesis's order. Scores and states are of the recipes that hold now."""
-    wanted: dict[str, str] = {}
-    if folders.described.is_file():
-        described = recipe.read_data(folders.described)
-        made = prepare.recipes(folders.read(), described, catalog)
-        wanted = {name: resolved.sha256 for name, resolved in (made.classifiers | made.generators).items()}
-    return [_row(folders, name, entry, wanted.get(name)) for name, entry in in_thesis_order(catalog).items()]
+    recipes: dict[str, Recipe] = {}
+    if folders.data.is_file():
+        recipes = prepare.resolve_recipes(folders.read(), read_json(Data, folders.data), catalog)
+    return [_row(folders, name, entry, recipes.get(name)) for name, entry in in_thesis_order(catalog).items()]
 
 
 def in_thesis_order(catalog: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -55,89 +49,80 @@ def in_thesis_order(catalog: Mapping[str, Entry]) -> dict[str, Entry]:
 
 
 def section_key(thesis: Thesis | None) -> list[int]:
-    """What sorts by the thesis's sections."""
+    """A key to sort by the thesis's sections; what the thesis does not have comes last."""
     section = "99" if thesis is None else thesis.section
     return [int(part) for part in section.split(".") if part.isdigit()]
 
 
-def _row(folders: Folders, name: str, entry: Entry, wanted: str | None) -> Row:
+def _row(folders: Folders, name: str, entry: Entry, recipe: Recipe | None) -> Row:
     thesis = "" if entry.thesis is None or entry.thesis.macro_f1 is None else f"{entry.thesis.macro_f1:.2f}"
     run, archive = folders.run(name), folders.archives / f"{name}.mar"
-    report = _report(run)
-    if wanted is None or report.get("recipe_sha256") != wanted:
-        state = "interrupted" if (run / "last.ckpt").is_file() and not report else "to train"
-        return Row(name, describe_options(entry), thesis, "", "", "", state)
-    weights = run / "weights.safetensors"
-    whole = archive.is_file() and weights.is_file() and archive.stat().st_mtime >= weights.stat().st_mtime
-    state = "archived" if whole else "trained"
-    if not isinstance(entry, Classifier):
-        return Row(name, describe_options(entry), thesis, "", "", "", state)
-    valid, test, last = report["valid"], report["test"], report["last_epoch"]["test"]
-    return Row(
-        name,
-        describe_options(entry),
-        thesis,
-        f"{valid['macro_f1']:.3f}",
-        "{0:.3f} ({1[0]:.2f} to {1[1]:.2f})".format(test["macro_f1"], test["macro_f1_interval"]),
-        f"{last['macro_f1']:.3f}",
-        state,
-    )
+    scores = _read_scores(run)
+    valid, test = "", ""
+    if recipe is None or scores.get("recipe_sha256") != recipe.sha256:
+        state = "interrupted" if (run / "last.ckpt").is_file() and not scores else "to train"
+    else:
+        weights = run / "weights.safetensors"
+        fresh = archive.is_file() and weights.is_file() and archive.stat().st_mtime >= weights.stat().st_mtime
+        state = "archived" if fresh else "trained"
+        if kind_of(entry).scored:
+            valid = f"{scores['valid']['macro_f1']:.3f}"
+            low, high = scores["test"]["macro_f1_interval"]
+            test = f"{scores['test']['macro_f1']:.3f} ({low:.2f} to {high:.2f})"
+    return Row(name, describe_options(entry), thesis, valid, test, state)
 
 
 def describe_options(entry: Entry) -> str:
-    """What an entry says beyond the defaults, and beyond what it is about, in few words."""
-    said = entry.model_dump(exclude_defaults=True, exclude={"kind", "about", "thesis"})
-    return ", ".join(_few_words(key, value) for key, value in said.items()) or "nothing"
+    """The options of an entry that are not at their default, in few words."""
+    options = entry.model_dump(exclude_defaults=True, exclude={"kind", "about", "thesis"})
+    parts = [WORDS.get(key, partial(_name_and_value, key))(value) for key, value in options.items()]
+    return ", ".join(parts) or "nothing"
 
 
-def _few_words(key: str, value: Any) -> str:
-    match key:
-        case "weights" | "loss" | "sampling":
-            return str(value).replace("_", " ")
-        case "parent":
-            return f"goes on from {value}"
-        case "generator":
-            return f"images of {value}"
-        case "fill_up":
-            return f"classes filled up to {_stages(value)}"
-        case "draws":
-            return f"{_stages(value) if isinstance(value, list) else format(value, ',')} draws"
-        case "diffaugment":
-            return f"diffaugment by {' and '.join(value)}"
-        case "epochs":
-            return f"{value} epochs"
-        case "trainable_tensors":
-            return f"only the last {value} tensors train"
-        case "normalise":
-            return f"normalized by the {value}'s statistics"
+def _name_and_value(key: str, value: Any) -> str:
     return f"{key.replace('_', ' ')} {value}".removesuffix(" True")
 
 
-def _stages(schedule: Iterable[tuple[int, int]]) -> str:
-    return "/".join(f"{images:,}" for images, _ in schedule)
+def _value(value: Any) -> str:
+    return str(value).replace("_", " ")
 
 
-def for_terminal(rows_: Iterable[Row], title: str, width: int) -> Table:
+def _images(value: int | list[tuple[int, int]]) -> str:
+    """A number of images, or those of stages `[(images, epochs), ...]`."""
+    return f"{value:,}" if isinstance(value, int) else "/".join(f"{images:,}" for images, _ in value)
+
+
+WORDS: Mapping[str, Callable[[Any], str]] = {
+    "weights": _value,
+    "loss": _value,
+    "sampling": _value,
+    "parent": "goes on from {}".format,
+    "generator": "images of {}".format,
+    "fill_up": lambda stages: f"classes filled up to {_images(stages)}",
+    "draws": lambda draws: f"{_images(draws)} draws",
+    "diffaugment": lambda changes: f"diffaugment by {' and '.join(changes)}",
+    "epochs": "{} epochs".format,
+    "trainable_tensors": "only the last {} tensors train".format,
+    "normalise": "normalized by the {}'s statistics".format,
+}
+"""How options are described whose name and value would not do."""
+
+
+def for_terminal(rows: Iterable[Row], title: str, width: int) -> Table:
     """The table for a terminal of `width` columns; the scores are macro F1."""
     table = Table(
         title=f"{title}: macro F1", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
     )
-    left_out = {HEADINGS.last} if width >= ROOM_FOR_WORDS else {HEADINGS.last, HEADINGS.differs}
-    shown = [heading for heading in HEADINGS if heading not in left_out]
-    for heading in shown:
-        figures = heading in (HEADINGS.thesis, HEADINGS.valid)
-        table.add_column(heading, justify="right" if figures else "left", no_wrap=heading != HEADINGS.differs)
-    for row in rows_:
-        table.add_row(*(cell for cell, heading in zip(row, HEADINGS, strict=True) if heading in shown))
+    shown = [place for place, heading in enumerate(HEADINGS) if width >= WIDE or heading != HEADINGS.differs]
+    for place in shown:
+        right = HEADINGS[place] in (HEADINGS.thesis, HEADINGS.valid)
+        wrap = HEADINGS[place] == HEADINGS.differs
+        table.add_column(HEADINGS[place], justify="right" if right else "left", no_wrap=not wrap)
+    for row in rows:
+        table.add_row(*(row[place] for place in shown))
     return table
 
 
-def markdown(rows_: Iterable[Row]) -> str:
-    """The table for a README, without the state."""
-    lines = [row[:-1] for row in (HEADINGS, Row(*("---",) * len(HEADINGS)), *rows_)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _report(run: Path) -> dict[str, Any]:
+def _read_scores(run: Path) -> dict[str, Any]:
     file = run / "scores.json"
     return dict(json.loads(file.read_bytes())) if is_json_object(file) else {}  # a damaged one is made anew by make zoo

@@ -1,4 +1,4 @@
-"""What a training ran on: the commit at which it began, library versions, hardware and time."""
+"""The provenance of a training: its commit, library versions, hardware and time."""
 
 import json
 import platform
@@ -18,7 +18,7 @@ LIBRARIES = ("torch", "torchvision", "timm", "pytorch-lightning", "numpy", "pill
 
 
 def begin(file: Path) -> None:
-    """Write into `file` (JSON) where and from which state of the code a training begins."""
+    """Write a new `file` (JSON): time, commit, versions and hardware of a training that begins."""
     hardware = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
     record = {
         "began": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,7 +1,7 @@
-"""A generator that another study has trained by the same recipe is taken from there: it would end in the same bytes.
+"""A generator that another study has trained by the same recipe is copied: training it would give the same bytes.
 
 So a repeat over seeds (SEED=1), which trains classifiers anew on the same synthetic images, need not wait for them. As
-everywhere, code, libraries and machine are not in the recipe: `make clean` lets all be made anew.
+everywhere, code, libraries and machine are not in the recipe: after `make clean` all is trained anew.
 """
 
 import json
@@ -12,28 +12,28 @@ from pathlib import Path
 
 from lesions.files import atomic_folder, atomic_write
 from zoo.build import integrity
-from zoo.generator_recipe import GeneratorRecipe
+from zoo.kinds import Recipe, kind_of
 from zoo.study import Folders
 
 LEFT = ("last.ckpt", "logs")
-"""Of no use to whoever has the weights."""
+"""What is not copied: of no use once there are weights."""
 
 
-def copy_trained(folders: Folders, generators: Mapping[str, GeneratorRecipe]) -> None:
-    """Copy those of the `generators`, with their pools, that are not trained in this study and are in another.
+def copy_trained(folders: Folders, recipes: Mapping[str, Recipe]) -> None:
+    """Copy the generators, with their pools, that are not trained in this study and are trained in another one.
 
-    `training.json` says from where: the time that it names was spent there. A full disk is an `OSError`, and nothing
+    `training.json` says from where: the time in it was spent there. A full disk is an `OSError`, and nothing
     half-written is left.
     """
-    for name, resolved in generators.items():
+    for name, recipe in recipes.items():
         run = folders.run(name)
-        if integrity.is_complete(run, resolved.sha256, integrity.GENERATOR):
+        if not kind_of(recipe).draws_pool or integrity.is_complete(run, recipe):
             continue
         others = [
             other
             for other in folders.runs.parent.glob(f"*/{name}")
-            if other != run and integrity.is_complete(other, resolved.sha256, integrity.GENERATOR)
-            # A pool that is being drawn changes under the copying hand.
+            if other != run and integrity.is_complete(other, recipe)
+            # A pool that is being drawn would change while it is copied.
             if not (other / "pool" / "begun.json").exists()
         ]
         if others:

@@ -1,4 +1,4 @@
-"""What chance could have done: resamples of whole lesions, paired differences, and Holm's correction."""
+"""Bootstrap over lesions: intervals, paired differences, and Holm's correction."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -12,9 +12,10 @@ from lesions.labels import CLASSES
 
 RESAMPLES = 2000
 """Bootstrap resamples behind every interval."""
-
 PAIRED_RESAMPLES = 10_000
 """Behind every p value: the smallest there can be is 0.0002."""
+SIGNIFICANCE_LEVEL = 0.05
+"""A difference with a p value below this, after Holm's correction, is called significant."""
 
 
 class Resamples:
@@ -36,44 +37,44 @@ class Resamples:
         strata = [np.flatnonzero(labels == label) for label in np.unique(labels)]
         # For each class its lesions [m], and how often each is in each resample [resamples, m].
         self._draws = [
-            (lot, random.multinomial(len(lot), np.full(len(lot), 1 / len(lot)), size=resamples).astype(np.float32))
-            for lot in strata
+            (rows, random.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=resamples).astype(np.float32))
+            for rows in strata
         ]
 
-    def confusions(self, said: NDArray[np.int64]) -> NDArray[np.float64]:
-        """The confusion matrix of each resample, [resamples, 7, 7], of what was `said` [n] of the images."""
+    def confusions(self, predicted: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The confusion matrix of each resample, [resamples, 7, 7], of the classes `predicted` [n]."""
         width = len(CLASSES)
         # Each lesion's share in the confusion matrix, flattened: [lesions, 49].
         cells = np.zeros((self._lesions.max() + 1, width**2), dtype=np.float32)  # whole numbers: exact
-        np.add.at(cells, (self._lesions, self.truth * width + said), 1)
-        found = np.zeros((self._resamples, width**2))
-        for lot, times in self._draws:
-            found += times @ cells[lot]
-        return found.reshape(-1, width, width)
+        np.add.at(cells, (self._lesions, self.truth * width + predicted), 1)
+        confusions = np.zeros((self._resamples, width**2))
+        for stratum, times in self._draws:
+            confusions += times @ cells[stratum]
+        return confusions.reshape(-1, width, width)
 
     def means(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """The mean over the images of each resample, [resamples, m], of `values` [n, m]."""
         columns = np.column_stack([np.ones(len(values)), values])
         by_lesion = np.zeros((len(self._times), columns.shape[1]))
         np.add.at(by_lesion, self._lesions, columns)
-        found = self._times.T @ by_lesion
-        return np.asarray(found[:, 1:] / found[:, :1])
+        sums = self._times.T @ by_lesion
+        return np.asarray(sums[:, 1:] / sums[:, :1])
 
-    def curves(self, positive: NDArray[np.bool_], chance: NDArray[np.floating]) -> "Curves":
-        """The ROC curve of each resample: of images of which some are `positive` [n], by the `chance` [n] of that."""
-        falling = np.flatnonzero(positive)[np.argsort(-chance[positive], kind="stable")]
-        rising = np.flatnonzero(~positive)[np.argsort(chance[~positive], kind="stable")]
+    def curves(self, positive: NDArray[np.bool_], probability: NDArray[np.floating]) -> "Curves":
+        """The ROC curve of each resample, of images that are `positive` or not [n], by their `probability` [n]."""
+        falling = np.flatnonzero(positive)[np.argsort(-probability[positive], kind="stable")]
+        rising = np.flatnonzero(~positive)[np.argsort(probability[~positive], kind="stable")]
         below = np.zeros((len(rising) + 1, self._resamples), dtype=np.float32)  # whole numbers: exact
         np.cumsum(self._times[self._lesions[rising]], axis=0, out=below[1:])
-        lower, upper = (np.searchsorted(chance[rising], chance[falling], side) for side in ("left", "right"))
+        lower, upper = (np.searchsorted(probability[rising], probability[falling], side) for side in ("left", "right"))
         return Curves(self._times[self._lesions[falling]], below[lower], below[upper], below[-1])
 
     @cached_property
     def _times(self) -> NDArray[np.float32]:
         """How often each lesion is in each resample, [lesions, resamples]."""
         times = np.empty((self._lesions.max() + 1, self._resamples), dtype=np.float32)
-        for lot, drawn in self._draws:
-            times[lot] = drawn.T
+        for stratum, counts in self._draws:
+            times[stratum] = counts.T
         return times
 
 
@@ -152,7 +153,7 @@ def reflected_interval(value: float, resampled: NDArray[np.float64]) -> tuple[fl
 
 
 class Estimate(NamedTuple):
-    """A score of one set of answers, macro F1 unless said; two that come from the same `Resamples` are paired."""
+    """A score of one set of answers, macro F1 by default; two that come from the same `Resamples` are paired."""
 
     value: float
     resampled: NDArray[np.float64]
@@ -160,39 +161,54 @@ class Estimate(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A score of one set of answers, macro F1 unless said, less that of another, on the same images."""
+    """A score of one set of answers, macro F1 by default, less that of another, on the same images."""
 
     difference: float
     interval: tuple[float, float]
     """95 %."""
     p: float
     """Two-sided: twice the share of resamples on the other side of 0, and never 0."""
+    p_holm: float
+    """`p` after Holm's correction for all differences of the same question."""
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether this test set tells the two apart."""
+        return self.p_holm < SIGNIFICANCE_LEVEL
 
 
 Score = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """A score [resamples] of confusion matrices [resamples, 7, 7], such as `macro_f1`."""
 
 
-def estimate(resamples: Resamples, said: NDArray[np.int64], score: Score = macro_f1) -> Estimate:
-    """The `score` of what was `said` [n] of the images of `resamples`."""
-    return estimates(resamples, said, {"": score})[""]
+def estimate(resamples: Resamples, predicted: NDArray[np.int64], score: Score = macro_f1) -> Estimate:
+    """The `score` of the classes `predicted` [n] of `resamples`."""
+    return estimates(resamples, predicted, {"": score})[""]
 
 
-def estimates(resamples: Resamples, said: NDArray[np.int64], scores: Mapping[str, Score]) -> dict[str, Estimate]:
-    """Each of several `scores` of what was `said` [n] of the images of `resamples`, which are gone through once."""
-    observed = confusion_matrix(resamples.truth, said, labels=range(len(CLASSES))).astype(np.float64)
-    resampled = resamples.confusions(said)
+def estimates(resamples: Resamples, predicted: NDArray[np.int64], scores: Mapping[str, Score]) -> dict[str, Estimate]:
+    """Each of several `scores` of the classes `predicted` [n] of `resamples`, which are gone through once."""
+    observed = confusion_matrix(resamples.truth, predicted, labels=range(len(CLASSES))).astype(np.float64)
+    resampled = resamples.confusions(predicted)
     return {name: Estimate(float(score(observed[None])[0]), score(resampled)) for name, score in scores.items()}
 
 
 def paired_difference(mine: Estimate, other: Estimate) -> Difference:
-    """How much higher `mine` is than the `other`, both from the same `Resamples`.
+    """How much higher `mine` is than the `other`, both from the same `Resamples`: a question of its own.
 
     The p value speaks of these two sets of answers, and so of two checkpoints; not of how they were trained.
     """
     resampled = mine.resampled - other.resampled
     beyond = min(int((resampled <= 0).sum()), int((resampled >= 0).sum()))
-    return Difference(mine.value - other.value, interval(resampled), min(1.0, 2 * (beyond + 1) / (len(resampled) + 1)))
+    p = min(1.0, 2 * (beyond + 1) / (len(resampled) + 1))
+    return Difference(mine.value - other.value, interval(resampled), p, p)
+
+
+def paired_differences(pairs: Sequence[tuple[Estimate, Estimate]]) -> list[Difference]:
+    """The `paired_difference` of each pair; their p values are Holm-corrected as those of one question."""
+    differences = [paired_difference(mine, other) for mine, other in pairs]
+    corrected = holm([difference.p for difference in differences])
+    return [difference._replace(p_holm=p) for difference, p in zip(differences, corrected, strict=True)]
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -1,8 +1,7 @@
-"""Calibration: a temperature, by which probabilities come to mean what they say, and what a prior correction would do.
+"""Temperature scaling, and what a prior correction would do.
 
-Whoever answers divides logits by the temperature (`zoo.models.network.temperature_softmax`), which changes no label.
-The prior correction does change labels: it is judged and reported, never applied. Both are fitted on validation; the
-test split is only judged.
+A predictor divides logits by the temperature, which changes no label. The prior correction does change labels: it is
+scored and reported, never applied. Both are fitted on validation; the test split is only scored.
 """
 
 import math
@@ -18,11 +17,11 @@ from lesions.labels import CLASSES
 from zoo.metrics.scores import Reliability, reliability
 
 COLDEST, HOTTEST = 0.2, 20.0
-"""Between these a temperature is looked for: a network that is never wrong on validation has none of its own."""
+"""The range of temperatures: for a network that is never wrong on validation there is no best one."""
 
 
 class Logits(NamedTuple):
-    """What a network said of the n images of one part of the split."""
+    """A network's output for the n images of one part of the split."""
 
     values: NDArray[np.floating]
     """Before the softmax, [n, 7]."""
@@ -31,7 +30,7 @@ class Logits(NamedTuple):
 
 
 class PriorCorrected(BaseModel):
-    """What p'(k) ~ p(k) natural(k) / seen(k) would be worth (Saerens et al., Neural Computation 14, 21, 2002).
+    """Scores of p'(k) ~ p(k) natural(k) / seen(k) (Saerens et al., Neural Computation 14, 21, 2002).
 
     The logarithm of natural / seen is added to the logits, which are then divided by a temperature of their own.
     """
@@ -48,7 +47,7 @@ class PriorCorrected(BaseModel):
 
 
 class Calibration(BaseModel):
-    """How a classifier's probabilities are calibrated, and what they were worth before."""
+    """How a classifier's probabilities are calibrated, and their scores before."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -60,26 +59,26 @@ class Calibration(BaseModel):
 
 
 def calibrate(valid: Logits, test: Logits, natural: NDArray[np.float64], seen: NDArray[np.float64]) -> Calibration:
-    """Fit on `valid`, and judge both parts. `natural` and `seen` are shares of the classes, [7], adding to 1."""
+    """Fit on `valid`, and score both parts. `natural` and `seen` are shares of the classes, [7], adding to 1."""
     return Calibration(
         temperature=temperature(valid),
-        uncalibrated={"valid": _judged(valid), "test": _judged(test)},
+        uncalibrated={"valid": _reliability(valid), "test": _reliability(test)},
         prior_corrected=None
         if np.allclose(seen, natural) or min(seen.min(), natural.min()) <= 0
         else _corrected(valid, test, natural, seen),
     )
 
 
-def temperature(said: Logits) -> float:
+def temperature(logits: Logits) -> float:
     """The temperature (`COLDEST` to `HOTTEST`, four decimals) with the least negative log-likelihood.
 
     Guo et al., ICML 2017, section 4.2.
     """
-    rows = np.arange(len(said.labels))
-    values = said.values.astype(np.float64)
+    rows = np.arange(len(logits.labels))
+    values = logits.values.astype(np.float64)
 
     def nll(logarithm: float) -> float:
-        return -float(log_softmax(values / math.exp(logarithm), axis=1)[rows, said.labels].mean())
+        return -float(log_softmax(values / math.exp(logarithm), axis=1)[rows, logits.labels].mean())
 
     bounds = (math.log(COLDEST), math.log(HOTTEST))
     return round(math.exp(minimize_scalar(nll, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x), 4)
@@ -92,9 +91,9 @@ def class_shares(labels: NDArray[np.int64], weights: NDArray[np.floating] | None
 
 
 def without_temperature(probabilities: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
-    """What probabilities [n, 7] were before a `temperature` was applied to their logits."""
-    told = (probabilities / probabilities.max(1, keepdims=True)) ** temperature
-    return np.asarray(told / told.sum(1, keepdims=True))
+    """The probabilities [n, 7] at temperature 1, from those at `temperature`."""
+    powers = (probabilities / probabilities.max(1, keepdims=True)) ** temperature
+    return np.asarray(powers / powers.sum(1, keepdims=True))
 
 
 def _corrected(valid: Logits, test: Logits, natural: NDArray[np.float64], seen: NDArray[np.float64]) -> PriorCorrected:
@@ -105,13 +104,13 @@ def _corrected(valid: Logits, test: Logits, natural: NDArray[np.float64], seen: 
         seen=_named(seen),
         natural=_named(natural),
         temperature=own,
-        valid=_judged(valid, own),
-        test=_judged(test, own),
+        valid=_reliability(valid, own),
+        test=_reliability(test, own),
     )
 
 
-def _judged(said: Logits, temperature: float = 1.0) -> Reliability:
-    return reliability(said.labels, softmax(said.values.astype(np.float64) / temperature, axis=1))
+def _reliability(logits: Logits, temperature: float = 1.0) -> Reliability:
+    return reliability(logits.labels, softmax(logits.values.astype(np.float64) / temperature, axis=1))
 
 
 def _named(shares: NDArray[np.float64]) -> dict[str, float]:

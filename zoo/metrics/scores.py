@@ -1,7 +1,7 @@
-"""What a classifier is worth: scikit-learn's and torchmetrics' scores, and intervals by bootstrap over lesions."""
+"""Scores of a classifier, by scikit-learn and torchmetrics, with intervals by bootstrap over lesions."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,6 @@ from zoo.metrics.bootstrap import Resamples
 
 BINS = 15
 """Of equal width, for the calibration error."""
-
 SPECIFICITY = 0.95
 """At which melanoma's sensitivity is given."""
 
@@ -36,8 +35,6 @@ QUALITY = {
     "coverage": "coverage",
 }
 """What is measured of generators (`gan.quality.Quality`), in words."""
-
-
 Interval = tuple[float, float]
 """95 %, by bootstrap over lesions, stratified by class."""
 
@@ -97,7 +94,7 @@ class Scores(BaseModel):
 
 
 class Predictions(NamedTuple):
-    """What a model said of n images."""
+    """What a model predicted of n images."""
 
     labels: NDArray[np.int64]
     """True classes [n]."""
@@ -108,7 +105,7 @@ class Predictions(NamedTuple):
 
 
 class Reliability(BaseModel):
-    """How far probabilities can be believed, and what the decisions by them are worth; each as in `Scores`."""
+    """The scores that calibration is compared by; each as in `Scores`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -118,111 +115,111 @@ class Reliability(BaseModel):
 
 
 def reliability(truth: NDArray[np.int64], probabilities: NDArray[np.floating]) -> Reliability:
-    """The few scores of `probabilities` [n, 7] that calibration is judged by; `truth` are the classes [n]."""
-    chances = probabilities.astype(np.float64)
-    chances /= chances.sum(1, keepdims=True)
+    """The `Reliability` of `probabilities` [n, 7]; `truth` are the classes [n]."""
+    exact = probabilities.astype(np.float64)
+    exact /= exact.sum(1, keepdims=True)
     return Reliability(
-        macro_f1=float(f1_score(truth, chances.argmax(1), labels=np.unique(truth), average="macro", zero_division=0)),
-        ece=_calibration_errors(truth, chances)[0],
-        nll=float(log_loss(truth, chances, labels=range(len(CLASSES)))),
+        macro_f1=float(f1_score(truth, exact.argmax(1), labels=np.unique(truth), average="macro", zero_division=0)),
+        ece=_calibration_errors(truth, exact)[0],
+        nll=float(log_loss(truth, exact, labels=range(len(CLASSES)))),
     )
 
 
 def score(predictions: Predictions, resamples: Resamples | None = None) -> Scores:
-    """Every score of `predictions`; `resamples` are those of its labels and lesions, drawn here if not given."""
-    truth, said = predictions.labels, predictions.probabilities.argmax(1)
-    drawn = resamples or Resamples(truth, predictions.lesions)
-    chances = predictions.probabilities.astype(np.float64)
-    chances /= chances.sum(1, keepdims=True)  # float32 adds to 1 within its own precision only
-    numbers = list(range(len(CLASSES)))
-    precision, recall, f1, support = precision_recall_fscore_support(truth, said, labels=numbers, zero_division=0)
+    """Every score of `predictions`; `resamples` are those of its labels and lesions, new ones if not given."""
+    truth, predicted = predictions.labels, predictions.probabilities.argmax(1)
+    resamples = resamples or Resamples(truth, predictions.lesions)
+    probabilities = predictions.probabilities.astype(np.float64)
+    probabilities /= probabilities.sum(1, keepdims=True)  # float32 adds to 1 within its own precision only
+    numbers, mel = list(range(len(CLASSES))), CLASSES.index("mel")
+    precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, labels=numbers, zero_division=0)
     present = support > 0
-    resampled = drawn.confusions(said)
-    by_class = bootstrap.class_f1(resampled)
-    aucs = [_auc(truth == k, chances[:, k]) for k in numbers]
-    known = [auc for auc in aucs if auc is not None]
-    curves = {k: drawn.curves(truth == k, chances[:, k]) for k in numbers if aucs[k] is not None}
+    confusions = resamples.confusions(predicted)
+    class_f1 = bootstrap.class_f1(confusions)
+    curves = {k: resamples.curves(truth == k, probabilities[:, k]) for k in numbers if 0 < support[k] < len(truth)}
+    aucs = {k: roc_auc_score(truth == k, probabilities[:, k]) for k in curves}
     areas = {k: curve.areas() for k, curve in curves.items()}
-    mel = CLASSES.index("mel")
-    ece, eces = _calibration_errors(truth, chances)
-    brier, nll, *misses = drawn.means(_losses(truth, said, chances)).T
-    uncalibrated = np.abs(misses).reshape(1 + len(CLASSES), -1, len(brier)).sum(1)
+    ece, eces = _calibration_errors(truth, probabilities)
+    brier, nll, *misses = resamples.means(_losses(truth, predicted, probabilities)).T
+    errors = np.abs(misses).reshape(1 + len(CLASSES), -1, len(brier)).sum(1)
+    interval, reflected = bootstrap.interval, bootstrap.reflected_interval
+    overall = {
+        "macro_f1": (f1[present].mean(), interval(bootstrap.macro_f1(confusions))),
+        "accuracy": (accuracy_score(truth, predicted), interval(bootstrap.accuracy(confusions))),
+        "balanced_accuracy": (recall[present].mean(), interval(bootstrap.balanced_accuracy(confusions))),
+        "macro_auc": (np.mean(list(aucs.values())), interval(np.mean(list(areas.values()), axis=0))) if aucs else None,
+        "ece": (ece, reflected(ece, errors[0])),
+        "brier": (brier_score_loss(truth, probabilities, labels=numbers, scale_by_half=False), interval(brier)),
+        "nll": (log_loss(truth, probabilities, labels=numbers), interval(nll)),
+        "melanoma_sensitivity": (
+            (_sensitivity(truth == mel, probabilities[:, mel]), interval(curves[mel].sensitivities(SPECIFICITY)))
+            if mel in curves
+            else None
+        ),
+    }
+    by_class = {
+        name: {
+            "f1": (f1[k], interval(class_f1[:, k])),
+            "auc": (aucs[k], interval(areas[k])) if k in aucs else None,
+            "ece": (eces[k], reflected(eces[k], errors[1 + k])),
+        }
+        for k, name in enumerate(CLASSES)
+    }
     return Scores(
         images=len(truth),
         lesions=len(set(predictions.lesions)),
-        macro_f1=float(f1[present].mean()),
-        macro_f1_interval=bootstrap.interval(bootstrap.macro_f1(resampled)),
-        accuracy=float(accuracy_score(truth, said)),
-        accuracy_interval=bootstrap.interval(bootstrap.accuracy(resampled)),
-        balanced_accuracy=float(recall[present].mean()),
-        balanced_accuracy_interval=bootstrap.interval(bootstrap.balanced_accuracy(resampled)),
-        macro_auc=float(np.mean(known)) if known else None,
-        macro_auc_interval=bootstrap.interval(np.mean(list(areas.values()), axis=0)) if areas else None,
-        ece=ece,
-        ece_interval=bootstrap.reflected_interval(ece, uncalibrated[0]),
-        brier=float(brier_score_loss(truth, chances, labels=numbers, scale_by_half=False)),
-        brier_interval=bootstrap.interval(brier),
-        nll=float(log_loss(truth, chances, labels=numbers)),
-        nll_interval=bootstrap.interval(nll),
-        melanoma_sensitivity=_sensitivity(truth == mel, chances[:, mel]),
-        melanoma_sensitivity_interval=bootstrap.interval(curves[mel].sensitivities(SPECIFICITY))
-        if mel in curves
-        else None,
+        **_with_intervals(overall),
         classes={
             name: ClassScore(
-                precision=precision[k],
-                recall=recall[k],
-                f1=f1[k],
-                f1_interval=bootstrap.interval(by_class[:, k]),
-                auc=aucs[k],
-                auc_interval=bootstrap.interval(areas[k]) if k in areas else None,
-                ece=eces[k],
-                ece_interval=bootstrap.reflected_interval(eces[k], uncalibrated[1 + k]),
-                support=support[k],
+                precision=precision[k], recall=recall[k], support=support[k], **_with_intervals(by_class[name])
             )
             for k, name in enumerate(CLASSES)
         },
-        confusion=confusion_matrix(truth, said, labels=numbers).tolist(),
+        confusion=confusion_matrix(truth, predicted, labels=numbers).tolist(),
     )
 
 
-def _auc(positive: NDArray[np.bool_], chance: NDArray[np.float64]) -> float | None:
-    return None if positive.all() or not positive.any() else float(roc_auc_score(positive, chance))
+def _with_intervals(scores: Mapping[str, tuple[float, Interval] | None]) -> dict[str, Any]:
+    """Each score under its name, and its interval under `NAME_interval`; none where there is no score."""
+    return {name: score and float(score[0]) for name, score in scores.items()} | {
+        f"{name}_interval": score and score[1] for name, score in scores.items()
+    }
 
 
-def _sensitivity(positive: NDArray[np.bool_], chance: NDArray[np.float64]) -> float | None:
-    if positive.all() or not positive.any():
-        return None
-    false_positives, sensitivity, _ = roc_curve(positive, chance, drop_intermediate=False)
+def _sensitivity(positive: NDArray[np.bool_], probability: NDArray[np.float64]) -> float:
+    false_positives, sensitivity, _ = roc_curve(positive, probability, drop_intermediate=False)
     return float(sensitivity[false_positives <= 1 - SPECIFICITY + 1e-12].max())
 
 
-def _losses(truth: NDArray[np.int64], said: NDArray[np.int64], chances: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What each image costs, [n, 2 + 8 (BINS + 1)]: squared distance, negative log-likelihood, and misses by bins.
+def _losses(
+    truth: NDArray[np.int64], predicted: NDArray[np.int64], probabilities: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The losses of each image, [n, 2 + 8 (BINS + 1)]: squared distance, negative log-likelihood, and misses by bins.
 
-    A miss is how much more was promised than was so: of the predicted class, and of each class against the rest. It
-    stands in the column of its probability's bin (the last is for 1 itself, as in torchmetrics), else there is 0.
+    A miss is a confidence less 1 if it was right, else less 0: of the predicted class, and of each class against the
+    rest. It stands in the column of its confidence's bin (the last is for 1 itself, as in torchmetrics).
     """
     rows = np.arange(len(truth))
     true = np.eye(len(CLASSES))[truth]
-    distance = ((chances - true) ** 2).sum(1)
-    likelihood = np.clip(chances[rows, truth], np.finfo(np.float64).eps, 1)  # as scikit-learn does
-    promised = np.column_stack([chances[rows, said], chances])
-    miss = promised - np.column_stack([said == truth, true])
-    bins = np.searchsorted(np.linspace(0, 1, BINS + 1), promised, side="right") - 1
-    by_bin = np.zeros((*promised.shape, BINS + 1))
-    by_bin[rows[:, None], np.arange(promised.shape[1]), bins] = miss
+    distance = ((probabilities - true) ** 2).sum(1)
+    likelihood = np.clip(probabilities[rows, truth], np.finfo(np.float64).eps, 1)  # as scikit-learn does
+    confidence = np.column_stack([probabilities[rows, predicted], probabilities])
+    miss = confidence - np.column_stack([predicted == truth, true])
+    bins = np.searchsorted(np.linspace(0, 1, BINS + 1), confidence, side="right") - 1
+    by_bin = np.zeros((*confidence.shape, BINS + 1))
+    by_bin[rows[:, None], np.arange(confidence.shape[1]), bins] = miss
     return np.column_stack([distance, -np.log(likelihood), by_bin.reshape(len(truth), -1)])
 
 
-def _calibration_errors(truth: NDArray[np.int64], chances: NDArray[np.float64]) -> tuple[float, list[float]]:
-    """Of the predicted class, and of each class against the rest."""
-    import torch  # here: both take seconds, which whoever reads a `Predictions` alone need not spend
+def _calibration_errors(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> tuple[float, list[float]]:
+    """The expected calibration error of the predicted class, and of each class against the rest."""
+    import torch  # here: both take seconds, which users of `Predictions` alone need not spend
     from torchmetrics.functional.classification import binary_calibration_error, multiclass_calibration_error
 
-    told, true = torch.from_numpy(chances), torch.from_numpy(truth)
-    overall = multiclass_calibration_error(told, true, num_classes=len(CLASSES), n_bins=BINS)
-    each = [
-        binary_calibration_error(told[:, k].contiguous(), (true == k).long(), n_bins=BINS) for k in range(len(CLASSES))
+    columns, true = torch.from_numpy(probabilities), torch.from_numpy(truth)
+    overall = multiclass_calibration_error(columns, true, num_classes=len(CLASSES), n_bins=BINS)
+    by_class = [
+        float(binary_calibration_error(columns[:, k].contiguous(), (true == k).long(), n_bins=BINS))
+        for k in range(len(CLASSES))
     ]
-    return float(overall), [float(error) for error in each]
+    return float(overall), by_class

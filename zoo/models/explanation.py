@@ -3,9 +3,7 @@
 captum and matplotlib are imported when the first explanation is asked for: they take a second and some memory.
 """
 
-import io
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,27 +14,16 @@ from lesions.images import normalize
 
 LARGEST = 512
 """The longest side of an overlay, in pixels; a smaller picture keeps its own size."""
-
 OPACITY = 0.6
 """Of the colors, where the network looks most; elsewhere in proportion."""
-
 COLORS = "turbo"
 """matplotlib's color map: red is most, green is half; blue hardly shows."""
 
 
-class ExplanationRequest(NamedTuple):
-    """An explanation that was asked for."""
-
-    picture: NDArray[np.uint8]
-    """What it is laid on: [side, side, 3]."""
-    label: str | None
-    """The class to be explained; none means the one that is predicted."""
-
-
 def last_feature_map(network: torch.nn.Module, pixels: int) -> torch.nn.Module:
-    """The layer, last in the order of computing, whose output is still a map, of more than 1 x 1.
+    """The last layer, in the order of computing, whose output is a map of more than 1 x 1.
 
-    That is the last convolution's, normalized and rectified: before that, what a channel says has no zero, and a sum
+    That is the last convolution after its normalization and activation; before them a channel has no zero, and a sum
     over channels has no meaning. At 64 pixels an EfficientNet's last map is 2 x 2, at 224 it is 7 x 7: explanations of
     small pictures are coarse. Leaves eval mode on.
     """
@@ -64,7 +51,7 @@ def grad_cam(
     mean: Sequence[float],
     std: Sequence[float],
 ) -> NDArray[np.float32]:
-    """How much each place of a `layer`'s output speaks for a class: float32 [n, height, width], 0 to 1.
+    """Grad-CAM: how much each place of a `layer`'s output speaks for a class, float32 [n, height, width], 0 to 1.
 
     `images` are uint8 [n, pixels, pixels, 3], `labels` the n class numbers. The largest is 1 in each image, or
     all are 0 where nothing speaks for the class. Weights and their gradients stay what they are; leaves eval mode on.
@@ -73,22 +60,20 @@ def grad_cam(
     from captum.attr import LayerGradCam
 
     network.eval()
-    told = LayerGradCam(network, layer).attribute(
+    attributions = LayerGradCam(network, layer).attribute(
         normalize(images, mean, std), target=torch.tensor(labels), relu_attributions=True
     )
-    found: NDArray[np.float32] = told[:, 0].detach().numpy()
-    largest = found.max((1, 2), keepdims=True)
-    return np.asarray(np.divide(found, largest, out=np.zeros_like(found), where=largest > 0))
+    heat: NDArray[np.float32] = attributions[:, 0].detach().numpy()
+    largest = heat.max((1, 2), keepdims=True)
+    return np.asarray(np.divide(heat, largest, out=np.zeros_like(heat), where=largest > 0))
 
 
-def overlay(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> bytes:
-    """A PNG (8-bit RGB, of the size of `picture`) of `heat` [height, width], 0 to 1, laid on a square `picture`."""
+def overlay(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> Image.Image:
+    """`heat` [height, width], 0 to 1, as colors on a square `picture` [side, side, 3]: 8-bit RGB, of its size."""
     from matplotlib import colormaps
 
     smooth = np.asarray(Image.fromarray(heat).resize(picture.shape[1::-1], Image.Resampling.BILINEAR))
     colors = colormaps[COLORS](smooth)[..., :3] * 255
     strength = OPACITY * smooth[..., None]
-    laid = picture * (1 - strength) + colors * strength
-    content = io.BytesIO()
-    Image.fromarray(laid.round().astype(np.uint8)).save(content, "PNG")
-    return content.getvalue()
+    blended = picture * (1 - strength) + colors * strength
+    return Image.fromarray(blended.round().astype(np.uint8))

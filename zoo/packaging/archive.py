@@ -1,73 +1,18 @@
 """Packs a trained classifier or generator into a self-contained .mar, the same bytes for the same input."""
 
-import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
+import tomllib
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from lesions.errors import UserError
-from lesions.files import file_lock, with_filename
+from lesions.files import file_lock, sha256, with_filename
+from zoo.kinds import KINDS, Kind
 from zoo.packaging import card, manifest
 from zoo.study import ROOT
-
-
-class Model(NamedTuple):
-    """What the archives of one kind of entry have in common."""
-
-    name: str
-    """On the server; an entry is one version of it."""
-    modules: tuple[str, ...]
-    """What goes into an archive (†): with them the handler runs where there is no repository."""
-    batch: int
-    """Requests that are answered together."""
-
-    @property
-    def handler(self) -> str:
-        """The handler's file."""
-        return f"handlers/{self.name}.py"
-
-    @property
-    def settings(self) -> str:
-        """TorchServe's settings of one version: milliseconds for the delay, seconds for the timeouts."""
-        return f"""\
-# One worker a version; a request waits 10 ms at most for others to be answered with.
-minWorkers: 1
-maxWorkers: 1
-batchSize: {self.batch}
-maxBatchDelay: 10
-responseTimeout: 60
-startupTimeout: 180
-deviceType: cpu
-"""
-
-
-LABELS = ("lesions/__init__.py", "lesions/errors.py", "lesions/labels.py")
-
-MODELS = {
-    "classifier": Model(
-        "lesion_classifier",
-        (
-            *LABELS,
-            "lesions/images.py",
-            *(f"zoo/{name}.py" for name in ("__init__", "models/__init__", "models/explanation", "models/network")),
-            *(f"zoo/serving/{name}.py" for name in ("__init__", "request")),
-        ),
-        batch=8,
-    ),
-    "generator": Model(
-        "lesion_generator",
-        (*LABELS, *(f"gan/{name}.py" for name in ("__init__", "networks", "drawing", "snapshot", "request"))),
-        1,
-    ),
-}
-"""By the entry's kind."""
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every member: the first that a zip can hold."""
@@ -77,26 +22,45 @@ class ArchiveError(UserError):
     """An archive that cannot be packed; `str()` says why."""
 
 
-def pack(entry: Mapping[str, object], weights: Path, target: Path) -> None:
-    """Pack `weights` (safetensors) and what is known of them into the archive `target`.
+Packer = Callable[[Path, Kind, str], Mapping[str, bytes]]
+"""A runtime's `pack` (`zoo.serving.runtime.Runtime`)."""
+
+
+def module_files(kind: Kind) -> list[str]:
+    """The source files that archives of a kind carry, with the handler first, relative to the root.
+
+    The modules are those of the import contract of that kind in pyproject.toml, which lets them import nothing else of
+    ours; with their packages' `__init__`.
+    """
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    modules = next(contract["source_modules"] for contract in contracts if contract["id"] == f"archived-{kind.name}")
+    files = {f"{module.replace('.', '/')}.py" for module in modules}
+    packages = {f"{parent}/__init__.py" for file in files for parent in Path(file).parents if parent.name}
+    return [f"handlers/{kind.model}.py", *sorted(files | packages)]
+
+
+def pack(entry: Mapping[str, object], weights: Path, target: Path, packer: Packer) -> None:
+    """Pack `weights` (safetensors) and what is known of them into the archive `target`, by a runtime's `packer`.
 
     `entry` becomes the archive's `entry.json` and, for people, its `MODEL_CARD.md`; its `entry` is the served version,
     and its `weights_sha256` must be the digest of `weights`. The same input gives the same bytes. `target` is replaced
-    in one step, and noted in its folder's manifest. Raises `ArchiveError` where the weights are not those that `entry`
-    speaks of, or torch-model-archiver fails.
+    in one step, and noted in its folder's manifest. Raises `ArchiveError` where the weights are not those of `entry`,
+    or the packer fails.
     """
     _check(entry, weights)
-    model = MODELS[str(entry["kind"])]
+    kind = KINDS[str(entry["kind"])]
     with tempfile.TemporaryDirectory(prefix="lesion-zoo-") as name:
         stage = Path(name)
         with with_filename(stage):
-            _stage(model, entry, weights, stage)
-        packed = _archive(model, str(entry["entry"]), stage)
+            _stage(kind, entry, weights, stage / "extra")
+        members = packer(stage, kind, str(entry["entry"]))
         target.parent.mkdir(parents=True, exist_ok=True)
         with file_lock(target), with_filename(target):
-            aside = target.with_name(f".{target.name}.partial")  # what a killed process left is written over
+            aside = target.with_name(f".{target.name}.partial")  # the rest of a killed process is overwritten
             try:
-                _rewrite(packed, aside)
+                _write(members, aside)
                 manifest.install(aside, target)
             finally:
                 aside.unlink(missing_ok=True)
@@ -104,8 +68,7 @@ def pack(entry: Mapping[str, object], weights: Path, target: Path) -> None:
 
 def _check(entry: Mapping[str, object], weights: Path) -> None:
     try:
-        with weights.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256(weights)
     except OSError as error:
         raise ArchiveError(f"{weights}: {error.strerror}") from None
     if entry["weights_sha256"] != digest:
@@ -115,44 +78,32 @@ def _check(entry: Mapping[str, object], weights: Path) -> None:
         )
 
 
-def _stage(model: Model, entry: Mapping[str, object], weights: Path, stage: Path) -> None:
-    """Lay out in `stage` what torch-model-archiver reads: `extra/`, the handler and the configuration."""
-    extra = stage / "extra"  # the archiver copies a folder's content, not the folder
-    for module in model.modules:
-        (extra / module).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / module, extra / module)
-    shutil.copyfile(weights, extra / "weights.safetensors")  # a new date, too: the archiver takes none before 1980
+def _stage(kind: Kind, entry: Mapping[str, object], weights: Path, extra: Path) -> None:
+    """Lay out in `extra` what the archive carries beside its handler."""
+    for file in module_files(kind)[1:]:
+        (extra / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / file, extra / file)
+    shutil.copyfile(weights, extra / "weights.safetensors")  # a new date, too: a zip takes none before 1980
     text = json.dumps(entry, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     (extra / "entry.json").write_text(text + "\n", encoding="utf-8")
     (extra / "MODEL_CARD.md").write_text(card.markdown(entry), encoding="utf-8")
-    shutil.copyfile(ROOT / model.handler, stage / Path(model.handler).name)
-    (stage / "model-config.yaml").write_text(model.settings, encoding="utf-8")
-    (stage / "tmp").mkdir()
 
 
-def _archive(model: Model, version: str, stage: Path) -> Path:
-    """Run torch-model-archiver in `stage`, on relative paths: it reads a comma or a bracket in a path as its own."""
-    command = [sys.executable, "-m", "model_archiver.model_packaging"]
-    command += ["--model-name", model.name, "--version", version, "--handler", Path(model.handler).name]
-    command += ["--extra-files", "extra", "--config-file", "model-config.yaml"]
-    command += ["--archive-format", "zip-store", "--export-path", "."]
-    environment = os.environ | {"TMPDIR": str(stage / "tmp")}  # it deletes $TMPDIR/<model name> first
-    done = subprocess.run(command, cwd=stage, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise ArchiveError(f"torch-model-archiver failed on {version!r} in {stage.parent}: {reason}")
-    return stage / f"{model.name}.mar"
-
-
-def _rewrite(packed: Path, target: Path) -> None:
-    """Write the archive `packed` to `target` again, without dates, in the order of names, uncompressed."""
-    with zipfile.ZipFile(packed) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(source.namelist()):
-            content = source.read(name)
-            if name == "MAR-INF/MANIFEST.json":
-                manifest = json.loads(content) | {"createdOn": "01/01/1980 00:00:00"}
-                content = json.dumps(manifest, sort_keys=True, indent=2).encode()
+def _write(members: Mapping[str, bytes], target: Path) -> None:
+    """Write an archive without dates, in the order of names, uncompressed."""
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for name in sorted(members):
             member = zipfile.ZipInfo(name, EPOCH)
             member.create_system = 3  # Unix, wherever it is packed
             member.external_attr = 0o100644 << 16
-            archive.writestr(member, content)
+            archive.writestr(member, members[name])
+
+
+def identify(archive: Path) -> tuple[str, str]:
+    """Model and version of an archive. Raises `ArchiveError` where the file is none."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            entry = json.loads(opened.read("entry.json"))
+        return KINDS[entry["kind"]].model, str(entry["entry"])
+    except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError) as error:
+        raise ArchiveError(f"{archive} is not an archive ({error}); delete it and make it again") from None

@@ -1,6 +1,5 @@
 """What an archive says of itself: `entry.json`, with recipe, scores and origins, and a model card for people."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from itertools import groupby
@@ -9,9 +8,10 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from lesions.files import sha256
 from lesions.labels import CLASSES, DATA_LICENSE, DIAGNOSES, NOTICE
-from zoo import generator_recipe, recipe
-from zoo.build import integrity
+from zoo.kinds import KINDS
+from zoo.models.weights import origin_of
 from zoo.study import Folders, StudyError
 
 
@@ -22,14 +22,18 @@ def entry(folders: Folders, name: str) -> dict[str, Any]:
     weights and scores are of, or one of these is damaged.
     """
     run, study = folders.run(name), folders.read()
-    about, report, training = (_said(run / f"{file}.json") for file in ("about", "scores", "training"))
-    wanted = hashlib.sha256((run / "recipe.json").read_bytes()).hexdigest()
+    about, scores, training = (_read(run / f"{file}.json") for file in ("about", "scores", "training"))
     weights = run / "weights.safetensors"
-    if not wanted == report.get("recipe_sha256") == integrity.origin_of(weights).get("recipe_sha256"):
+    if not sha256(run / "recipe.json") == scores.get("recipe_sha256") == origin_of(weights).get("recipe_sha256"):
         raise StudyError(f"{name}: recipe, weights and scores do not belong together; run `make zoo` again")
-    phantom = study.data == "phantom"
-    said = {
+    if about.get("kind") not in KINDS:
+        raise StudyError(f"{run / 'about.json'} does not name a kind of entry; run `make zoo` again")
+    kind, phantom = KINDS[about["kind"]], study.data == "phantom"
+    recipe = kind.recipe.read(run / "recipe.json")
+    fields = recipe.model_dump()
+    return {
         "entry": name,
+        "kind": kind.name,
         "study": folders.name,
         "about": about["about"],
         "thesis": about["thesis"],
@@ -37,59 +41,38 @@ def entry(folders: Folders, name: str) -> dict[str, Any]:
         "data": "phantom: procedural pictures, no patients' data" if phantom else study.data_name,
         "data_licence": None if phantom else DATA_LICENSE,
         "classes": list(CLASSES),
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "weights_sha256": sha256(weights),
+        "split_sha256": fields["split_sha256"],
         "versions": training["versions"],
         "hardware": training["hardware"],
         "commit": training["commit"],
-    }
-    generates = "steps" in json.loads((run / "recipe.json").read_text(encoding="utf-8"))
-    return said | (_generator(run, report) if generates else _classifier(run, report))
+        "recipe": fields,
+    } | kind.describe(recipe, scores)
 
 
-def _said(file: Path) -> dict[str, Any]:
-    """What a run says of itself in `file`."""
+def _read(file: Path) -> dict[str, Any]:
+    """The JSON object in a file of a run. Raises `StudyError` where it is damaged."""
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         raise StudyError(f"{file} is damaged; run `make zoo` again") from None
 
 
-def _classifier(run: Path, report: dict[str, Any]) -> dict[str, Any]:
-    resolved = recipe.read(run / "recipe.json")
-    return {
-        "kind": "classifier",
-        "architecture": resolved.architecture,
-        "pixels": resolved.pixels,
-        "mean": report["mean"],
-        "deviation": report["deviation"],
-        "recipe": resolved.model_dump(),
-        "scores": {key: report[key] for key in ("best_epoch", "valid", "test", "last_epoch")},
-        "split_sha256": resolved.split_sha256,
-    } | ({"calibration": report["calibration"]} if "calibration" in report else {})
-
-
-def _generator(run: Path, report: dict[str, Any]) -> dict[str, Any]:
-    resolved = generator_recipe.read(run / "recipe.json")
-    return {
-        "kind": "generator",
-        "pixels": resolved.pixels,
-        "width": resolved.width,
-        "recipe": resolved.model_dump(),
-        "scores": {key: value for key, value in report.items() if key != "history"},
-        "split_sha256": resolved.split_sha256,
-    }
-
-
 def markdown(entry: Mapping[str, Any]) -> str:
     """The model card (Mitchell et al., FAT* 2019) of an `entry.json`, as Markdown; the same text for the same entry."""
     card = template(Path(__file__).with_name("model_card.md.j2"))
-    return card.render(entry=entry, recipe=_in_words(entry.get("recipe", {})), diagnoses=DIAGNOSES, notice=NOTICE)
+    options = {name: value for name, value in entry.get("recipe", {}).items() if value != 1}  # cards leave these out
+    return card.render(entry=entry, recipe=recipe_in_words(options), diagnoses=DIAGNOSES, notice=NOTICE)
 
 
-def template(file: Path) -> Template:
-    """The Markdown template in `file`: a name that it is not given is an error, and lines of tags alone leave none."""
+def template(file: Path, autoescape: bool = False) -> Template:
+    """The template in `file`: a name that it is not given is an error, and lines of tags alone leave none.
+
+    `autoescape` is for HTML.
+    """
     environment = Environment(
         loader=FileSystemLoader(file.parent),
+        autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -98,17 +81,21 @@ def template(file: Path) -> Template:
     return environment.get_template(file.name)
 
 
-def _in_words(recipe: Mapping[str, Any]) -> dict[str, str]:
-    """A recipe without its digests; what each epoch says is put together where epochs say the same."""
-    said: dict[str, str] = {}
+def recipe_in_words(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """The options of a resolved recipe, by name, without digests and without those that are off.
+
+    Numbers of images are put together where epochs have the same: `7,011 x 2, 5,000 x 1`.
+    """
+    words: dict[str, str] = {}
     for name, value in sorted(recipe.items()):
-        if name == "entry" or name.endswith("sha256") or value in (None, [], True):
+        # `real` is true in all but one kind of experiment.
+        if name == "entry" or name.endswith("sha256") or value is True or value in (None, []):
             continue
         if name in ("draws", "fill_up"):
-            runs = [(images, len(list(several))) for images, several in groupby(value)]
-            said[f"{name.replace('_', ' ')}, by epoch"] = ", ".join(f"{images:,} x {n}" for images, n in runs)
+            epochs = [(images, len(list(group))) for images, group in groupby(value)]
+            words[f"{name.replace('_', ' ')}, by epoch"] = ", ".join(f"{images:,} x {n}" for images, n in epochs)
         elif isinstance(value, Mapping):
-            said[name] = ", ".join(f"{key} {number:,}" for key, number in value.items())
+            words[name] = ", ".join(f"{key} {number:,}" for key, number in value.items())
         else:
-            said[name.replace("_", " ")] = str(value)
-    return said
+            words[name.replace("_", " ")] = str(value)
+    return words

@@ -1,16 +1,15 @@
 """The manifest of a study's archives: what `make zoo` packed, by sha256, and so what `make serve` may load.
 
-A .mar is code that TorchServe runs. The manifest finds one that was damaged, exchanged or added since; whoever can
-write the manifest as well is not kept out.
+An archive is code that the server runs. The manifest finds one that was damaged, exchanged or added since. It does not
+stop a person who can write the manifest as well.
 """
 
-import hashlib
 import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from lesions.files import atomic_write, file_lock
+from lesions.files import atomic_write, file_lock, sha256
 
 FILE = "manifest.json"
 """Beside the archives: the sha256 (hex) of each, by file name."""
@@ -20,8 +19,8 @@ class Verified(NamedTuple):
     """An archive that is there."""
 
     sha256: str
-    trouble: str
-    """Why it may not be loaded; empty if it may."""
+    problem: str
+    """Why it must not be loaded; empty if it may be."""
 
 
 def install(packed: Path, archive: Path) -> None:
@@ -33,7 +32,7 @@ def install(packed: Path, archive: Path) -> None:
     file = archive.with_name(FILE)
     with file_lock(file):
         known = {name: digest for name, digest in _read(file).items() if archive.with_name(name).exists()}
-        atomic_write(file, json.dumps(known | {archive.name: _digest(packed)}, indent=1, sort_keys=True) + "\n")
+        atomic_write(file, json.dumps(known | {archive.name: sha256(packed)}, indent=1, sort_keys=True) + "\n")
         packed.replace(archive)
 
 
@@ -43,39 +42,34 @@ def verify(archives: Path) -> dict[str, Verified]:
         return {}
     with file_lock(archives / FILE):
         known = _read(archives / FILE)
-        return {file.name: _checked(file, known.get(file.name)) for file in sorted(archives.glob("*.mar"))}
+        return {file.name: _verified(file, known.get(file.name)) for file in sorted(archives.glob("*.mar"))}
 
 
 def remove_untrusted(archives: Path, entries: Collection[str]) -> list[str]:
-    """Delete the archives of `entries` that would be refused, so that make packs them again; says which, and why."""
-    troubled = [name for name, checked in verify(archives).items() if checked.trouble and Path(name).stem in entries]
-    for name in troubled:
+    """Delete the archives of `entries` that would be refused, so that make packs them again. Returns messages."""
+    untrusted = [name for name, archive in verify(archives).items() if archive.problem and Path(name).stem in entries]
+    for name in untrusted:
         (archives / name).unlink(missing_ok=True)
-    return [f"{archives / name} is not what `make zoo` packed: packing it again" for name in troubled]
+    return [f"{archives / name} is not what `make zoo` packed: packing it again" for name in untrusted]
 
 
-def _checked(file: Path, known: str | None) -> Verified:
-    digest, again = _digest(file), f"make zoo STUDY={file.parent.name} ENTRIES={file.stem}"
+def _verified(file: Path, known: str | None) -> Verified:
+    digest, again = sha256(file), f"make zoo STUDY={file.parent.name} ENTRIES={file.stem}"
     if known is None:
-        trouble = f"not loaded: {file} is not in {FILE}, so `make zoo` did not pack it; delete it, or: {again}"
+        problem = f"not loaded: {file} is not in {FILE}, so `make zoo` did not pack it; delete it, or: {again}"
     elif digest != known:
-        said = f"sha256 {digest[:12]}..., not {known[:12]}..."
-        trouble = f"not loaded: {file} was changed since `make zoo` packed it ({said}); pack it again: {again}"
+        digests = f"sha256 {digest[:12]}..., not {known[:12]}..."
+        problem = f"not loaded: {file} was changed since `make zoo` packed it ({digests}); pack it again: {again}"
     else:
-        trouble = ""
-    return Verified(digest, trouble)
+        problem = ""
+    return Verified(digest, problem)
 
 
 def _read(file: Path) -> dict[str, str]:
-    """What the manifest says; nothing if it is not there or damaged, and then every archive is packed again."""
+    """The digests by file name; none if the manifest is missing or damaged: then every archive is packed again."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    pairs = found.items() if isinstance(found, dict) else ()
+    pairs = content.items() if isinstance(content, dict) else ()
     return {name: digest for name, digest in pairs if isinstance(digest, str)}
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()

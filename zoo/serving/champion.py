@@ -1,4 +1,4 @@
-"""The champion: the version that answers where a call names none; who became it, when, and on what figures."""
+"""The champion: the version that answers where a call names none. A record says since when, and on what figures."""
 
 import json
 import zipfile
@@ -72,8 +72,8 @@ def is_retrained(archives: Path, champion: Champion) -> bool:
 
 def append(archives: Path, champion: Champion) -> None:
     """Make `champion` the present one. Raises `ChampionError`."""
-    said = [one.model_dump() for one in (*history(archives), champion)]
-    atomic_write(archives / FILE, json.dumps(said, indent=1) + "\n")
+    champions = [past.model_dump() for past in (*history(archives), champion)]
+    atomic_write(archives / FILE, json.dumps(champions, indent=1) + "\n")
 
 
 def now() -> str:

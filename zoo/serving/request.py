@@ -1,4 +1,4 @@
-"""What a request to a classifier holds: a picture, and the class that it wants explained. Copied into archives."""
+"""A request to a classifier: a picture, and perhaps the class to explain. Copied into archives."""
 
 import base64
 import binascii
@@ -15,24 +15,24 @@ class Request(NamedTuple):
     """One request, however it was sent."""
 
     content: bytes
-    """The picture's."""
+    """The bytes of the picture's file."""
     label: str | None
-    """The class that was asked for by the form's field `class` or by JSON; none if none was."""
+    """The class named by the form's field `class` or by JSON; none if there is none."""
 
 
 def parse(fields: Mapping[str, Any], headers: Mapping[str, Any]) -> Request:
-    """Read what TorchServe hands on: `fields` by name, `headers` by name in lower case.
+    """Read what the server passes on: `fields` by name, `headers` by name in lower case.
 
     A body is the field "body", a form's field has its own name; the URL's parameters are not handed on. Raises
     `UnreadableImage`.
     """
     kind = str(headers.get("content-type", "")).lower()
-    if kind.startswith("application/x-www-form-urlencoded"):  # what curl -d and --data-binary say if not told
+    if kind.startswith("application/x-www-form-urlencoded"):  # curl's default for -d and --data-binary
         raise UnreadableImage(f"the body was sent as a web form; {UPLOAD}")
     given = dict(fields)
     label: str | None = None
     if kind.startswith("multipart/"):
-        # TorchServe gives a file's own content type under its field's name, and none for a field with a mere value.
+        # The headers have a file's own content type under its field's name, and none for a field with a mere value.
         files = {name for name in given if isinstance(own := headers.get(name.lower()), dict) and own["content-type"]}
         if len(files) > 1:
             raise UnreadableImage(f"{len(files)} files ({', '.join(sorted(files)):.200}); send one picture a request")
@@ -52,7 +52,7 @@ def _content(value: object, kind: str) -> Request:
         value = value.encode(errors="replace")  # JSON may hold half a surrogate pair
     if not isinstance(value, bytes | bytearray):
         return _from_json(value)
-    # No picture begins with a brace. What claims to be JSON and still comes as bytes is none.
+    # No picture begins with a brace. What is called JSON and still comes as bytes is not parsed.
     is_json = kind.startswith("application/json") or value[:64].lstrip()[:1] == b"{"
     return _from_json(_parsed(bytes(value))) if value and is_json else Request(bytes(value), None)
 
@@ -72,7 +72,7 @@ def _parsed(content: bytes) -> object:
 
 
 def _from_json(value: object) -> Request:
-    """What `{"image": "<base64>", "class": "mel"}` holds, where a `data:` URL will do too."""
+    """The request in `{"image": "<base64>", "class": "mel"}`; the image may be a `data:` URL."""
     if not isinstance(value, dict) or not isinstance(text := value.get("image"), str):
         raise UnreadableImage('the JSON has no picture; send {"image": "<base64>"}')
     if text.startswith("data:"):

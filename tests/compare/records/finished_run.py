@@ -15,26 +15,26 @@ def leave(root: Path, record: ClassifierRecord, study: Study) -> Folders:
     run = folders.run(record.entry)
     run.mkdir(parents=True)
     parts = ["image,lesion,label,part"]
-    said = ["image,part,label,akiec,bcc,bkl,df,mel,nv,vasc"]
-    for one in record.images:
-        parts.append(f"{one.image},{one.lesion},{one.label},test")
-        told = ",".join(f"{value:.7f}" for value in one.probabilities)
-        said += [f"{one.image},test,{one.label},{told}"]
-    for one in record.images:
-        if one.sibling:
+    predictions = ["image,part,label,akiec,bcc,bkl,df,mel,nv,vasc"]
+    for image in record.images:
+        parts.append(f"{image.image},{image.lesion},{image.label},test")
+        probabilities = ",".join(f"{value:.7f}" for value in image.probabilities)
+        predictions.append(f"{image.image},test,{image.label},{probabilities}")
+    for image in record.images:
+        if image.sibling:
             where = "train" if study.split == "thesis" else "left out"
-            parts.append(f"SIBLING_{one.image},{one.lesion},{one.label},{where}")
+            parts.append(f"SIBLING_{image.image},{image.lesion},{image.label},{where}")
     parts.append("OTHER,HAM_other,nv,train")
     folders.split.write_text("\n".join(parts) + "\n")
-    (run / "predictions.csv").write_text("\n".join(said) + "\n")
+    (run / "predictions.csv").write_text("\n".join(predictions) + "\n")
     (folders.runs / "study.json").write_text(study.model_dump_json())
     split_sha256 = hashlib.sha256(folders.split.read_bytes()).hexdigest()
     recipe = record.recipe.model_copy(update={"split_sha256": split_sha256})
     described = {"store_sha256": "0" * 64, "split_sha256": split_sha256, "counts": record.counts}
-    folders.described.write_text(json.dumps(described | {"mean": [0.5] * 3, "deviation": [0.1] * 3}))
+    folders.data.write_text(json.dumps(described | {"mean": [0.5] * 3, "deviation": [0.1] * 3}))
     (run / "recipe.json").write_text(recipe.text)
     thesis = record.thesis and record.thesis.model_dump()
-    (run / "about.json").write_text(json.dumps({"about": record.about, "thesis": thesis}))
+    (run / "about.json").write_text(json.dumps({"kind": record.kind, "about": record.about, "thesis": thesis}))
     report = {
         "recipe_sha256": recipe.sha256,
         "mean": [0.5] * 3,

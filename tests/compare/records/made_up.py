@@ -1,17 +1,20 @@
-"""Records of trainings that never were: probabilities drawn here, so that what should be found in them is known."""
+"""Records of trainings that never ran: probabilities are drawn here, so that the effects are known."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from compare.records.record import AnyRecord, ClassifierRecord, GeneratorRecord, Settings, Tested, save
+from compare.records.record import AnyRecord, ClassifierRecord, GeneratorRecord, ImageRecord, Settings, save
 from lesions.labels import CLASSES
-from zoo import generator_recipe, recipe
 from zoo.build.listing import describe_options
-from zoo.entry import Classifier, Generator, catalog
+from zoo.entry import catalog
+from zoo.kinds import classifier as classifier_kind
+from zoo.kinds import generator as generator_kind
+from zoo.kinds.base import Context, Data, Pretrained
+from zoo.kinds.classifier import Classifier
+from zoo.kinds.generator import Generator
 from zoo.metrics.scores import Predictions, Scores, score
-from zoo.recipe import Data, Pool
 from zoo.study import Study
 
 EACH = (20, 20, 40, 20, 40, 120, 20)
@@ -36,25 +39,22 @@ def classifier(
     lesions = [f"HAM_{k - (k % 4 == 1):07}" for k in range(len(labels))]
     leaks = study.split != "lesion"
     sibling = np.array([leaks and int(lesion[4:]) % 3 == 0 for lesion in lesions])
-    chance = np.random.default_rng(1).random(len(labels))
+    draws = np.random.default_rng(1).random(len(labels))
     needed = skill + rare * np.isin(labels, [0, 1, 3, 6])
     needed = np.where(sibling, other.pop("siblings", needed), needed)
-    said = np.where(chance < needed, labels, (labels + 1 + (chance * 1000).astype(int) % 6) % 7)
-    told = np.full((len(labels), 7), 0.05)
-    told[np.arange(len(labels)), said] = 0.7
-    key = (tuple(labels), told.tobytes())
+    predicted = np.where(draws < needed, labels, (labels + 1 + (draws * 1000).astype(int) % 6) % 7)
+    probabilities = np.full((len(labels), 7), 0.05)
+    probabilities[np.arange(len(labels)), predicted] = 0.7
+    key = (tuple(labels), probabilities.tobytes())
     if key not in _SCORED:
-        _SCORED[key] = score(Predictions(labels, told, lesions))
+        _SCORED[key] = score(Predictions(labels, probabilities, lesions))
     data = _data(study)
-    sagan = catalog()["sagan"]
-    assert isinstance(sagan, Generator)
-    drawn = generator_recipe.resolve("sagan", sagan, study, data, "imagenet")
-    parent = None
+    recipes: dict[str, Any] = {"sagan": generator("sagan", study).recipe}
     if entry.parent is not None:
-        parent = classifier(entry.parent, skill, study, each).recipe
-    pool = Pool(drawn.sha256, list(drawn.pool.values())) if entry.generator else None
-    known: dict[str, Any] = {
-        "recipe": recipe.resolve(name, entry, study, data, "w.safetensors", parent, pool),
+        recipes[entry.parent] = classifier(entry.parent, skill, study, each).recipe
+    context = Context(study, data, Pretrained("w.safetensors"), recipes)
+    fields: dict[str, Any] = {
+        "recipe": classifier_kind.resolve(name, entry, context),
         "counts": data.counts,
         "best_epoch": 7,
         "valid": _SCORED[key],
@@ -63,11 +63,11 @@ def classifier(
         "last_test": _SCORED[key],
         "calibration": None,
         "images": [
-            Tested(f"ISIC_{k:07}", lesions[k], CLASSES[labels[k]], bool(sibling[k]), told[k].tolist())
+            ImageRecord(f"ISIC_{k:07}", lesions[k], CLASSES[labels[k]], bool(sibling[k]), probabilities[k].tolist())
             for k in range(len(labels))
         ],
     }
-    return ClassifierRecord(**_origin(name, entry, study), **(known | other))
+    return ClassifierRecord(**_origin(name, entry, study), **(fields | other))
 
 
 def generator(name: str, study: Study = STUDY) -> GeneratorRecord:
@@ -78,7 +78,7 @@ def generator(name: str, study: Study = STUDY) -> GeneratorRecord:
     good, bad = ({key: value for key in measures} | {"step": 500} for value in (0.5, 0.25))
     return GeneratorRecord(
         **_origin(name, entry, study),
-        recipe=generator_recipe.resolve(name, entry, study, _data(study), "imagenet"),
+        recipe=generator_kind.resolve(name, entry, Context(study, _data(study), Pretrained("imagenet"))),
         features="mobilenetv2_100, frozen",
         precision="fp32",
         steps=3000,
@@ -91,9 +91,9 @@ def generator(name: str, study: Study = STUDY) -> GeneratorRecord:
     )
 
 
-def written(root: Path, *made: AnyRecord) -> list[Path]:
+def write(root: Path, *records: AnyRecord) -> list[Path]:
     """Write records below `root`, as the command does."""
-    return [save(root / "docs" / "results", one) for one in made]
+    return [save(root / "docs" / "results", record) for record in records]
 
 
 def _data(study: Study) -> Data:

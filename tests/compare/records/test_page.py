@@ -8,22 +8,28 @@ import pytest
 from PIL import Image
 
 from compare.records.page import PAGE, page, publish
-from compare.records.record import RESULTS, load_all
-from tests.compare.records.made_up import STUDY, classifier, generator, written
-from zoo.entry import Classifier, catalog
+from compare.records.record import RESULTS
+from compare.records.studies import load_all
+from tests.compare.records.made_up import STUDY, classifier, generator, write
+from zoo.entry import catalog
+from zoo.kinds.classifier import Classifier
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_the_page_in_the_repository_is_what_the_command_writes() -> None:
-    text, pictures = page(load_all(ROOT / RESULTS), catalog())
+    studies = load_all(ROOT / RESULTS)
+    assert studies, "no records"
+    text, pictures = page(studies, catalog())
     assert (ROOT / PAGE).read_text(encoding="utf-8") == text, "write it again: python -m compare results"
     for name in pictures:
         assert (ROOT / RESULTS / name).is_file(), "write it again: python -m compare results"
 
 
 def test_records_in_the_repository_hold_no_path_and_no_picture() -> None:
-    for file in (ROOT / RESULTS).rglob("*"):
+    files = list((ROOT / RESULTS).rglob("*"))
+    assert any(file.suffix == ".json" for file in files), "no records"
+    for file in files:
         if file.suffix == ".json":
             content = file.read_text(encoding="utf-8")
             assert file.stat().st_size < 250_000
@@ -31,16 +37,31 @@ def test_records_in_the_repository_hold_no_path_and_no_picture() -> None:
         assert file.is_dir() or file.suffix in (".json", ".png")
 
 
+def test_records_in_the_repository_belong_together() -> None:
+    """A digest is computed from a recipe's fields: a change of the schema must not change it."""
+    generators, parents = {}, {}
+    for study in load_all(ROOT / RESULTS):
+        for name, record in study.classifiers.items():
+            if record.recipe.generator is not None:
+                generators[name] = record.recipe.generator
+                assert record.recipe.generator_sha256 == study.generators[record.recipe.generator].recipe.sha256
+            if record.parent:
+                parents[name] = record.parent
+                assert record.recipe.parent_sha256 == study.classifiers[record.parent].recipe.sha256
+    assert generators == {"gan_1": "sagan", "gan_2": "sagan"}
+    assert parents == {"gan_3": "gan_2"}
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("page")
     skills = {"baseline": 0.3, "weighted_loss": 0.3, "transfer": 0.6, "transfer_weighted_loss": 0.85}
     skills |= {"transfer_oversampling": 0.3, "transfer_frozen_2": 0.4}
-    written(made, *(classifier(name, skill) for name, skill in skills.items()), generator("sagan"))
+    write(made, *(classifier(name, skill) for name, skill in skills.items()), generator("sagan"))
     for key, value in (("seed", 1), ("split", "thesis"), ("split", "thesis_without_siblings")):
         study = STUDY.model_copy(update={key: value})
         siblings = 0.9 if value == "thesis" else 0.5
-        written(made, classifier("transfer", 0.65, study, siblings=siblings))
+        write(made, classifier("transfer", 0.65, study, siblings=siblings))
     publish(made, catalog())
     return made
 
@@ -101,7 +122,7 @@ def test_the_page_in_short(text: str) -> None:
 
 
 def test_nothing_in_short_where_there_is_nothing_to_say(tmp_path: Path) -> None:
-    written(tmp_path, generator("sagan"))
+    write(tmp_path, generator("sagan"))
     publish(tmp_path, catalog())
     assert "In short" not in (tmp_path / PAGE).read_text(encoding="utf-8")
 
@@ -140,7 +161,7 @@ def test_it_is_the_same_every_time(root: Path, text: str) -> None:
 
 
 def test_a_picture_of_a_question_that_is_gone_goes(tmp_path: Path) -> None:
-    files = written(tmp_path, classifier("transfer", 0.6), classifier("gan_2", 0.6))
+    files = write(tmp_path, classifier("transfer", 0.6), classifier("gan_2", 0.6))
     publish(tmp_path, catalog())
     assert (files[0].parent / "question_transfer.png").is_file()
     own = files[0].parent / "canvas.png"
@@ -156,10 +177,10 @@ def test_without_records_it_says_so() -> None:
 
 
 def test_generators_alone_and_one_entry_alone(tmp_path: Path) -> None:
-    written(tmp_path, generator("sagan"))
+    write(tmp_path, generator("sagan"))
     publish(tmp_path, catalog())
-    said = (tmp_path / PAGE).read_text(encoding="utf-8")
-    assert "No classifier is recorded." in said
-    written(tmp_path, classifier("gan_2", 0.6))
+    output = (tmp_path / PAGE).read_text(encoding="utf-8")
+    assert "No classifier is recorded." in output
+    write(tmp_path, classifier("gan_2", 0.6))
     publish(tmp_path, catalog())
     assert "### Is anything better" not in (tmp_path / PAGE).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Records: what a run's becomes, that it can be trusted, and what is refused."""
+"""Records: that they agree with the run, and which runs and files are refused."""
 
 import json
 import math
@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from compare.records import recording
-from compare.records.record import ClassifierRecord, GeneratorRecord, RecordError, differing, load, load_all, save, text
+from compare.records.record import ClassifierRecord, GeneratorRecord, RecordError, differing, load, save, text
+from compare.records.studies import load_all
 from lesions import split
 from lesions.labels import CLASSES
 from lesions.sources.ham10000 import Ham10000
 from tests.compare.records.finished_run import leave
-from tests.compare.records.made_up import STUDY, classifier, generator, written
+from tests.compare.records.made_up import STUDY, classifier, generator, write
 from zoo.entry import catalog
 from zoo.study import Folders, Study
 
@@ -33,14 +34,14 @@ def record(folders: Folders, name: str = "transfer") -> ClassifierRecord:
 @pytest.mark.parametrize("study", [STUDY, THESIS, WITHOUT])
 def test_a_record_says_what_the_run_says(tmp_path: Path, study: Study) -> None:
     wanted = classifier("transfer", 0.7, study)
-    found = record(leave(tmp_path, wanted, study))
-    assert found.test == wanted.test
-    assert found.images == wanted.images, "with which of them leak"
-    assert (found.study, found.settings, found.differs) == (wanted.study, wanted.settings, "pretrained")
-    assert (found.hardware, found.seconds, found.commit) == (wanted.hardware, wanted.seconds, wanted.commit)
-    leaking = sum(one.sibling for one in found.images)
+    result = record(leave(tmp_path, wanted, study))
+    assert result.test == wanted.test
+    assert result.images == wanted.images, "with which of them leak"
+    assert (result.study, result.settings, result.differs) == (wanted.study, wanted.settings, "pretrained")
+    assert (result.hardware, result.seconds, result.commit) == (wanted.hardware, wanted.seconds, wanted.commit)
+    leaking = sum(one.sibling for one in result.images)
     assert (leaking > 0) == (study.split != "lesion")
-    content = text(found)
+    content = text(result)
     assert str(tmp_path) not in content
     assert '"/' not in content, "no path of a machine"
 
@@ -102,7 +103,7 @@ def test_what_is_not_trained_is_said(tmp_path: Path) -> None:
 
 
 def test_a_child_is_not_read_without_its_parent(tmp_path: Path) -> None:
-    child, parent = written(tmp_path, classifier("gan_3", 0.7), classifier("gan_2", 0.6))
+    child, parent = write(tmp_path, classifier("gan_3", 0.7), classifier("gan_2", 0.6))
     [study] = load_all(tmp_path / "docs" / "results")
     assert set(study.classifiers) == {"gan_2", "gan_3"}
     known = json.loads(parent.read_text())
@@ -116,8 +117,8 @@ def test_a_child_is_not_read_without_its_parent(tmp_path: Path) -> None:
 
 
 def test_records_are_of_one_study_and_of_what_they_are_called(tmp_path: Path) -> None:
-    one, other = written(tmp_path, classifier("transfer", 0.7), classifier("baseline", 0.3))
-    [generated] = written(tmp_path, generator("sagan"))
+    one, other = write(tmp_path, classifier("transfer", 0.7), classifier("baseline", 0.3))
+    [generated] = write(tmp_path, generator("sagan"))
     [study] = load_all(tmp_path / "docs" / "results")
     assert list(study.classifiers) == ["baseline", "transfer"], "in the thesis's order"
     assert list(study.generators) == ["sagan"]
@@ -154,13 +155,18 @@ def test_rounding_changes_no_predicted_class(tmp_path: Path) -> None:
     other = 4 if first == 3 else 3
     cells[first], cells[other] = "0.3500040", "0.3499960"
     file.write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]) + "\n")
-    found = record(folders)
-    assert found.said.tolist() == made.said.tolist()
-    assert sorted(found.images[0].probabilities)[-2:] == [0.35, 0.35] or found.images[0].probabilities[first - 3] > 0.35
+    result = record(folders)
+    assert result.predicted.tolist() == made.predicted.tolist()
+    assert (
+        sorted(result.images[0].probabilities)[-2:] == [0.35, 0.35] or result.images[0].probabilities[first - 3] > 0.35
+    )
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from compare.__main__ import app; app()"
+    root = (
+        f"import pathlib, sys; sys.path.insert(0, {str(ROOT)!r}); import zoo.study; zoo.study.ROOT = pathlib.Path.cwd()"
+    )
+    code = f"{root}; from compare.__main__ import app; app()"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, check=False
     )
@@ -168,10 +174,10 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_generator_that_went_astray_can_be_recorded(tmp_path: Path) -> None:
     astray = generator("sagan").model_copy(update={"failed": True, "last": {"step": 1000, "kid": math.nan}})
-    [file] = written(tmp_path, astray)
-    found = load(file)
-    assert isinstance(found, GeneratorRecord)
-    assert found.last == {"step": 1000, "kid": None}
+    [file] = write(tmp_path, astray)
+    result = load(file)
+    assert isinstance(result, GeneratorRecord)
+    assert result.last == {"step": 1000, "kid": None}
 
 
 @pytest.mark.real
@@ -184,8 +190,8 @@ def test_which_images_of_ham10000_leak(tmp_path: Path, how: split.SplitName, lea
     rows = zip(index.images, index.labels, parts, strict=True)
     lines += [f"{image},test,{CLASSES[label]},1,0,0,0,0,0,0" for image, label, part in rows if part == 2]
     (tmp_path / "predictions.csv").write_text("\n".join(lines) + "\n")
-    tested = recording.tested("x", tmp_path / "predictions.csv", tmp_path / "split.csv")
-    assert sum(one.sibling for one in tested) == leaking
+    images = recording.image_records("x", tmp_path / "predictions.csv", tmp_path / "split.csv")
+    assert sum(image.sibling for image in images) == leaking
 
 
 def test_torch_is_not_needed_for_the_page() -> None:

@@ -1,4 +1,4 @@
-"""The phantom: HAM10000's layout and imbalance, the same bytes every time, whole or not at all."""
+"""The phantom: HAM10000's layout and imbalance, the same bytes for the same seed, complete or not there."""
 
 import csv
 from collections import Counter
@@ -10,14 +10,15 @@ from PIL import Image
 
 from lesions.labels import CLASSES
 from lesions.phantom import dataset
-from lesions.phantom.layers import HEIGHT, STRUCTURES, WIDTH
+from lesions.phantom.canvas import HEIGHT, WIDTH
+from lesions.phantom.structures import STRUCTURES
 from lesions.sources.ham10000 import Ham10000
 
 HAM10000_COUNTS = {"akiec": 327, "bcc": 514, "bkl": 1099, "df": 115, "mel": 1113, "nv": 6705, "vasc": 142}
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "phantom"
     dataset.draw(folder)
     return folder
@@ -28,20 +29,20 @@ def rows_of(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def drawn_alone(folder: Path, lesion: dataset._Lesion, seed: int) -> list[bytes]:
+def draw_lesion(folder: Path, lesion: dataset._Lesion, seed: int) -> list[bytes]:
     folder.mkdir()
     dataset._draw_lesion(lesion, folder.parent, dict.fromkeys(lesion.images, folder.name), seed)
     return [(folder / f"{name}.jpg").read_bytes() for name in lesion.images]
 
 
-def test_layout_is_that_of_the_download(drawn: Path) -> None:
-    assert sorted(path.name for path in drawn.iterdir()) == [
+def test_it_has_the_layout_of_ham10000(phantom: Path) -> None:
+    assert sorted(path.name for path in phantom.iterdir()) == [
         "HAM10000_images_part_1", "HAM10000_images_part_2", "HAM10000_metadata.csv", "PHANTOM.txt",
     ]  # fmt: skip
-    assert "not patients' data" in (drawn / "PHANTOM.txt").read_text()
-    assert not list(drawn.parent.glob("*.partial"))
-    index = Ham10000(drawn).index
-    assert len(index) == len(list(drawn.glob("*/*.jpg"))) == sum(dataset.IMAGES.values())
+    assert "not patients' data" in (phantom / "PHANTOM.txt").read_text()
+    assert not list(phantom.parent.glob("*.partial"))
+    index = Ham10000(phantom).index
+    assert len(index) == len(list(phantom.glob("*/*.jpg"))) == sum(dataset.TRAITS["images"])
 
 
 def test_a_log_gets_a_line_and_no_bar(
@@ -54,15 +55,15 @@ def test_a_log_gets_a_line_and_no_bar(
     assert len(list((tmp_path / "phantom").glob("*/*.jpg"))) == sum(len(lesion.images) for lesion in few)
 
 
-def test_images_have_the_size_and_are_not_blank(drawn: Path) -> None:
-    for path in sorted(drawn.glob("*/*.jpg"))[::50]:
+def test_images_have_the_size_and_are_not_blank(phantom: Path) -> None:
+    for path in sorted(phantom.glob("*/*.jpg"))[::50]:
         with Image.open(path) as image:
             assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (WIDTH, HEIGHT))
             assert np.asarray(image).std() > 5
 
 
-def test_classes_are_imbalanced_as_in_ham10000_with_a_floor(drawn: Path) -> None:
-    rows = rows_of(drawn)
+def test_classes_are_imbalanced_as_in_ham10000_with_a_floor(phantom: Path) -> None:
+    rows = rows_of(phantom)
     images = Counter(row["dx"] for row in rows)
     lesions = Counter(dx for _, dx in {(row["lesion_id"], row["dx"]) for row in rows})
     assert sorted(images, key=lambda dx: images[dx]) == sorted(CLASSES, key=lambda dx: HAM10000_COUNTS[dx])
@@ -71,8 +72,8 @@ def test_classes_are_imbalanced_as_in_ham10000_with_a_floor(drawn: Path) -> None
     assert len({row["lesion_id"] for row in rows}) == sum(lesions.values()), "a lesion has one class"
 
 
-def test_metadata_is_plausible_and_plainly_no_patient(drawn: Path) -> None:
-    rows = rows_of(drawn)
+def test_metadata_are_plausible_and_clearly_of_no_patient(phantom: Path) -> None:
+    rows = rows_of(phantom)
     assert tuple(rows[0]) == dataset.COLUMNS
     views = Counter(row["lesion_id"] for row in rows)
     assert set(views.values()) == {1, 2, 3, 4}
@@ -85,27 +86,30 @@ def test_metadata_is_plausible_and_plainly_no_patient(drawn: Path) -> None:
     assert not {row["lesion_id"] for row in rows} & {row["image_id"] for row in rows}
 
 
-def test_a_lesion_drawn_alone_has_the_bytes_it_has_in_the_whole(drawn: Path, tmp_path: Path) -> None:
+def test_a_lesion_does_not_depend_on_the_others(phantom: Path, tmp_path: Path) -> None:
     for lesion in dataset._lesions(123)[:4]:
-        alone = drawn_alone(tmp_path / str(lesion.number), lesion, 123)
-        assert alone == [next(drawn.glob(f"*/{name}.jpg")).read_bytes() for name in lesion.images]
+        images = draw_lesion(tmp_path / str(lesion.number), lesion, 123)
+        assert images == [next(phantom.glob(f"*/{name}.jpg")).read_bytes() for name in lesion.images]
 
 
 def test_another_seed_draws_another_lesion(tmp_path: Path) -> None:
     lesion = dataset._lesions(123)[0]
-    assert drawn_alone(tmp_path / "a", lesion, 1) != drawn_alone(tmp_path / "b", lesion, 2)
+    assert draw_lesion(tmp_path / "a", lesion, 1) != draw_lesion(tmp_path / "b", lesion, 2)
 
 
 def test_views_of_a_lesion_differ(tmp_path: Path) -> None:
     lesion = next(lesion for lesion in dataset._lesions(123) if len(lesion.images) > 1)
-    first, second, *_ = drawn_alone(tmp_path / "a", lesion, 123)
+    first, second, *_ = draw_lesion(tmp_path / "a", lesion, 123)
     assert first != second
 
 
-def test_every_structure_has_its_chances() -> None:
-    assert set(dataset._STRUCTURES) == set(STRUCTURES)
-    for row in (*dataset._STRUCTURES.values(), *dataset._SHAPE.values(), *dataset._PIGMENTS.values()):
-        assert len(row) == len(CLASSES)
+def test_tables_have_a_column_for_each_class() -> None:
+    traits = dataset.TRAITS
+    assert list(traits["structures"]) == list(STRUCTURES)
+    rows = [traits["images"], traits["lesions"], traits["age"], *traits["structures"].values()]
+    rows += [*traits["sites"].values(), *(pigment["weights"] for pigment in traits["pigments"].values())]
+    assert {len(row) for row in rows} == {len(CLASSES)}
+    assert {len(row) for row in traits["shape"].values()} == {len(CLASSES) + 3}
 
 
 def test_a_failed_draw_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +122,7 @@ def test_a_failed_draw_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_files_is_kept(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="delete it"):
         dataset.draw(tmp_path)

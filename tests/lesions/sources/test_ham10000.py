@@ -1,4 +1,4 @@
-"""The importer: HAM10000 in every form that users have it, and what is wrong with it said clearly."""
+"""HAM10000 in each form in which users have it, and a clear error for each fault."""
 
 import io
 import shutil
@@ -50,7 +50,7 @@ def one_zip(folder: Path) -> Path:
     return folder.with_suffix(".zip")
 
 
-def as_dataverse_has_it(folder: Path) -> Path:
+def tab_separated(folder: Path) -> Path:
     text = (folder / METADATA).read_text().replace(",", "\t")
     (folder / METADATA).unlink()
     (folder / "HAM10000_metadata.tab").write_text("\ufeff" + text.replace("\n", "\r\n"), encoding="utf-8")
@@ -62,14 +62,14 @@ def copy(tiny: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny, tmp_path / "ham10000"))
 
 
-@pytest.mark.parametrize("form", [unpacked, flat, in_two_folders, zipped, one_zip, as_dataverse_has_it])
-def test_every_form_is_read_alike(tiny: Path, copy: Path, form: Callable[[Path], Path]) -> None:
-    wanted, found = Ham10000(tiny), Ham10000(form(copy))
-    assert found.index.images == wanted.index.images
-    assert found.index.lesions == wanted.index.lesions
-    assert found.index.labels.tolist() == wanted.index.labels.tolist()
-    for image in found.index.images[:: len(found.index) // 5]:
-        assert found.read(image) == wanted.read(image)
+@pytest.mark.parametrize("form", [unpacked, flat, in_two_folders, zipped, one_zip, tab_separated])
+def test_each_form_gives_the_same_data(tiny: Path, copy: Path, form: Callable[[Path], Path]) -> None:
+    expected, data = Ham10000(tiny), Ham10000(form(copy))
+    assert data.index.images == expected.index.images
+    assert data.index.lesions == expected.index.lesions
+    assert data.index.labels.tolist() == expected.index.labels.tolist()
+    for image in data.index.images[:: len(data.index) // 5]:
+        assert data.read(image) == expected.read(image)
 
 
 def test_the_order_is_by_class_then_by_name(tiny: Path) -> None:
@@ -103,7 +103,7 @@ def cut_zip(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"),
+    ("break_data", "message"),
     [
         (lose_image, "names 1 images that are not in"),
         (lose_metadata, "no metadata; one of HAM10000_metadata.csv"),
@@ -119,15 +119,15 @@ def cut_zip(folder: Path) -> None:
         (lambda folder: (folder / METADATA).write_text(f"lesion_id,image_id,dx\n{'l' * 200_000},"), "no table (field"),
     ],
 )
-def test_what_is_wrong_is_said(copy: Path, damage: Callable[[Path], None], message: str) -> None:
-    damage(copy)
+def test_each_fault_has_its_message(copy: Path, break_data: Callable[[Path], None], message: str) -> None:
+    break_data(copy)
     with pytest.raises(DataError) as caught:
         Ham10000(copy)
     assert message in str(caught.value)
     assert str(copy) in str(caught.value)
 
 
-def test_nowhere_is_said(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         Ham10000(tmp_path / "nowhere")
 
@@ -145,9 +145,7 @@ def test_a_damaged_member_of_a_zip_names_the_file(copy: Path) -> None:
 
 
 @given(st.binary(max_size=300))
-def test_whatever_the_metadata_says_the_answer_is_an_index_or_a_data_error(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes
-) -> None:
+def test_any_metadata_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
     (folder / "a.jpg").touch()
     (folder / METADATA).write_bytes(b"lesion_id,image_id,dx\nl,a,nv\n" + content)
@@ -166,7 +164,10 @@ def small_zip(compression: int) -> bytes:
     return content.getvalue()
 
 
-ZIPS = [small_zip(how) for how in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)]
+ZIPS = [
+    small_zip(compression)
+    for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+]
 CHANGES = st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=5)
 
 
@@ -177,8 +178,8 @@ def test_a_zip_damaged_anywhere_is_read_or_refused(
 ) -> None:
     file = tmp_path_factory.mktemp("fuzz") / "ham10000.zip"
     damaged = bytearray(content)
-    for place, byte in changes:
-        damaged[place % len(damaged)] = byte
+    for position, byte in changes:
+        damaged[position % len(damaged)] = byte
     file.write_bytes(damaged if kept is None else damaged[:kept])
     try:
         data = Ham10000(file)

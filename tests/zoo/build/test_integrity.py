@@ -3,6 +3,7 @@
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,10 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from zoo.build import integrity
+from zoo.kinds import Recipe
+from zoo.kinds.classifier import ClassifierRecipe
+from zoo.kinds.generator import GENERATOR, GeneratorRecipe
+from zoo.models.weights import is_intact, origin_of
 from zoo.study import Folders, Study
 
 ORIGIN = {"recipe_sha256": "x", "start_sha256": ""}
@@ -28,14 +33,16 @@ def folders(tmp_path: Path) -> Folders:
         made.run(name).mkdir(parents=True)
         (made.run(name) / "weights.safetensors").write_bytes(WEIGHTS)
         for file, content in BESIDE.items() if name != "source" else ():
-            if name == "plain" or file in integrity.GENERATOR:
+            if name == "plain" or file in GENERATOR.files:
                 (made.run(name) / file).write_bytes(content)
     return made
 
 
 def drop(folders: Folders) -> set[str]:
-    """Whose weights are gone after it was looked for damage."""
-    integrity.discard_damaged(folders, Study(), ["plain", "never_trained"], ["sagan"])
+    """The entries whose weights are removed by the check."""
+    kinds: dict[str, Any] = {"plain": ClassifierRecipe, "never_trained": ClassifierRecipe, "sagan": GeneratorRecipe}
+    recipes: dict[str, Recipe] = {name: recipe.model_construct() for name, recipe in kinds.items()}
+    integrity.discard_damaged(folders, Study(), recipes)
     names = ("source", "plain", "sagan")
     return {name for name in names if not (folders.run(name) / "weights.safetensors").exists()}
 
@@ -52,7 +59,7 @@ def test_weights_that_are_not_whole_go(
 ) -> None:
     file = folders.run(name) / "weights.safetensors"
     file.write_bytes(content)
-    assert integrity.origin_of(file) == {}
+    assert origin_of(file) == {}
     assert drop(folders) == {name}
     assert capsys.readouterr().err == f"{file} is damaged: making it again\n"
 
@@ -78,18 +85,18 @@ def test_what_it_calls_whole_can_be_opened(tmp_path: Path, change: bytes | tuple
         content = WEIGHTS[: change[0]] + change[1]
     file = tmp_path / "weights.safetensors"
     file.write_bytes(content)  # type: ignore[arg-type]
-    if integrity.origin_of(file):
+    if origin_of(file):
         with safe_open(file, "pt") as opened:
             assert json.loads(opened.metadata()["origin"]) == ORIGIN
-    integrity.is_intact(file)
+    is_intact(file)
 
 
 @pytest.mark.parametrize("header", [b"[]", b"{}", b'{"a": 1}', b'{"a": {"data_offsets": [0]}}', b'{"a"', b"[" * 99_999])
 def test_headers_that_are_none(header: bytes, tmp_path: Path) -> None:
     file = tmp_path / "weights.safetensors"
     file.write_bytes(struct.pack("<Q", len(header)) + header)
-    assert not integrity.is_intact(file)
-    assert integrity.origin_of(file) == {}
+    assert not is_intact(file)
+    assert origin_of(file) == {}
 
 
 def test_a_pool_whose_decoded_images_are_damaged_counts_as_begun(folders: Folders) -> None:

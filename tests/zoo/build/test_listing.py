@@ -7,7 +7,7 @@ from zoo.entry import catalog
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "output"),
     [
         ("baseline", "nothing"),
         ("transfer_frozen_2", "pretrained, only the last 2 tensors train"),
@@ -15,12 +15,12 @@ from zoo.entry import catalog
         ("sagan", "nothing"),
     ],
 )
-def test_an_entry_in_few_words(name: str, said: str) -> None:
-    assert listing.describe_options(catalog()[name]) == said
+def test_an_entry_in_few_words(name: str, output: str) -> None:
+    assert listing.describe_options(catalog()[name]) == output
 
 
 def test_every_entry_can_be_told() -> None:
-    told = {name: listing.describe_options(entry) for name, entry in catalog().items()}
-    assert "diffaugment by translation" in told["sagan_diffaugment"]
-    assert not [words for words in told.values() if "[" in words or "None" in words], "no Python among the words"
-    assert len(set(told.values())) == len(told) - 1, "but for the two baselines, each differs from every other"
+    messages = {name: listing.describe_options(entry) for name, entry in catalog().items()}
+    assert "diffaugment by translation" in messages["sagan_diffaugment"]
+    assert not [words for words in messages.values() if "[" in words or "None" in words], "no Python among the words"
+    assert len(set(messages.values())) == len(messages) - 1, "but for the two baselines, each differs from every other"

@@ -13,6 +13,7 @@ from compare.records import recording
 from compare.records.record import RecordError
 from zoo.build import integrity, prepare, reuse
 from zoo.entry import catalog
+from zoo.kinds import Recipe
 from zoo.study import Folders, Study, settle
 
 
@@ -23,16 +24,16 @@ def weights(tmp_path: Path) -> Path:
     return file
 
 
-def resolved(tiny: Path, weights: str, root: Path, **settings: str) -> tuple[Folders, Study, prepare.Made]:
+def resolved(tiny: Path, weights: str, root: Path, **settings: str) -> tuple[Folders, Study, dict[str, Recipe]]:
     given = {"data": str(tiny), "scale": "demo", "weights": weights, **settings}
     folders, study = settle(given, None, root)
-    return folders, study, prepare.recipes(study, prepare.data(folders, study), catalog(), ["gan_1"])
+    return folders, study, prepare.resolve_recipes(study, prepare.make_data(folders, study), catalog(), ["gan_1"])
 
 
-def train(folders: Folders, study: Study, made: prepare.Made) -> Path:
+def train(folders: Folders, study: Study, made: dict[str, Recipe]) -> Path:
     """As a trained generator looks from outside, with its pool half drawn."""
     prepare.write(folders, study, catalog(), made)
-    run, digest = folders.run("sagan"), made.generators["sagan"].sha256
+    run, digest = folders.run("sagan"), made["sagan"].sha256
     (run / "training.json").write_text('{"commit": "abc"}')
     (run / "scores.json").write_text(json.dumps({"recipe_sha256": digest}))
     (run / "pool" / "mel").mkdir(parents=True)
@@ -48,21 +49,21 @@ def test_another_seed_takes_the_generator_as_it_is(
 ) -> None:
     there = train(*resolved(tiny, str(weights), tmp_path))
     folders, study, made = resolved(tiny, str(weights), tmp_path, seed="7")
-    assert made.classifiers["gan_1"].seed == 7
+    assert made["gan_1"].model_dump()["seed"] == 7
     run = folders.run("sagan")
     run.mkdir(parents=True)
     (run / "last.ckpt").write_bytes(b"of a training that was interrupted")
-    reuse.copy_trained(folders, made.generators)
-    told = capsys.readouterr().err
-    assert told == f"sagan: trained by the same recipe in {there} (abc); copying it\n"
+    reuse.copy_trained(folders, made)
+    messages = capsys.readouterr().err
+    assert messages == f"sagan: trained by the same recipe in {there} (abc); copying it\n"
     prepare.write(folders, study, catalog(), made)
-    assert integrity.is_complete(run, made.generators["sagan"].sha256, integrity.GENERATOR)
+    assert integrity.is_complete(run, made["sagan"])
     made_at, settled_at = ((run / name).stat().st_mtime_ns for name in ("weights.safetensors", "recipe.json"))
     assert made_at > settled_at, "make goes by it"
     assert [file.name for file in (run / "pool").rglob("*.*")] == ["mel_000000.png"]
     assert not (run / "last.ckpt").exists(), "nothing of another training is left"
     before = (run / "weights.safetensors").stat().st_mtime_ns
-    reuse.copy_trained(folders, made.generators)
+    reuse.copy_trained(folders, made)
     assert (run / "weights.safetensors").stat().st_mtime_ns == before
     assert capsys.readouterr().err == ""
 
@@ -71,7 +72,7 @@ def test_another_seed_takes_the_generator_as_it_is(
 def test_another_recipe_is_not_taken(tiny: Path, weights: Path, tmp_path: Path, change: dict[str, str]) -> None:
     train(*resolved(tiny, str(weights), tmp_path))
     folders, _, made = resolved(tiny, str(weights), tmp_path, **change)
-    reuse.copy_trained(folders, made.generators)
+    reuse.copy_trained(folders, made)
     assert not folders.run("sagan").exists()
 
 
@@ -79,15 +80,15 @@ def test_a_half_trained_one_is_not_taken(tiny: Path, weights: Path, tmp_path: Pa
     there = train(*resolved(tiny, str(weights), tmp_path))
     (there / "scores.json").unlink()
     folders, _, made = resolved(tiny, str(weights), tmp_path, seed="7")
-    reuse.copy_trained(folders, made.generators)
+    reuse.copy_trained(folders, made)
     assert not folders.run("sagan").exists()
 
 
 def test_procedural_weights_are_of_the_generators_seed(tiny: Path, tmp_path: Path) -> None:
     train(*resolved(tiny, "procedural", tmp_path))
     folders, study, made = resolved(tiny, "procedural", tmp_path, seed="7")
-    reuse.copy_trained(folders, made.generators)
-    assert integrity.is_complete(folders.run("sagan"), made.generators["sagan"].sha256, integrity.GENERATOR)
+    reuse.copy_trained(folders, made)
+    assert integrity.is_complete(folders.run("sagan"), made["sagan"])
     prepare.write(folders, study, catalog(), made)
     sources = [file.read_text() for file in (tmp_path / "runs").glob("*/source/recipe.json")]
     assert len(sources) == 2
@@ -98,7 +99,7 @@ def test_a_pool_that_is_being_drawn_is_left_alone(tiny: Path, weights: Path, tmp
     there = train(*resolved(tiny, str(weights), tmp_path))
     (there / "pool" / "begun.json").write_text("{}")
     folders, _, made = resolved(tiny, str(weights), tmp_path, seed="7")
-    reuse.copy_trained(folders, made.generators)
+    reuse.copy_trained(folders, made)
     assert not folders.run("sagan").exists()
 
 
@@ -107,7 +108,7 @@ def test_one_with_a_pool_is_preferred(tiny: Path, weights: Path, tmp_path: Path)
         there = train(*resolved(tiny, str(weights), tmp_path, seed=seed))
     (there / "pool" / "manifest.json").write_text("{}")
     folders, _, made = resolved(tiny, str(weights), tmp_path, seed="7")
-    reuse.copy_trained(folders, made.generators)
+    reuse.copy_trained(folders, made)
     assert (folders.run("sagan") / "pool" / "manifest.json").exists()
 
 
@@ -122,7 +123,7 @@ def test_a_full_disk_is_one_error_that_names_the_file(
 
     monkeypatch.setattr("shutil.copy2", full)
     with pytest.raises(OSError, match="No space left") as error:
-        reuse.copy_trained(folders, made.generators)
+        reuse.copy_trained(folders, made)
     assert "sagan.part" in str(error.value.filename)
     assert not list(folders.runs.glob("sagan*"))
 
@@ -132,7 +133,7 @@ def test_what_was_taken_is_recorded_where_it_was_trained(tiny: Path, weights: Pa
     train(*trained)
     for seed in ("7", "8"):  # the second may be taken from the first or from what was taken
         folders, study, made = resolved(tiny, str(weights), tmp_path, seed=seed)
-        reuse.copy_trained(folders, made.generators)
+        reuse.copy_trained(folders, made)
         prepare.write(folders, study, catalog(), made)
         assert recording.finished(folders, catalog()) == []
         with pytest.raises(RecordError, match=f"was trained in the study {first.name}, and is recorded there"):

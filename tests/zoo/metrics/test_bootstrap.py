@@ -17,6 +17,7 @@ from zoo.metrics.bootstrap import (
     interval,
     macro_f1,
     paired_difference,
+    paired_differences,
     reflected_interval,
 )
 
@@ -24,9 +25,9 @@ Labels = NDArray[np.int64]
 
 
 def resampled(
-    truth: Labels, said: Labels, lesions: Sequence[str], seed: int = 0, count: int = 2000
+    truth: Labels, predicted: Labels, lesions: Sequence[str], seed: int = 0, count: int = 2000
 ) -> NDArray[np.float64]:
-    return macro_f1(Resamples(truth, lesions, seed, count).confusions(said))
+    return macro_f1(Resamples(truth, lesions, seed, count).confusions(predicted))
 
 
 def single(count: int) -> list[str]:
@@ -36,33 +37,35 @@ def single(count: int) -> list[str]:
 def test_single_images_agree_with_scikit_learn() -> None:
     random = np.random.default_rng(1)
     truth = np.repeat(np.arange(7), 30)
-    said = np.where(random.random(210) < 0.6, truth, random.integers(0, 7, 210))
-    found = resampled(truth, said, single(210), count=500)
+    predicted = np.where(random.random(210) < 0.6, truth, random.integers(0, 7, 210))
+    result = resampled(truth, predicted, single(210), count=500)
     by_hand = []
     for _ in range(500):
         rows = np.concatenate([random.choice(np.flatnonzero(truth == k), 30) for k in range(7)])
-        by_hand.append(f1_score(truth[rows], said[rows], average="macro"))
-    assert np.mean(found) == pytest.approx(np.mean(by_hand), abs=0.01)
-    assert np.std(found) == pytest.approx(np.std(by_hand), rel=0.15)
+        by_hand.append(f1_score(truth[rows], predicted[rows], average="macro"))
+    assert np.mean(result) == pytest.approx(np.mean(by_hand), abs=0.01)
+    assert np.std(result) == pytest.approx(np.std(by_hand), rel=0.15)
 
 
 def test_a_resample_is_scored_as_scikit_learn_does() -> None:
     random = np.random.default_rng(4)
-    truth, said = random.integers(0, 5, 90), random.integers(0, 7, 90)  # two classes are never true
+    truth, predicted = random.integers(0, 5, 90), random.integers(0, 7, 90)  # two classes are never true
     matrix = np.zeros((1, 7, 7))
-    np.add.at(matrix[0], (truth, said), 1)
-    assert class_f1(matrix)[0] == pytest.approx(f1_score(truth, said, average=None, labels=range(7), zero_division=0))
-    assert macro_f1(matrix)[0] == pytest.approx(f1_score(truth, said, average="macro", labels=range(5)))
-    assert balanced_accuracy(matrix)[0] == pytest.approx(balanced_accuracy_score(truth, said))
+    np.add.at(matrix[0], (truth, predicted), 1)
+    assert class_f1(matrix)[0] == pytest.approx(
+        f1_score(truth, predicted, average=None, labels=range(7), zero_division=0)
+    )
+    assert macro_f1(matrix)[0] == pytest.approx(f1_score(truth, predicted, average="macro", labels=range(5)))
+    assert balanced_accuracy(matrix)[0] == pytest.approx(balanced_accuracy_score(truth, predicted))
 
 
 def test_repeated_images_of_a_lesion_are_no_independent_evidence() -> None:
     random = np.random.default_rng(2)
     truth = np.repeat(np.arange(7), 20)
-    said = np.where(random.random(140) < 0.6, truth, random.integers(0, 7, 140))
-    truth, said = np.repeat(truth, 4), np.repeat(said, 4)  # each lesion four times, always told the same
-    by_lesion = resampled(truth, said, [f"l{k // 4}" for k in range(560)])
-    by_image = resampled(truth, said, single(560))
+    predicted = np.where(random.random(140) < 0.6, truth, random.integers(0, 7, 140))
+    truth, predicted = np.repeat(truth, 4), np.repeat(predicted, 4)  # each lesion four times, always told the same
+    by_lesion = resampled(truth, predicted, [f"l{k // 4}" for k in range(560)])
+    by_image = resampled(truth, predicted, single(560))
     assert np.std(by_lesion) == pytest.approx(2 * np.std(by_image), rel=0.1)
 
 
@@ -73,13 +76,13 @@ def lesions_of_two(random: np.random.Generator, count: int) -> list[str]:
 
 def test_means_are_those_of_the_images_in_a_resample() -> None:
     random = np.random.default_rng(9)
-    truth, said = random.integers(0, 7, 120), random.integers(0, 3, 120)
+    truth, predicted = random.integers(0, 7, 120), random.integers(0, 3, 120)
     resamples = Resamples(truth, lesions_of_two(random, 120), 0, 50)
-    found = resamples.means(np.column_stack([said == truth, np.full(120, 2.5)]))
-    assert found.shape == (50, 2)
-    assert found[:, 0] == pytest.approx(accuracy(resamples.confusions(said)))
-    assert np.ptp(found[:, 0]) > 0
-    assert found[:, 1] == pytest.approx(np.full(50, 2.5))
+    result = resamples.means(np.column_stack([predicted == truth, np.full(120, 2.5)]))
+    assert result.shape == (50, 2)
+    assert result[:, 0] == pytest.approx(accuracy(resamples.confusions(predicted)))
+    assert np.ptp(result[:, 0]) > 0
+    assert result[:, 1] == pytest.approx(np.full(50, 2.5))
 
 
 def test_the_curves_of_resamples_are_scikit_learns() -> None:
@@ -110,9 +113,9 @@ def test_an_error_that_chance_makes_larger_is_covered_by_the_reflected_interval(
     wrong, noise = random.normal(0, 0.02, 15), 0.02  # by how much 15 bins are off, and how well one can know it
     middle = reflected = 0
     for _ in range(200):
-        found = wrong + random.normal(0, noise, 15)
-        drawn = np.abs(found + random.normal(0, noise, (400, 15))).sum(1)
-        truth, value = float(np.abs(wrong).sum()), float(np.abs(found).sum())
+        result = wrong + random.normal(0, noise, 15)
+        drawn = np.abs(result + random.normal(0, noise, (400, 15))).sum(1)
+        truth, value = float(np.abs(wrong).sum()), float(np.abs(result).sum())
         intervals = [interval(drawn), reflected_interval(value, drawn)]
         covers = [low <= truth <= high for low, high in intervals]
         middle, reflected = middle + covers[0], reflected + covers[1]
@@ -160,21 +163,35 @@ def test_pairing_sees_what_two_intervals_cannot() -> None:
     better[wrong[::6]] = truth[wrong[::6]]  # the same answers, but for some that were wrong
     resamples = Resamples(truth, single(420), 0)
     mine, other = estimate(resamples, better), estimate(resamples, worse)
-    found = paired_difference(mine, other)
+    result = paired_difference(mine, other)
     assert interval(mine.resampled)[0] < interval(other.resampled)[1]
-    assert found.difference == pytest.approx(
+    assert result.difference == pytest.approx(
         f1_score(truth, better, average="macro") - f1_score(truth, worse, average="macro")
     )
-    assert found.interval[0] > 0
-    assert found.p == pytest.approx(2 / 2001)
-    assert paired_difference(other, mine).p == found.p
-    assert paired_difference(other, mine).difference == -found.difference
+    assert result.interval[0] > 0
+    assert result.p == pytest.approx(2 / 2001)
+    assert paired_difference(other, mine).p == result.p
+    assert paired_difference(other, mine).difference == -result.difference
 
 
 def test_no_difference_is_no_evidence() -> None:
     truth = np.repeat(np.arange(7), 5)
     same = estimate(Resamples(truth, single(35), 0), truth)
-    assert paired_difference(same, same) == (0, (0, 0), 1)
+    assert paired_difference(same, same) == (0, (0, 0), 1, 1)
+
+
+def test_differences_of_one_question_are_corrected_together() -> None:
+    truth = np.repeat(np.arange(7), 5)
+    resamples = Resamples(truth, single(35), 0)
+    right, wrong, partly = (estimate(resamples, np.where(np.arange(35) % 5 < n, truth, 0)) for n in (5, 1, 3))
+    pairs = [(right, wrong), (partly, wrong), (right, right)]
+    result = paired_differences(pairs)
+    separate = [paired_difference(*pair) for pair in pairs]
+    assert [one[:3] for one in result] == [one[:3] for one in separate]
+    assert all(one.p_holm == one.p for one in separate)
+    assert [one.p_holm for one in result] == holm([one.p for one in separate])
+    assert [one.is_significant for one in result] == [True, True, False]
+    assert paired_differences([]) == []
 
 
 def test_holm_by_hand() -> None:

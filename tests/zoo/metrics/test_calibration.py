@@ -26,16 +26,16 @@ def drawn(prior: NDArray[np.float64], n: int = 6000, seed: int = 0) -> Logits:
 @pytest.mark.parametrize("true", [0.4, 1.0, 2.5])
 def test_a_known_temperature_is_found(true: float) -> None:
     valid, test = drawn(NATURAL), drawn(NATURAL, seed=1)
-    found = calibrate(
+    result = calibrate(
         Logits(valid.values * true, valid.labels), Logits(test.values * true, test.labels), NATURAL, NATURAL
     )
-    assert found.temperature == pytest.approx(true, rel=0.06)
-    assert found.prior_corrected is None
-    said = softmax(test.values * true, axis=1)
+    assert result.temperature == pytest.approx(true, rel=0.06)
+    assert result.prior_corrected is None
+    predicted = softmax(test.values * true, axis=1)
     rows = np.arange(len(test.labels))
-    assert found.uncalibrated["test"].nll == pytest.approx(-np.log(said[rows, test.labels]).mean(), rel=1e-6)
+    assert result.uncalibrated["test"].nll == pytest.approx(-np.log(predicted[rows, test.labels]).mean(), rel=1e-6)
     if true != 1:
-        assert found.uncalibrated["test"].ece > 0.04
+        assert result.uncalibrated["test"].ece > 0.04
 
 
 def test_a_network_that_is_never_wrong_gets_the_coldest() -> None:
@@ -58,13 +58,13 @@ def test_a_shifted_prior_is_corrected() -> None:
     valid, test = drawn(NATURAL), drawn(NATURAL, seed=1)
     # What a network says that has seen balanced classes.
     balanced = [Logits(part.values - np.log(NATURAL) + np.log(UNIFORM), part.labels) for part in (valid, test)]
-    found = calibrate(balanced[0], balanced[1], NATURAL, UNIFORM).prior_corrected
-    assert found is not None
+    result = calibrate(balanced[0], balanced[1], NATURAL, UNIFORM).prior_corrected
+    assert result is not None
     right = calibrate(valid, test, NATURAL, NATURAL).uncalibrated["test"]
-    assert found.temperature == pytest.approx(1, abs=0.06)
-    assert found.test.nll == pytest.approx(right.nll, abs=0.002)
-    assert found.test.ece < 0.02
-    assert found.natural == dict(zip(CLASSES, NATURAL, strict=True))
+    assert result.temperature == pytest.approx(1, abs=0.06)
+    assert result.test.nll == pytest.approx(right.nll, abs=0.002)
+    assert result.test.ece < 0.02
+    assert result.natural == dict(zip(CLASSES, NATURAL, strict=True))
 
 
 def test_a_class_that_was_never_seen_leaves_nothing_to_correct() -> None:
@@ -81,7 +81,7 @@ def test_shares() -> None:
 
 @pytest.mark.parametrize("by", [0.3, 1.0, 4.0])
 def test_a_temperature_can_be_undone_and_changes_no_label(by: float) -> None:
-    said = drawn(NATURAL, 500).values
-    told = softmax(said / by, axis=1)
-    assert (told.argmax(1) == said.argmax(1)).all()
-    assert without_temperature(told, by) == pytest.approx(softmax(said, axis=1), abs=1e-9)
+    predicted = drawn(NATURAL, 500).values
+    probabilities = softmax(predicted / by, axis=1)
+    assert (probabilities.argmax(1) == predicted.argmax(1)).all()
+    assert without_temperature(probabilities, by) == pytest.approx(softmax(predicted, axis=1), abs=1e-9)

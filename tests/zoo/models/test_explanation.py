@@ -1,11 +1,8 @@
 """Grad-CAM: it looks where the class is, at the right layer, and leaves no trace in the network."""
 
-import io
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from zoo.models.explanation import grad_cam, last_feature_map, overlay
 from zoo.models.network import build
@@ -41,7 +38,7 @@ def test_nothing_that_speaks_for_a_class_is_all_dark() -> None:
     [heat] = grad_cam(network, network[0], torch.zeros(1, 32, 32, 3, dtype=torch.uint8), [0], CHANNELS, CHANNELS)  # type: ignore[index]
     assert (heat == 0).all()
     picture = np.full((50, 50, 3), 90, np.uint8)
-    assert (np.asarray(Image.open(io.BytesIO(overlay(picture, heat)))) == 90).all()
+    assert (np.asarray(overlay(picture, heat)) == 90).all()
 
 
 @pytest.mark.parametrize("architecture", ["test_efficientnet", "test_resnet", "mobilenetv3_small_050"])
@@ -57,8 +54,8 @@ def test_real_networks_are_explained_and_stay_what_they_are(architecture: str) -
     assert heats.shape[1] > 1
     assert heats.min() >= 0
     assert heats.max() == pytest.approx(1)
-    alone = grad_cam(network, layer, images[1:2], [4], CHANNELS, CHANNELS)
-    assert heats[1] == pytest.approx(alone[0], abs=1e-4)  # whoever else is in the batch
+    single = grad_cam(network, layer, images[1:2], [4], CHANNELS, CHANNELS)
+    assert heats[1] == pytest.approx(single[0], abs=1e-4)  # whoever else is in the batch
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
 
@@ -67,10 +64,9 @@ def test_an_overlay_is_colored_where_it_is_hot() -> None:
     picture = np.full((60, 60, 3), 90, np.uint8)
     heat = np.zeros((4, 4), np.float32)
     heat[0, 0] = 1
-    content = overlay(picture, heat)
-    opened = Image.open(io.BytesIO(content))
-    assert (opened.format, opened.mode, opened.size) == ("PNG", "RGB", (60, 60))
-    pixels = np.asarray(opened).astype(int)
+    blended = overlay(picture, heat)
+    assert (blended.mode, blended.size) == ("RGB", (60, 60))
+    pixels = np.asarray(blended).astype(int)
     assert (pixels[40:, 40:] == 90).all()
     assert np.abs(pixels[5, 5] - 90).max() > 40
-    assert content == overlay(picture, heat)
+    assert blended == overlay(picture, heat)

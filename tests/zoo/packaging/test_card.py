@@ -26,9 +26,9 @@ HEADINGS = (
 def entry_of_a_classifier() -> dict[str, Any]:
     labels = np.arange(140) % 7
     values = 2 * np.eye(7)[labels] + np.random.default_rng(0).normal(size=(140, 7))
-    told = np.exp(values) / np.exp(values).sum(1, keepdims=True)
-    test = score(Predictions(labels, told, [str(k) for k in range(140)])).model_dump()
-    said = Logits(values, labels)
+    messages = np.exp(values) / np.exp(values).sum(1, keepdims=True)
+    test = score(Predictions(labels, messages, [str(k) for k in range(140)])).model_dump()
+    output = Logits(values, labels)
     natural = np.array([1, 1, 1, 1, 1, 10, 1]) / 16
     return {
         "entry": "balanced_sampling",
@@ -44,7 +44,7 @@ def entry_of_a_classifier() -> dict[str, Any]:
         "classes": list(CLASSES),
         "recipe": {"entry": "balanced_sampling", "draws": [7011, 7011, 5000], "real": True, "store_sha256": "hidden"},
         "scores": {"best_epoch": 2, "valid": test, "test": test},
-        "calibration": calibrate(said, said, natural, np.full(7, 1 / 7)).model_dump(exclude_none=True),
+        "calibration": calibrate(output, output, natural, np.full(7, 1 / 7)).model_dump(exclude_none=True),
         "weights_sha256": "0123abcd",
         "split_sha256": "4567",
         "versions": {"torch": "2"},
@@ -60,7 +60,7 @@ def test_a_classifiers_card() -> None:
     assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == list(HEADINGS)
     test, calibration = entry["scores"]["test"], entry["calibration"]
     one = test["classes"]["mel"]
-    for said in (
+    for output in (
         "# Model card: balanced_sampling",
         NOTICE,
         DATA_LICENSE,
@@ -76,7 +76,7 @@ def test_a_classifiers_card() -> None:
         "split: sha256 4567",
         "commit: 89ab",
     ):
-        assert said in text, said
+        assert output in text, output
     assert "hidden" not in text
     assert "\n\n\n" not in text
     assert not [line for line in text.splitlines() if line != line.rstrip()]

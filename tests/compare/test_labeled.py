@@ -1,0 +1,112 @@
+"""The images that versions are scored on: the test split and nothing else, or an external test set."""
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from compare.labeled import external_images, held_out_images, images_seen_in_training
+from lesions.index import DataError
+from lesions.labels import CLASSES
+from tests.compare.study_server import StudyServer
+
+HEADER = "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC"
+
+
+def write(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30), "tan").save(folder / name)
+
+
+def test_the_test_split_and_nothing_else(study_server: StudyServer) -> None:
+    labeled = held_out_images(study_server.folders)
+    assert not images_seen_in_training(study_server.folders).intersection(labeled.index.images)
+    assert len(labeled.index) == 49
+    text = study_server.folders.split.read_text()
+    image = next(line.partition(",")[0] for line in text.splitlines() if line.endswith(",train"))
+    assert image in images_seen_in_training(study_server.folders)
+    study_server.folders.split.write_text(text.replace(",train\n", ",left out\n", 1))
+    assert image not in images_seen_in_training(study_server.folders), "training has not seen what is left out"
+    study_server.folders.split.write_text(text)
+    assert labeled.split_sha256 == study_server.split_sha256
+    assert labeled.source.read(labeled.index.images[0]).startswith(b"\xff\xd8")
+    with study_server.folders.split.open("a") as file:
+        file.write("ELSEWHERE,l,nv,test\n")
+    with pytest.raises(DataError, match="lacks 1 images of the test split, ELSEWHERE first"):
+        held_out_images(study_server.folders)
+    study_server.folders.split.write_text("image,part\nx,test\n")
+    with pytest.raises(DataError, match=r"split\.csv is damaged; run `make zoo` again"):
+        held_out_images(study_server.folders)
+    study_server.folders.split.unlink()
+    with pytest.raises(DataError, match=r"split\.csv; first: make zoo"):
+        held_out_images(study_server.folders)
+
+
+def test_a_study_without_described_data(study_server: StudyServer) -> None:
+    study_server.folders.data.write_text("{}")
+    with pytest.raises(DataError, match=r"data\.json is damaged; run `make zoo` again"):
+        held_out_images(study_server.folders)
+    study_server.folders.data.unlink()
+    with pytest.raises(DataError, match=r"data\.json; first: make zoo"):
+        held_out_images(study_server.folders)
+
+
+def test_class_folders(tmp_path: Path) -> None:
+    write(tmp_path, "mel/a.jpg", "nv/deeper/b.jpg", "nv/seen.jpg", "nevus/c.jpg", "d.jpg")
+    (tmp_path / "df").mkdir()
+    (tmp_path / "df" / "e.png").write_bytes(b"no picture")
+    (tmp_path / "vasc").mkdir()
+    (tmp_path / "vasc" / "notes.txt").write_text("no image at all")
+    labeled = external_images(tmp_path, {"seen"})
+    assert labeled.index.images == labeled.index.lesions == ("mel/a.jpg", "nv/deeper/b.jpg")
+    assert [CLASSES[label] for label in labeled.index.labels] == ["mel", "nv"]
+    assert labeled.name == tmp_path.name
+    assert labeled.split_sha256 is None
+    assert labeled.left_out == (
+        "d.jpg: unlabeled (it lies in no class's folder)",
+        "nevus/c.jpg: unknown class 'nevus'",
+        "df/e.png: not an image of a supported format (JPEG, PNG, WEBP, TIFF, BMP, GIF)",
+        "nv/seen.jpg: the study has trained on it, or chosen by it",
+    )
+    assert labeled.source.read("mel/a.jpg") == (tmp_path / "mel" / "a.jpg").read_bytes()
+    with pytest.raises(DataError, match=r"4 images cannot be used:\n  d.jpg: unlabeled"):
+        external_images(tmp_path, {"seen"}, strict=True)
+
+
+def test_isics_table(tmp_path: Path) -> None:
+    rows = "a,1,0,0,0,0,0,0\nb,0,0,0,0,0,0,0\nseen,0,1,0,0,0,0,0\ntorn,0,1,0,0,0,0,0\n"
+    (tmp_path / "truth.csv").write_text(f"{HEADER}\n{rows}")
+    write(tmp_path, "a.jpg", "b.jpg", "seen.jpg", "torn.jpg")
+    (tmp_path / "torn.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-200])
+    labeled = external_images(tmp_path / "truth.csv", {"seen"})
+    assert labeled.index.images == ("a",)
+    assert labeled.left_out[:2] == ("b: unlabeled", "seen: the study has trained on it, or chosen by it")
+    assert labeled.left_out[2].startswith("torn: the image is damaged or cut short")
+    with pytest.raises(DataError, match=r"3 images cannot be used:\n  b: unlabeled"):
+        external_images(tmp_path / "truth.csv", {"seen"}, strict=True)
+
+
+def test_the_digest_changes_with_an_image(tmp_path: Path) -> None:
+    write(tmp_path, "mel/a.jpg")
+    before = external_images(tmp_path, ()).digest
+    assert external_images(tmp_path, ()).digest == before
+    Image.new("RGB", (50, 50)).save(tmp_path / "mel" / "a.jpg")
+    assert external_images(tmp_path, ()).digest != before
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none", None, r"TEST=.*none: no such file or folder; it is a folder with subfolders named akiec, .* VASC"),
+        ("a.csv", f"{HEADER[:-5]}\n", "no column vasc in its first line; TEST is a folder"),
+        ("a.csv", HEADER, "names no image; TEST is a folder"),
+        ("a.csv", f"{HEADER}\nx,1,0,0,0,0,0,0\n", "1 images cannot be used:\n  x: no such image beside a.csv"),
+        ("", "", "no images in subfolders named akiec, .*; TEST is a folder"),
+    ],
+)
+def test_a_path_without_labeled_images_is_refused(tmp_path: Path, name: str, content: str | None, message: str) -> None:
+    if name and content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        external_images(tmp_path / name, ())

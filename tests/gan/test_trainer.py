@@ -1,0 +1,59 @@
+"""Training steps: weights stay normalized, averages begin when the recipe says, and a state continues the same."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from gan.data import Images
+from gan.trainer import GANTrainer
+from zoo.kinds.generator import GeneratorRecipe
+
+CPU = torch.device("cpu")
+
+
+def test_spectral_norm_holds_every_singular_value_at_one(tiny_recipe: GeneratorRecipe, batch: Images) -> None:
+    trainer = GANTrainer(tiny_recipe, CPU)
+    for number in range(50):
+        trainer.step(number, batch)
+    layers = 0
+    for network in (trainer.generator, trainer.discriminator):
+        network.eval()
+        for name, module in network.named_modules():
+            if parametrize.is_parametrized(module):
+                largest = torch.linalg.matrix_norm(module.weight.detach().flatten(1), 2).item()
+                assert largest == pytest.approx(1, abs=0.05), name
+                layers += 1
+            else:
+                assert not isinstance(module, nn.Conv2d | nn.Linear | nn.Embedding), f"{name} is not normalized"
+    assert layers == (1 + 3 * 7 + 4 + 1) + (3 + 4 + 3 + 2 + 2 + 2)
+
+
+def test_a_state_continues_the_same(tiny_recipe: GeneratorRecipe, batch: Images) -> None:
+    trainer, continued = GANTrainer(tiny_recipe, CPU), GANTrainer(tiny_recipe, CPU)
+    trainer.step(0, batch)
+    continued.load(deepcopy(trainer.state()))
+    assert continued.step(1, batch) == trainer.step(1, batch)
+    assert trainer.step(2, batch) != trainer.step(3, batch), "each step draws other fake images"
+
+
+def test_averaged_weights_are_served_as_soon_as_there_are_some(tiny_recipe: GeneratorRecipe, batch: Images) -> None:
+    trainer = GANTrainer(tiny_recipe.model_copy(update={"ema_from": 1}), CPU)
+    trainer.step(0, batch)
+    assert trainer.served_generator is trainer.generator
+    trainer.step(1, batch)
+    assert trainer.served_generator is not trainer.generator
+    without = GANTrainer(tiny_recipe.model_copy(update={"ema": None}), CPU)
+    without.step(1, batch)
+    assert without.served_generator is without.generator
+
+
+def test_options_at_zero_leave_the_losses_alone(tiny_recipe: GeneratorRecipe, batch: Images) -> None:
+    off = {"class_loss": 0.0, "lecam": 0.0, "diffaugment": False}
+    metrics = GANTrainer(tiny_recipe.model_copy(update=off), CPU).step(0, batch)
+    assert metrics.lecam == 0
+    with_lecam = GANTrainer(tiny_recipe.model_copy(update=off | {"lecam": 0.3, "lecam_from": 1}), CPU).step(0, batch)
+    assert with_lecam.lecam > 0
+    assert with_lecam._replace(lecam=0) == metrics, "before `lecam_from` it is only measured"

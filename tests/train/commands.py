@@ -1,0 +1,39 @@
+"""Entries that are trained in seconds, and the command that trains them."""
+
+import os
+import subprocess
+import sys
+
+from zoo.kinds.classifier import Classifier
+from zoo.study import ROOT, Folders
+
+ENTRIES = {
+    "plain": Classifier(about="x"),
+    "staged": Classifier(
+        about="x", sampling="balanced", epochs=25, draws=[(9000, 2), (5000, 2)], loss="weighted_cross_entropy"
+    ),
+    "pretrained": Classifier(about="x", weights="pretrained", normalise="weights"),
+    "frozen": Classifier(about="x", weights="pretrained", trainable_tensors=2),
+    "child": Classifier(about="x", parent="pretrained", epochs=5),
+}
+
+
+def start(folders: Folders, *entries: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "train", *entries, "--study", folders.name],
+        cwd=folders.root,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "LESION_ZOO_ROOT": str(folders.root), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def train(folders: Folders, *entries: str) -> str:
+    process = start(folders, *entries)
+    _, stderr = process.communicate(timeout=300)
+    assert process.returncode == 0, stderr
+    return stderr
+
+
+def weights(folders: Folders, entry: str) -> bytes:
+    return (folders.run(entry) / "weights.safetensors").read_bytes()

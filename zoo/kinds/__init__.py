@@ -1,0 +1,14 @@
+"""The kinds of entries. A new one is a module here, and a line in `KINDS`."""
+
+from zoo.kinds.base import Entry, Kind, Recipe
+from zoo.kinds.classifier import CLASSIFIER
+from zoo.kinds.generator import GENERATOR
+
+__all__ = ["KINDS", "Entry", "Kind", "Recipe", "kind_of"]
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (CLASSIFIER, GENERATOR)}
+"""By the value of `kind` in an entry."""
+
+
+def kind_of(entry: Entry | Recipe) -> Kind:
+    """The kind of an entry or of its recipe."""
+    return KINDS[entry.kind]

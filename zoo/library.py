@@ -1,0 +1,160 @@
+"""The zoo in a notebook or a script, without a server: `from zoo import load`."""
+
+import json
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+from PIL import Image
+
+from lesions.errors import UserError
+from lesions.images import UnreadableImage, center_square, decode
+from lesions.sources.folders import SUFFIXES
+from zoo.kinds.classifier import CLASSIFIER
+from zoo.metrics import predictions
+from zoo.metrics.predictions import PredictionTable
+from zoo.models.explanation import LARGEST, overlay
+from zoo.models.predictor import Predictor
+from zoo.study import Folders, Study
+
+Picture = str | Path | bytes | Image.Image
+"""A picture's file, the bytes of such a file, or a decoded picture."""
+
+
+class LoadError(UserError):
+    """An entry that cannot be loaded, or a picture that cannot be read."""
+
+
+class Prediction(NamedTuple):
+    """What a classifier predicts of one picture."""
+
+    image: str
+    """The picture's path; empty if it was given as bytes or as an image."""
+    label: str
+    """The class with the highest probability."""
+    probabilities: dict[str, float]
+    """Calibrated, by class name; they add up to 1."""
+
+
+class Explanation(NamedTuple):
+    """Where in a picture a classifier sees a class."""
+
+    image: str
+    label: str
+    """The predicted class."""
+    explained: str
+    """The class that is explained."""
+    overlay: Image.Image
+    """Grad-CAM as colors on the picture's center square, at most 512 x 512 px (Selvaraju et al., ICCV 2017)."""
+
+
+class Classifier:
+    """A trained classifier. `predictor` has its network, and takes arrays of pixels."""
+
+    def __init__(self, entry: Mapping[str, Any], predictor: Predictor) -> None:
+        self.entry = entry
+        """The archive's `entry.json`: name, recipe, scores, origins, license."""
+        self.predictor = predictor
+
+    def __repr__(self) -> str:
+        return f"<Classifier {self.entry['entry']} of study {self.entry['study']}>"
+
+    @overload
+    def predict(self, pictures: bytes | Image.Image) -> Prediction: ...
+    @overload
+    def predict(self, pictures: str | Path) -> Any: ...
+    @overload
+    def predict(self, pictures: Iterable[Picture]) -> list[Prediction]: ...
+    def predict(self, pictures: Picture | Iterable[Picture]) -> Prediction | list[Prediction]:
+        """The prediction of a picture; a list of them for a folder, in the order of names, or for several pictures.
+
+        Of a folder, files with the suffix of a picture are read. Raises `LoadError` for a picture that cannot be read.
+        """
+        if isinstance(pictures, bytes | Image.Image):
+            return self._predict([pictures])[0]
+        if isinstance(pictures, str | Path):
+            path = Path(pictures)
+            if not path.is_dir():
+                return self._predict([path])[0]
+            pictures = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES]
+        return self._predict(list(pictures))
+
+    def explain(self, picture: Picture, label: str | None = None) -> Explanation:
+        """Where in a picture the classifier sees the class `label`; the predicted one unless given.
+
+        Raises `LoadError` for a picture that cannot be read, or an unknown class.
+        """
+        classes, image = self.entry["classes"], _read(picture)
+        if label not in (None, *classes):
+            raise LoadError(f"no class {label!r}; there are: {', '.join(classes)}")
+        pixels = np.stack([center_square(image, self.entry["pixels"])])  # a copy, which torch may write to
+        predicted = classes[int(self.predictor.probabilities(pixels)[0].argmax())]
+        explained = label or predicted
+        heat = self.predictor.heat_maps(pixels, [classes.index(explained)])[0]
+        shown = center_square(image, min(LARGEST, *image.size))
+        return Explanation(_name(picture), predicted, explained, overlay(shown, heat))
+
+    def _predict(self, pictures: list[Picture]) -> list[Prediction]:
+        if not pictures:
+            return []
+        classes, pixels = self.entry["classes"], self.entry["pixels"]
+        squares = np.stack([center_square(_read(picture), pixels) for picture in pictures])
+        rows = self.predictor.probabilities(squares)
+        return [
+            Prediction(_name(picture), classes[int(row.argmax())], dict(zip(classes, row.tolist(), strict=True)))
+            for picture, row in zip(pictures, rows, strict=True)
+        ]
+
+
+class Predictions(NamedTuple):
+    """What an entry predicted of the images that it was not trained on."""
+
+    valid: PredictionTable
+    test: PredictionTable
+
+
+def load(entry: str | Path, study: str = Study().name) -> Classifier:
+    """A trained classifier: the archive of an entry of a `study` that `make zoo` built, or any archive by its path.
+
+    Nothing of the archive is run: its weights and its `entry.json` are read. Raises `LoadError` where there is no such
+    archive, or it is none of a classifier; `WeightsError` where its weights do not fit.
+    """
+    file = Path(entry) if str(entry).endswith(".mar") else Folders(study).archives / f"{entry}.mar"
+    if not file.is_file():
+        known = ", ".join(sorted(archive.stem for archive in file.parent.glob("*.mar"))) or "none; first: make zoo"
+        raise LoadError(f"no archive {file}; there are: {known}")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            described = json.loads(archive.read("entry.json"))
+            if described["kind"] != CLASSIFIER.name:
+                raise LoadError(f"{file}: a {described['kind']}, and no classifier; ask it by: make synthesize")
+            return Classifier(described, Predictor.from_entry(described, archive.read("weights.safetensors")))
+    except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError) as error:
+        raise LoadError(f"{file} is not an archive of the zoo ({error})") from None
+
+
+def load_predictions(entry: str, study: str = Study().name) -> Predictions:
+    """Names, labels and probabilities of the validation and the test images, as training left them.
+
+    Raises `DataError` where the entry is not trained in that study.
+    """
+    table = predictions.read(Folders(study).run(entry) / "predictions.csv")
+    return Predictions(table.part("valid"), table.part("test"))
+
+
+def _read(picture: Picture) -> Image.Image:
+    """The picture as upright 8-bit RGB."""
+    if isinstance(picture, Image.Image):
+        return picture.convert("RGB")
+    try:
+        return decode(picture if isinstance(picture, bytes) else Path(picture).read_bytes())
+    except OSError as error:
+        raise LoadError(f"{picture!s}: {error.strerror}") from None
+    except UnreadableImage as error:
+        raise LoadError(f"{_name(picture) or 'the picture'}: {error}") from None
+
+
+def _name(picture: Picture) -> str:
+    return str(picture) if isinstance(picture, str | Path) else ""

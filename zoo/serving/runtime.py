@@ -1,0 +1,116 @@
+"""What a runtime is: it packs archives, serves them, and gives clients a URL and credentials.
+
+A further runtime is a package here that has a `RUNTIME`, and a line in `RUNTIMES`.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import httpx
+
+from lesions.errors import UserError
+from zoo.kinds import Kind
+
+LOOPBACK, ALL_NETWORKS = "127.0.0.1", "0.0.0.0"
+"""Where predictions are answered: for this machine only, or on all its networks. All else is answered on loopback."""
+
+
+class Version(NamedTuple):
+    """One served version; it is `ready` if a worker can answer."""
+
+    model: str
+    name: str
+    ready: bool
+    workers: int
+
+
+class Server(Protocol):
+    """A running server, for clients. All methods raise `ServerError`."""
+
+    @property
+    def port(self) -> int:
+        """Where predictions are answered."""
+
+    @property
+    def url(self) -> str:
+        """What the paths of the REST calls are appended to."""
+
+    @property
+    def auth(self) -> httpx.Auth:
+        """The credentials of the REST calls."""
+
+    def versions(self, model: str) -> list[str]:
+        """The names of the served versions of `model`, sorted; none where there is no such model."""
+
+    def status(self) -> list[Version]:
+        """Every served version, sorted."""
+
+    def describe(self, model: str, version: str) -> dict[str, Any]:
+        """The `entry.json` of a version, perhaps without what is null."""
+
+    def default(self, model: str) -> str:
+        """The version that answers where a call names none."""
+
+    def set_default(self, model: str, version: str) -> None:
+        """Let `version` answer where a call names none, until the server stops."""
+
+    def close(self) -> None:
+        """Close all connections."""
+
+    def archives(self) -> dict[str, str]:
+        """The sha256 (hex) of the archives that it serves, by file name; empty if that is not known."""
+
+
+class Runtime(Protocol):
+    """A way to serve archives. `folder` is the study's own, `runs/<study>/serve`: settings, logs, credentials."""
+
+    def pack(self, stage: Path, kind: Kind, version: str) -> dict[str, bytes]:
+        """The members of an archive of the files in `stage`/extra and the kind's handler. Raises `ArchiveError`.
+
+        The same files give the same members. `stage` is a folder to work in.
+        """
+
+    def start(self, archives: Path, versions: Mapping[str, tuple[str, str]], request: "ServeRequest") -> dict[str, str]:
+        """Serve these archives of the folder `archives`, and return when each version has answered a request.
+
+        `versions` has model and version by file name. Returns why versions cannot be served, by name; the others are.
+        A server that runs already with the same `request` is left alone, another one of the same folder is replaced.
+        """
+
+    def stop(self, folder: Path) -> bool:
+        """Stop the server of `folder` and its workers; False if none was running."""
+
+    def connect(self, folder: Path, port: int | None = None) -> Server:
+        """The server of `folder`, on `port` if that is given. Raises `NoServerError` where none is running."""
+
+    def logs(self, folder: Path, lines: int) -> dict[Path, str]:
+        """The last `lines` of each log file."""
+
+    def example_call(self, folder: Path, url: str, picture: Path | None) -> str:
+        """A shell command that sends a picture to `url` with valid credentials."""
+
+
+class ServeRequest(NamedTuple):
+    """What a server is started with."""
+
+    folder: Path
+    port: int
+    host: str
+    digests: Mapping[str, str]
+    """The sha256 (hex) of each archive, by file name."""
+    seconds: float = 180
+    """The time in which all versions must answer."""
+
+
+RUNTIMES = {"torchserve": "zoo.serving.torchserve"}
+"""The packages of the runtimes, by name; the first is the default."""
+
+
+def get_runtime(name: str = next(iter(RUNTIMES))) -> Runtime:
+    """The runtime of that name. Raises `UserError` where there is none."""
+    if name not in RUNTIMES:
+        raise UserError(f"RUNTIME={name}: there is {', '.join(RUNTIMES)}")
+    runtime: Runtime = import_module(RUNTIMES[name]).RUNTIME
+    return runtime

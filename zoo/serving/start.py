@@ -1,0 +1,76 @@
+"""`make serve`: check archives against the manifest, start the runtime, and make the champion the default version."""
+
+from pathlib import Path
+
+from lesions.files import file_lock
+from zoo.kinds.classifier import CLASSIFIER
+from zoo.packaging import manifest
+from zoo.packaging.archive import ArchiveError, identify
+from zoo.serving import champion
+from zoo.serving.champion import ChampionError
+from zoo.serving.http import ServerError
+from zoo.serving.runtime import ALL_NETWORKS, LOOPBACK, Runtime, ServeRequest
+
+
+def serve(
+    runtime: Runtime, archives: Path, folder: Path, port: int, seconds: float = 180, host: str = LOOPBACK
+) -> tuple[str, str]:
+    """Serve every .mar of `archives` on `port`; returns model and version of one when each has answered a request.
+
+    An archive that is not what the manifest says is refused before the runtime sees it. The server's files live in
+    `folder`. The champion becomes the default version again. `host` is `LOOPBACK` or `ALL_NETWORKS`. Raises
+    `ServerError` within `seconds` where there is nothing to serve, a port is taken, the server dies, or versions cannot
+    be served; in the last case the others are.
+    """
+    if host not in (LOOPBACK, ALL_NETWORKS):
+        raise ServerError(f"HOST={host}: it is {LOOPBACK} (this machine only) or {ALL_NETWORKS} (all its networks)")
+    with file_lock(folder):  # another `make serve`
+        verified = manifest.verify(archives)
+        refused = {Path(name).stem: archive.problem for name, archive in verified.items() if archive.problem}
+        versions: dict[str, tuple[str, str]] = {}
+        for name, archive in verified.items():
+            if not archive.problem:
+                try:
+                    versions[name] = identify(archives / name)
+                except ArchiveError as error:
+                    refused[Path(name).stem] = str(error)
+        if not versions:
+            reasons = [f"no archive in {archives.resolve()}/; make them first: make zoo", *refused.values()]
+            raise ServerError("\n".join(reasons))
+        if host != LOOPBACK:
+            print(f"warning: port {port} answers every machine that reaches it: with a token only, but unencrypted")
+        digests = {name: archive.sha256 for name, archive in verified.items()}
+        request = ServeRequest(folder.resolve(), port, host, digests, seconds)
+        try:
+            failures = refused | runtime.start(archives.resolve(), versions, request)
+        except KeyboardInterrupt:  # the server has a session of its own and would live on
+            runtime.stop(request.folder)
+            raise
+        total = len(versions) + len(refused)
+        if len(failures) < total:
+            _apply_champion(runtime, archives, request.folder)
+            rest = f"The other {total - len(failures)} are served on port {port}."
+        else:
+            runtime.stop(request.folder)
+            rest = "Nothing is left to serve: stopped."
+        if failures:
+            reasons = [f"  {name}: {reason}" for name, reason in failures.items()]
+            raise ServerError("\n".join([f"{len(failures)} of {total} versions cannot be served:", *reasons, rest]))
+        return min(versions.values())  # a classifier before a generator
+
+
+def _apply_champion(runtime: Runtime, archives: Path, folder: Path) -> None:
+    """Make the champion the default version again, which a runtime forgets; prints the result."""
+    try:
+        current = champion.current(archives)
+        if current is None:
+            return
+        runtime.connect(folder).set_default(CLASSIFIER.model, current.entry)
+    except ChampionError as error:
+        print(f"warning: {error}")
+    except ServerError as error:
+        print(f"warning: the champion, {current and current.entry}, is not the default version ({error})")
+    else:
+        print(f"champion: {current.entry}, since {current.since[:10]}")
+        if champion.is_retrained(archives, current):
+            print("warning: it was trained anew since; score and promote it again: make compare promote ENTRY=...")

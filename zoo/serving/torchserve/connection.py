@@ -1,0 +1,139 @@
+"""A running TorchServe, for clients: tokens for its REST calls, and its management calls."""
+
+import json
+import re
+import threading
+from collections.abc import Generator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from zoo.kinds import KINDS
+from zoo.serving.http import (
+    HttpClient,
+    NoServerError,
+    ServerError,
+    error_message,
+    expect_zoo_answer,
+    json_object,
+)
+from zoo.serving.runtime import LOOPBACK, Version
+
+KEY_FILE = "key_file.json"
+"""In the server's folder: its tokens, valid for 60 minutes."""
+INVALID_TOKEN = "InvalidKeyException"
+"""The type of an error, with status 400, for a token that is wrong or has expired."""
+
+
+class TokenAuth(httpx.Auth):
+    """A bearer token for the calls of one `kind`, "inference" or "management"; renewed when it has expired."""
+
+    requires_response_body = True
+
+    def __init__(self, key_file: Path, management: str, kind: str) -> None:
+        """`management` is the base URL at which tokens are renewed."""
+        self._key_file, self._management, self._kind = key_file, management, kind
+        self._token = ""
+        self._renewal = threading.Lock()  # two at once would each invalidate the other's new token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Send the request with the token at hand, and once more with a new one if that is not valid."""
+        token = yield from self._valid_token("")
+        request.headers["Authorization"] = f"Bearer {token}"
+        response = yield request
+        if json_object(response).get("type") == INVALID_TOKEN:
+            token = yield from self._valid_token(token)
+            request.headers["Authorization"] = f"Bearer {token}"
+            yield request
+
+    def _valid_token(self, stale: str) -> Generator[httpx.Request, httpx.Response, str]:
+        """The token at hand; if it is the `stale` one, that of the key file; if that is stale or old, a new one."""
+        with self._renewal:
+            if self._token == stale:
+                self._token, expires, api_key = self._read()
+                if self._token == stale or expires <= datetime.now(UTC):
+                    headers = {"Authorization": f"Bearer {api_key}"}
+                    url = f"{self._management}/token"
+                    response = yield httpx.Request("GET", url, params={"type": self._kind}, headers=headers)
+                    if not response.is_success:
+                        raise NoServerError(f"{self._key_file} is another server's: {error_message(response)}")
+                    self._token = self._read()[0]
+            return self._token
+
+    def _read(self) -> tuple[str, datetime, str]:
+        """The token of the key file, when it expires, and the key that renews it."""
+        try:
+            keys = json.loads(self._key_file.read_text())
+            expires = re.sub(r"\.\d+", "", keys[self._kind]["expiration time"])  # it has nanoseconds
+            return str(keys[self._kind]["key"]), datetime.fromisoformat(expires), str(keys["API"]["key"])
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+            raise NoServerError(f"no token in {self._key_file} ({error}); start the server: make serve") from None
+
+
+class TorchServeServer:
+    """One running server (`zoo.serving.runtime.Server`); management is on the port after that of inference."""
+
+    def __init__(self, folder: Path, port: int, archives: dict[str, str] | None = None, **options: Any) -> None:
+        """`folder` holds the tokens; `options` are those of `HttpClient`, for management calls."""
+        self.port, self._archives = port, archives or {}
+        self.url = f"http://{LOOPBACK}:{port}"
+        self._management = f"http://{LOOPBACK}:{port + 1}"
+        self.auth = TokenAuth(folder / KEY_FILE, self._management, "inference")
+        self._http = HttpClient(TokenAuth(folder / KEY_FILE, self._management, "management"), **options)
+
+    def versions(self, model: str) -> list[str]:
+        """The names of the served versions of `model`, sorted; none where there is no such model."""
+        with expect_zoo_answer(f"{self._management}/models/{model}/all"):
+            return sorted(str(row["modelVersion"]) for row in self.rows(model))
+
+    def status(self) -> list[Version]:
+        """Every served version, sorted."""
+        with expect_zoo_answer(self._management):
+            rows = [row for kind in KINDS.values() for row in self.rows(kind.model)]
+            return sorted(
+                Version(
+                    model=row["modelName"],
+                    name=row["modelVersion"],
+                    ready=any(worker["status"] == "READY" for worker in row["workers"]),
+                    workers=len(row["workers"]),
+                )
+                for row in rows
+            )
+
+    def describe(self, model: str, version: str) -> dict[str, Any]:
+        """The `entry.json` of a version; TorchServe leaves out what is null."""
+        path = f"models/{model}/{quote(version, safe='')}?customized=true"
+        with expect_zoo_answer(f"{self._management}/{path}"):
+            return dict(self._get(path).json()[0]["customizedMetadata"])
+
+    def default(self, model: str) -> str:
+        """The version that answers where a call names none."""
+        with expect_zoo_answer(f"{self._management}/models/{model}"):
+            return str(self._get(f"models/{model}").json()[0]["modelVersion"])
+
+    def set_default(self, model: str, version: str) -> None:
+        """Let `version` answer where a call names none, until the server stops."""
+        self._http.call("PUT", f"{self._management}/models/{model}/{quote(version, safe='')}/set-default")
+
+    def archives(self) -> dict[str, str]:
+        """The sha256 (hex) of the archives that it was started with, by file name."""
+        return self._archives
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._http.close()
+
+    def rows(self, model: str) -> list[dict[str, Any]]:
+        """TorchServe's description of each version of a model."""
+        try:
+            return list(self._get(f"models/{quote(model, safe='')}/all").json())
+        except ServerError as error:
+            if error.code == httpx.codes.NOT_FOUND:
+                return []
+            raise
+
+    def _get(self, path: str) -> httpx.Response:
+        return self._http.call("GET", f"{self._management}/{path}")
