@@ -24,7 +24,7 @@ FREE_GB := 8
 export MALLOC_MMAP_THRESHOLD_ := 268435456
 export MALLOC_TRIM_THRESHOLD_ := 17179869184
 
-.PHONY: zoo source archives test faults check format list serve stop status logs predict explain compare results promote synthesize describe download lock clean help
+.PHONY: zoo source archives test faults docs check format list serve stop status logs predict explain compare results promote synthesize describe download lock clean help
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -169,11 +169,15 @@ test: .venv/installed ## pass the tests; HAM10000=folder adds those on the real 
 faults: .venv/installed ## do harm on purpose, and write what came of it into docs/reliability.md
 	@RELIABILITY=docs/reliability.md .venv/bin/pytest tests/faults
 
-check: .venv/installed ## style, types and the direction of imports
+docs: .venv/installed ## build the documentation into site/: open site/index.html
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+
+check: .venv/installed ## style, types, the direction of imports, and the documentation
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 
 format: .venv/installed ## put the code into its style
 	.venv/bin/ruff check --fix
