@@ -51,10 +51,6 @@ class Served(NamedTuple):
     port: int
 
     @property
-    def reports(self) -> Path:
-        return self.study_server.reports
-
-    @property
     def java(self) -> psutil.Process:
         actual = read_state(self.folder)
         assert actual is not None
@@ -127,7 +123,7 @@ def served(server: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
     monkeypatch.setenv("LESION_ZOO_ROOT", str(server.study_server.folders.root))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("zoo.metrics.bootstrap.PAIRED_RESAMPLES", 50)
-    shutil.rmtree(server.reports, ignore_errors=True)
+    shutil.rmtree(server.study_server.reports, ignore_errors=True)
     server.again()  # if a test before this one has left it otherwise
     return server
 
@@ -152,7 +148,7 @@ def disturbed(monkeypatch: pytest.MonkeyPatch, disturb: Callable[[threading.Even
 
 def written(served: Served) -> dict[str, list[str]]:
     """The images that each version's file of answers has, as often as it has them."""
-    files = {name: served.reports / "answers" / f"{name}.jsonl" for name in QUALITY}
+    files = {name: served.study_server.reports / "answers" / f"{name}.jsonl" for name in QUALITY}
     return {
         name: [json.loads(row)["image"] for row in file.read_text().splitlines()[1:]] for name, file in files.items()
     }
@@ -164,7 +160,7 @@ def assert_scored_once(served: Served, done: Result) -> None:
     images = served.study_server.labeled.index.images
     for name, answered in written(served).items():
         assert Counter(answered) == Counter(images), name
-    actual = json.loads((served.reports / "results.json").read_text())
+    actual = json.loads((served.study_server.reports / "results.json").read_text())
     assert actual["images"] == len(images)
     assert {result["entry"] for result in actual["results"]} == set(QUALITY)
     assert all(result["offline"]["largest"] < 1e-4 for result in actual["results"])
@@ -215,7 +211,7 @@ def test_a_server_that_stays_away_is_told_and_what_is_missing(served: Served, mo
     for name, lost in missing.items():
         assert f"  {name}: {len(lost)} ({', '.join(lost[:5])}" in done.output
     assert "start it: make serve" in done.output
-    assert not (served.reports / "results.json").exists()
+    assert not (served.study_server.reports / "results.json").exists()
     served.again()
     assert_scored_once(served, evaluate(monkeypatch))
     assert {name: answered[: len(kept[name])] for name, answered in written(served).items()} == kept
@@ -276,13 +272,13 @@ def test_images_from_outside(served: Served, monkeypatch: pytest.MonkeyPatch, tm
     assert done.exit_code == 2
     assert f"error: {tmp_path}/truth.csv: 5 images cannot be used:" in done.output
     assert all(f"\n  {message}" in done.output for message in messages)
-    assert not served.reports.exists()
+    assert not served.study_server.reports.exists()
 
     done = evaluate(monkeypatch, None, "--test", str(tmp_path / "truth.csv"))
     assert done.exit_code == 0, done.output
     assert "left out: 5 images\n" in done.output
     assert all(f"\n  {message}" in done.output for message in messages)
-    (folder,) = served.reports.glob("outside-truth-*")
+    (folder,) = served.study_server.reports.glob("outside-truth-*")
     actual = json.loads((folder / "results.json").read_text())
     assert actual["images"] == len(good)
     assert [message.partition(":")[0] for message in actual["left_out"]] == [

@@ -137,6 +137,7 @@ def test_make_packs_again_what_would_be_refused(small: Path) -> None:
 
 @pytest.mark.thorough
 @pytest.mark.server
+@pytest.mark.slow
 def test_bad_archives_beside_good_ones(copy: Harmed, built: Harmed, reliability: Reliability) -> None:
     row = reliability.row(
         f"served by `make serve`: {', '.join(words for _, words in FAULTS.values())}, and an archive from elsewhere",

@@ -11,7 +11,7 @@ from tests.faults.checkout import Harmed
 from tests.faults.conftest import Reliability
 from zoo.study import Folders
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.thorough, pytest.mark.slow]
 
 
 def test_an_image_replaced_then_deleted(empty: Harmed, built: Harmed, tmp_path: Path, reliability: Reliability) -> None:

@@ -5,7 +5,7 @@ import pytest
 from tests.faults.checkout import STUDY, Harmed
 from tests.faults.conftest import Reliability
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.thorough, pytest.mark.slow]
 
 RUNS = f"runs/{STUDY}"
 

@@ -9,7 +9,7 @@ from tests.faults.checkout import STUDY, Harmed
 from tests.faults.conftest import Reliability
 from tests.faults.small_disk import SmallDisks
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.thorough, pytest.mark.slow]
 
 PROMISED = "an error that names the file, no half file, and with room the same bytes as ever"
 

@@ -13,7 +13,7 @@ import pytest
 from tests.faults.checkout import Harmed, kill, wait_for
 from tests.faults.conftest import Reliability
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.thorough, pytest.mark.slow]
 
 SEED = 5
 """Of the moments."""

@@ -20,7 +20,7 @@ from tests.faults.conftest import Reliability
 from tests.faults.serving import MODEL, Counting, Served
 from zoo.serving.http import ServerError
 
-pytestmark = [pytest.mark.thorough, pytest.mark.server]
+pytestmark = [pytest.mark.thorough, pytest.mark.server, pytest.mark.slow]
 
 CLIENTS, SECONDS, GARBAGE = 200, 60, 0.05
 WARM = 15

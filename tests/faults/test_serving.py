@@ -21,7 +21,7 @@ from tests.servers import pack
 from zoo.serving.http import NoServerError
 from zoo.serving.torchserve.process import read_state
 
-pytestmark = [pytest.mark.thorough, pytest.mark.server]
+pytestmark = [pytest.mark.thorough, pytest.mark.server, pytest.mark.slow]
 
 TIMES = 3
 

@@ -1,0 +1,178 @@
+"""The zoo in a notebook: entries are loaded by name or path, pictures predicted and explained, mistakes named."""
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lesions.images import center_square
+from lesions.index import DataError
+from lesions.labels import CLASSES, NOTICE
+from tests.images import file_of
+from tests.networks import save_network
+from tests.servers import pack
+from zoo import load, load_predictions
+from zoo.library import Classifier, LoadError
+from zoo.models.network import build
+from zoo.models.predictor import Predictor
+from zoo.models.weights import WeightsError
+from zoo.study import Folders
+
+PIXELS = 32
+PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8))
+
+
+def archive(file: Path, architecture: str = "test_efficientnet") -> Path:
+    """Pack a classifier with random weights, calibrated at temperature 2."""
+    torch.manual_seed(0)
+    weights = save_network(architecture, file.with_suffix(".safetensors"))
+    entry = {
+        "entry": file.stem,
+        "study": "mine",
+        "kind": "classifier",
+        "about": "?",
+        "notice": NOTICE,
+        "data": "phantom",
+        "architecture": "test_efficientnet",
+        "pixels": PIXELS,
+        "classes": CLASSES,
+        "mean": [0.5] * 3,
+        "deviation": [0.25] * 3,
+        "recipe": {},
+        "scores": {},
+        "calibration": {"temperature": 2.0},
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "split_sha256": "",
+        "versions": {},
+    }
+    pack(entry, weights, file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """A study with one archive, `transfer`."""
+    folders = Folders("mine", tmp_path_factory.mktemp("zoo"))
+    archive(folders.archives / "transfer.mar")
+    return folders
+
+
+@pytest.fixture(autouse=True)
+def root(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LESION_ZOO_ROOT", str(folders.root))
+
+
+@pytest.fixture(scope="module")
+def classifier(folders: Folders) -> Classifier:
+    return load(folders.archives / "transfer.mar")
+
+
+def test_an_entry_is_loaded_by_name_and_by_path(folders: Folders) -> None:
+    by_name, by_path = load("transfer", "mine"), load(str(folders.archives / "transfer.mar"))
+    assert by_name.entry == by_path.entry
+    assert repr(by_name) == "<Classifier transfer of study mine>"
+    assert by_name.predict(PICTURE) == by_path.predict(PICTURE)
+
+
+def test_a_prediction_is_that_of_the_network(classifier: Classifier) -> None:
+    torch.manual_seed(0)
+    predictor = Predictor(build("test_efficientnet"), [0.5] * 3, [0.25] * 3, temperature=2.0)
+    probabilities = predictor.probabilities(np.stack([center_square(PICTURE, PIXELS)]))[0]
+    prediction = classifier.predict(PICTURE)
+    assert list(prediction.probabilities) == list(CLASSES)
+    assert list(prediction.probabilities.values()) == pytest.approx(probabilities.tolist(), abs=1e-6)
+    assert (prediction.image, prediction.label) == ("", CLASSES[probabilities.argmax()])
+
+
+def test_a_picture_may_be_a_path_or_bytes_or_an_image(classifier: Classifier, tmp_path: Path) -> None:
+    file = tmp_path / "mole.png"
+    file.write_bytes(file_of(PICTURE))
+    prediction = classifier.predict(PICTURE)
+    assert classifier.predict(file_of(PICTURE)) == prediction
+    for path in (file, str(file)):
+        assert classifier.predict(path) == prediction._replace(image=str(file))
+    assert classifier.predict([file, PICTURE]) == [prediction._replace(image=str(file)), prediction]
+    assert classifier.predict([]) == []
+
+
+def test_a_folder_gives_its_pictures_by_name(classifier: Classifier, tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.png"):
+        (tmp_path / name).write_bytes(file_of(PICTURE))
+    (tmp_path / "notes.txt").write_text("left arm")
+    assert [Path(prediction.image).name for prediction in classifier.predict(tmp_path)] == ["a.png", "b.PNG"]
+
+
+def test_an_explanation_is_of_the_predicted_class_or_of_a_named_one(classifier: Classifier) -> None:
+    predicted = classifier.predict(PICTURE).label
+    named = next(name for name in CLASSES if name != predicted)
+    for label in (None, named):
+        explanation = classifier.explain(PICTURE, label)
+        assert (explanation.label, explanation.explained) == (predicted, label or predicted)
+        assert (explanation.overlay.mode, explanation.overlay.size) == ("RGB", (50, 50))
+    with pytest.raises(LoadError, match="no class 'wart'; there are: akiec, bcc"):
+        classifier.explain(PICTURE, "wart")
+
+
+def test_a_picture_that_cannot_be_read_is_named(classifier: Classifier, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(file_of(PICTURE)[:100])
+    with pytest.raises(LoadError, match=r"damaged\.png: the image is damaged or cut short"):
+        classifier.predict(damaged)
+    with pytest.raises(LoadError, match=r"none\.png: No such file"):
+        classifier.predict(tmp_path / "none.png")
+    with pytest.raises(LoadError, match="the picture: not an image of a supported format"):
+        classifier.predict(b"hello")
+
+
+def test_an_unknown_entry_names_what_there_is(folders: Folders) -> None:
+    with pytest.raises(LoadError, match=r"no archive .*mine/nobody\.mar; there are: transfer$"):
+        load("nobody", "mine")
+    with pytest.raises(LoadError, match=r"there are: none; first: make zoo$"):
+        load("transfer", "another")
+
+
+def test_a_generator_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "sagan.mar", "w") as opened:
+        opened.writestr("entry.json", json.dumps({"kind": "generator"}))
+    with pytest.raises(LoadError, match=r"sagan\.mar: a generator, and no classifier; ask it by: make synthesize"):
+        load(tmp_path / "sagan.mar")
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"kind": "classifier"}'])
+def test_an_archive_without_an_entry_is_none(tmp_path: Path, content: str) -> None:
+    with zipfile.ZipFile(tmp_path / "x.mar", "w") as opened:
+        opened.writestr("entry.json", content)
+    with pytest.raises(LoadError, match=r"x\.mar is not an archive of the zoo"):
+        load(tmp_path / "x.mar")
+
+
+@pytest.mark.parametrize("kept", [0, 100, 2000, -100])
+def test_an_archive_that_is_cut_short_is_none(folders: Folders, tmp_path: Path, kept: int) -> None:
+    content = (folders.archives / "transfer.mar").read_bytes()
+    (tmp_path / "x.mar").write_bytes(content[:kept])
+    with pytest.raises(LoadError, match=r"x\.mar is not an archive of the zoo"):
+        load(tmp_path / "x.mar")
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="the archive's weights: the weights of another network"):
+        load(archive(tmp_path / "x.mar", "test_resnet"))
+
+
+def test_predictions_are_those_that_training_left(folders: Folders) -> None:
+    run = folders.run("trained")
+    run.mkdir(parents=True)
+    rows = [("a", "valid", "mel"), ("b", "test", "nv"), ("c", "test", "df")]
+    lines = [f"{image},{part},{label},0.4{',0.1' * 6}" for image, part, label in rows]
+    (run / "predictions.csv").write_text("\n".join(["image,part,label," + ",".join(CLASSES), *lines, ""]))
+    valid, test = load_predictions("trained", "mine")
+    assert (valid.images, test.images) == (("a",), ("b", "c"))
+    assert [CLASSES[label] for label in test.labels] == ["nv", "df"]
+    assert test.probabilities.tolist() == [[0.4, *[0.1] * 6]] * 2
+    with pytest.raises(DataError, match=r"no .*nobody/predictions\.csv; first: make zoo"):
+        load_predictions("nobody", "mine")
