@@ -110,7 +110,7 @@ def test_what_changed_is_built_and_nothing_else(checkout: Checkout) -> None:
     assert recipe["learning_rate"] == 0.001
 
 
-def test_wrong_settings_are_told_in_one_line_and_leave_nothing(checkout: Checkout) -> None:
+def test_wrong_settings_get_one_line_and_leave_nothing(checkout: Checkout) -> None:
     (checkout.folder / "zoo" / "entries" / "mine.toml").write_text('about = "x"\nlose = 1\n')
     cut = checkout.folder / "cut"
     cut.mkdir()
@@ -153,7 +153,7 @@ def test_weights_of_another_network_stop_it_before_anything_is_trained(checkout:
     assert not checkout.built()
 
 
-def test_too_little_disk_is_said_before_anything_is_installed(checkout: Checkout) -> None:
+def test_too_little_disk_is_an_error_before_anything_is_installed(checkout: Checkout) -> None:
     (checkout.folder / ".venv").unlink()
     refused = checkout.make("zoo", FREE_GB="1000000")
     assert refused.returncode == 2

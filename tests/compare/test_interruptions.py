@@ -195,7 +195,7 @@ def test_the_server_is_stopped_and_started_again(served: Served, monkeypatch: py
     assert_scored_once(served, done)
 
 
-def test_a_server_that_stays_away_is_told_and_what_is_missing(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_stays_away_is_named_and_what_is_missing(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
     def halt(struck: threading.Event) -> None:
         stop(served.folder)
         struck.set()

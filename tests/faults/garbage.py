@@ -109,7 +109,7 @@ VALUES = st.recursive(
 )
 """What JSON can say."""
 
-WISHES = st.fixed_dictionaries(
+GENERATION_REQUESTS = st.fixed_dictionaries(
     {"class": st.sampled_from([*CLASSES, "all"]) | LEAVES},
     optional={
         "count": st.integers(1, 4) | st.sampled_from([0, -1, 36, 37, 257, 1.5, "1", None, True, 10**30]),
@@ -121,7 +121,7 @@ WISHES = st.fixed_dictionaries(
 """What can be asked of a generator, right or nearly so."""
 
 DEEP = st.sampled_from([b"[" * 200_000, b'{"image":' * 100_000, b"9" * 5000, b'{"seed": 1e999}', b"\xef\xbb\xbf{}"])
-JSON = VALUES | WISHES
+JSON = VALUES | GENERATION_REQUESTS
 BODIES = st.one_of(pictures(), pictures(), st.binary(max_size=200), JSON.map(lambda v: json.dumps(v).encode()), DEEP)
 """What can be sent."""
 

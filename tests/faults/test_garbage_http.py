@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.faults.bombs import BOMBS
 from tests.faults.conftest import Reliability
-from tests.faults.garbage import BODIES, KINDS, WISHES, noise, pictures
+from tests.faults.garbage import BODIES, GENERATION_REQUESTS, KINDS, noise, pictures
 from tests.faults.small_zoo import EXPLANATIONS, PREDICTIONS, Served, serving
 from tests.images import file_of
 
@@ -112,7 +112,7 @@ def test_garbage_is_answered(http: httpx.Client, reliability: Reliability) -> No
     assert {200, 400} <= set(seen)  # what is all refused proves little
 
 
-def test_nearly_right_wishes_and_forms_are_answered(http: httpx.Client, reliability: Reliability) -> None:
+def test_nearly_right_requests_and_forms_are_answered(http: httpx.Client, reliability: Reliability) -> None:
     row = reliability.row(
         "nearly right JSON and whole forms of odd fields, over HTTP", "200, 400 or 413 with the reason"
     )
@@ -124,7 +124,7 @@ def test_nearly_right_wishes_and_forms_are_answered(http: httpx.Client, reliabil
     )
 
     @settings(max_examples=FORMS, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(st.sampled_from(PATHS), fields.filter(bool) | WISHES)
+    @given(st.sampled_from(PATHS), fields.filter(bool) | GENERATION_REQUESTS)
     def answered(path: str, sent: object) -> None:
         request = isinstance(sent, dict)
         answer = http.post(GENERATOR, content=json.dumps(sent)) if request else http.post(path, files=sent)  # type: ignore[arg-type]

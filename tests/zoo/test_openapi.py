@@ -73,7 +73,7 @@ def setting(name: str) -> int:
 
 
 @pytest.mark.parametrize("label", ["mel", request.ALL])
-def test_limits_of_wishes_are_those_of_the_code(schemas: Any, label: str) -> None:
+def test_limits_of_requests_are_those_of_the_code(schemas: Any, label: str) -> None:
     option = schemas["GenerationRequest"]["oneOf"][label == request.ALL]["properties"]
     assert option["count"]["maximum"] == request.MOST // (len(CLASSES) if label == request.ALL else 1)
     assert option["format"]["enum"] == list(request.FORMATS)

@@ -77,7 +77,7 @@ def test_each_entry_is_compared_with_its_own_start(study: StudyRecords, estimate
     assert drawn["gan_3"] == drawn["gan_2"] + sum(study.classifiers["gan_3"].recipe.draws)
 
 
-def test_what_helped_what_hurt_and_what_cannot_be_told(study: StudyRecords, estimates: effects.Estimates) -> None:
+def test_what_helped_what_hurt_and_what_cannot_be_shown(study: StudyRecords, estimates: effects.Estimates) -> None:
     helped, hurt, no_difference = effects.OUTCOMES
     expected = {
         "transfer": {

@@ -55,7 +55,7 @@ def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
     assert load(file) == ClassifierRecord.model_validate_json(content)
 
 
-def test_what_another_training_changed_is_said(tmp_path: Path) -> None:
+def test_what_another_training_changed_is_named(tmp_path: Path) -> None:
     one = classifier("transfer", 0.7)
     assert differing(tmp_path, one) is None
     file = save(tmp_path, one)
@@ -95,7 +95,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path: Path, file: str, old
         record(folders)
 
 
-def test_what_is_not_trained_is_said(tmp_path: Path) -> None:
+def test_what_is_not_trained_is_named(tmp_path: Path) -> None:
     folders = leave(tmp_path, classifier("transfer", 0.7), STUDY)
     assert recording.finished(folders, catalog()) == ["transfer"]
     with pytest.raises(RecordError, match="baseline is not trained in study"):

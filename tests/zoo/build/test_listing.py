@@ -19,7 +19,7 @@ def test_an_entry_in_few_words(name: str, output: str) -> None:
     assert listing.describe_options(catalog()[name]) == output
 
 
-def test_every_entry_can_be_told() -> None:
+def test_every_entry_can_be_described() -> None:
     messages = {name: listing.describe_options(entry) for name, entry in catalog().items()}
     assert "diffaugment by translation" in messages["sagan_diffaugment"]
     assert not [words for words in messages.values() if "[" in words or "None" in words], "no Python among the words"

@@ -76,7 +76,7 @@ def test_what_is_wanted_brings_what_it_needs(made: tuple[Folders, Study]) -> Non
         prepare.check_names(catalog(), ["nobody"])
 
 
-def test_weights_that_have_gone_are_said(made: tuple[Folders, Study]) -> None:
+def test_weights_that_have_gone_are_named(made: tuple[Folders, Study]) -> None:
     gone = made[1].model_copy(update={"weights": "/nowhere/x.safetensors"})
     with pytest.raises(StudyError, match=r"WEIGHTS=/nowhere/x\.safetensors: No such file"):
         prepare.resolve_recipes(gone, prepare.make_data(*made), {"baseline": Classifier(about="x")})

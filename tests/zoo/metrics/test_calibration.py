@@ -80,7 +80,7 @@ def test_shares() -> None:
 
 
 @pytest.mark.parametrize("by", [0.3, 1.0, 4.0])
-def test_a_temperature_can_be_undone_and_changes_no_label(by: float) -> None:
+def test_a_temperature_can_be_reversed_and_changes_no_label(by: float) -> None:
     predicted = drawn(NATURAL, 500).values
     probabilities = softmax(predicted / by, axis=1)
     assert (probabilities.argmax(1) == predicted.argmax(1)).all()
