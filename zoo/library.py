@@ -131,7 +131,7 @@ def load(entry: str | Path, study: str = Study().name) -> Classifier:
             if described["kind"] != CLASSIFIER.name:
                 raise LoadError(f"{file}: a {described['kind']}, and no classifier; ask it by: make synthesize")
             return Classifier(described, Predictor.from_entry(described, archive.read("weights.safetensors")))
-    except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError) as error:
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, LookupError, TypeError, ValueError) as error:
         raise LoadError(f"{file} is not an archive of the zoo ({error})") from None
 
 

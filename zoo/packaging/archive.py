@@ -105,5 +105,5 @@ def identify(archive: Path) -> tuple[str, str]:
         with zipfile.ZipFile(archive) as opened:
             entry = json.loads(opened.read("entry.json"))
         return KINDS[entry["kind"]].model, str(entry["entry"])
-    except (OSError, zipfile.BadZipFile, LookupError, TypeError, ValueError) as error:
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, LookupError, TypeError, ValueError) as error:
         raise ArchiveError(f"{archive} is not an archive ({error}); delete it and make it again") from None
