@@ -105,12 +105,12 @@ def test_the_page_in_short(text: str) -> None:
     )
     assert short[1].startswith("- Macro F1 against `transfer`: shown higher for `transfer_weighted_loss` (+0.")
     assert "lower for `transfer_oversampling` (-0." in short[1]
-    assert short[1].endswith("; not told apart: 0 of 3.")
-    assert short[2].endswith("lower for none; not told apart: 1 of 2.")
+    assert short[1].endswith("; no difference shown: 0 of 3.")
+    assert short[2].endswith("lower for none; no difference shown: 1 of 2.")
     assert (
         "- Rare classes with sampling, alone or with others (1 entry, each against the same start without): mean F1 "
-        "shown higher for 0, lower for 1 (`transfer_oversampling`), not told apart: 0; mean recall shown higher for 0, "
-        "lower for 1 (`transfer_oversampling`), not told apart: 0." in short
+        "shown higher for 0, lower for 1 (`transfer_oversampling`), no difference shown: 0; mean recall shown "
+        "higher for 0, lower for 1 (`transfer_oversampling`), no difference shown: 0." in short
     )
     assert re.match(r"- Another seed alone moves `transfer`, too \(2 seeds of .*\): macro F1 from 0\.\d+ to", short[5])
     assert re.match(

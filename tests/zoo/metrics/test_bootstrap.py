@@ -63,7 +63,7 @@ def test_repeated_images_of_a_lesion_are_no_independent_evidence() -> None:
     random = np.random.default_rng(2)
     truth = np.repeat(np.arange(7), 20)
     predicted = np.where(random.random(140) < 0.6, truth, random.integers(0, 7, 140))
-    truth, predicted = np.repeat(truth, 4), np.repeat(predicted, 4)  # each lesion four times, always told the same
+    truth, predicted = np.repeat(truth, 4), np.repeat(predicted, 4)  # each lesion four times, always predicted the same
     by_lesion = resampled(truth, predicted, [f"l{k // 4}" for k in range(560)])
     by_image = resampled(truth, predicted, single(560))
     assert np.std(by_lesion) == pytest.approx(2 * np.std(by_image), rel=0.1)

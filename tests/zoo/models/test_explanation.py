@@ -55,7 +55,7 @@ def test_real_networks_are_explained_and_stay_what_they_are(architecture: str) -
     assert heats.min() >= 0
     assert heats.max() == pytest.approx(1)
     single = grad_cam(network, layer, images[1:2], [4], CHANNELS, CHANNELS)
-    assert heats[1] == pytest.approx(single[0], abs=1e-4)  # whoever else is in the batch
+    assert heats[1] == pytest.approx(single[0], abs=1e-4)  # whatever else is in the batch
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
 
