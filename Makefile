@@ -45,8 +45,9 @@ help: ## list targets and settings
 	@echo "Other settings:"
 	@echo "  ENTRIES=\"baseline gan_1\"  for zoo: these and what they need (parents, generators)"
 	@echo "  JOBS=2      trainings side by side"
-	@echo "  PORT=8080   for serve: the first of five ports"
+	@echo "  PORT=8080   for serve: the first of five ports, of three with RUNTIME=local"
 	@echo "  HOST=0.0.0.0  for serve: answer other machines, too (default 127.0.0.1); written behind make"
+	@echo "  RUNTIME=local  for serve: one process, without Java (default torchserve); written behind make"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer]  for predict"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]  for explain"
 	@echo "  TEST=folder-or-csv [STRICT=1]  for compare: labeled images from outside; class folders, or ISIC's table beside them"
@@ -66,8 +67,11 @@ help: ## list targets and settings
 	@.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
 	@touch $@
 
-lock: ## write requirements.lock anew from pyproject.toml (needs uv)
-	uv pip compile --universal --python-version 3.11 --group dev --no-header --no-annotate pyproject.toml -o requirements.lock
+LOCK := uv pip compile --universal --python-version 3.11 --no-header --no-annotate pyproject.toml
+
+lock: ## write requirements.lock and requirements-serve.lock anew from pyproject.toml (needs uv)
+	$(LOCK) --group train --group dev -o requirements.lock
+	$(LOCK) -c requirements.lock -o requirements-serve.lock
 
 # ---- the zoo
 
@@ -116,9 +120,10 @@ list: .venv/installed ## show every entry, its score and its state
 
 # ---- serving
 
-serve: .venv/installed ## start TorchServe with every archive of a study
+serve: .venv/installed ## start TorchServe, or RUNTIME=local, with every archive of a study
 	@study=$(NAME) || exit 2; $(PYTHON) -m zoo serve --study $$study --port $(PORT) \
-		$(if $(filter command,$(firstword $(origin HOST))),--host '$(HOST)')
+		$(if $(filter command,$(firstword $(origin HOST))),--host '$(HOST)') \
+		$(if $(filter command,$(firstword $(origin RUNTIME))),--runtime '$(RUNTIME)')
 
 stop: .venv/installed ## stop it
 	@study=$(NAME) || exit 2; $(PYTHON) -m zoo stop --study $$study
@@ -126,7 +131,7 @@ stop: .venv/installed ## stop it
 status: .venv/installed ## what is served
 	@study=$(NAME) || exit 2; $(PYTHON) -m zoo status --study $$study
 
-logs: .venv/installed ## the end of TorchServe's logs
+logs: .venv/installed ## the end of its logs
 	@study=$(NAME) || exit 2; $(PYTHON) -m zoo logs --study $$study
 
 predict: .venv/installed ## one image, every served version side by side: IMAGE=mole.jpg [ENTRY=transfer]

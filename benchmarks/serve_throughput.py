@@ -1,164 +1,109 @@
-"""`python -m benchmarks.serve_throughput`: images/s through REST, against the same handler called in process.
+"""`python -m benchmarks.serve_throughput [--peers]`: images/s and the time of a lone request, by who serves them.
 
-The served side is what `make compare` does: `compare.evaluate.collect` asks a real TorchServe, started by our own code.
-The other side calls the archive's handler on batches of the archive's size, in a process of its own; both have one
-thread, and decode the same JPEGs (600 x 450, as HAM10000's, but drawn here). They take turns, so that whatever else the
-machine does hits them alike; the ratio is of medians. With `--versions 2` two versions are asked at once, and two
-processes stand against them: on two processors, client and Java then cost what the workers could have had.
+Both runtimes serve one version of a network with random weights. Beside them: the same network by torch in a process of
+its own, in batches, without a server; and, with `--peers`, LitServe, BentoML and Ray Serve, which serve it by torch as
+their docs say (`benchmarks/peers`, installed into a virtual environment of their own). All decode the same JPEGs (600 x
+450, as HAM10000's, but drawn here). One serves at a time, each is started anew for each round, and figures are medians
+of the rounds.
 """
 
 import contextlib
-import hashlib
 import io
+import json
 import os
 import statistics
 import tempfile
 import time
-import zipfile
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
+import httpx
 import numpy as np
-import psutil
 import torch
 import typer
 from numpy.typing import NDArray
-from PIL import Image
 
-from compare import answers
-from compare.collect import collect, describe_all
-from compare.labeled import LabeledImages
-from compare.references import TOLERANCE
-from lesions.index import Index
+from benchmarks.peers import run as peers
+from benchmarks.peers.model import BATCH, Model, Settings
+from benchmarks.pictures import draw
 from lesions.labels import CLASSES, NOTICE
-from lesions.phantom.patch import Traits, patch
-from lesions.phantom.views import view
-from lesions.sources.folders import ImageFiles
-from tests.networks import save_network
-from tests.servers import connect, free_ports, pack, start, stop
-from zoo.kinds import KINDS
-from zoo.serving.http import ServerError
-from zoo.serving.torchserve.process import read_state
+from tests.networks import digest, save_model, save_network
+from tests.servers import free_ports, start, stop
+from tests.servers import pack as pack_archive
+from zoo.models.network import build
+from zoo.models.predictor import Predictor
+from zoo.serving.runtime import RUNTIMES
 
-WANTED = 0.85
-"""What the ratio should be at least."""
+MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
+IN_FLIGHT = 16
+"""Requests at a time, as in `make compare`."""
+LONE = 40
+"""Requests one after the other, whose median is the time of a lone request."""
+TOLERANCE = 1e-4
+"""The most by which any two may differ."""
 
-BATCH = KINDS["classifier"].batch
-
-DIFFERENT = 24
-"""Pictures that are drawn; they come again and again under other names."""
-
-
-class Pictures(ImageFiles):
-    """`count` pictures in memory, in the way of `Ham10000`."""
-
-    def __init__(self, count: int) -> None:
-        drawn = [_draw(number) for number in range(min(count, DIFFERENT))]
-        names = tuple(f"picture{number:05}" for number in range(count))
-        self.index = Index(names, np.arange(count, dtype=np.int64) % len(CLASSES), names)
-        self._files = {name: drawn[number % len(drawn)] for number, name in enumerate(names)}
-
-    def read(self, image: str) -> bytes:
-        """The bytes of a picture."""
-        return self._files[image]
-
-    def where(self, image: str) -> str:
-        """Where it is, for a message."""
-        return f"{image}, drawn for this benchmark"
+Post = Callable[[bytes], NDArray[np.float64]]
+"""From a JPEG to probabilities, [7]."""
 
 
 class Turn(NamedTuple):
     """One pass of one side over all pictures."""
 
-    seconds: float
-    processor: dict[str, float]
-    """Processor seconds, by who spent them."""
-    probabilities: NDArray[np.float64]
-    """Probabilities [versions, n, 7]."""
+    rate: float
+    """Images a second."""
+    lone: float
+    """Milliseconds of a lone request."""
+    rows: NDArray[np.float64]
+    """Probabilities, [n, 7]."""
 
 
 def main(
-    images: Annotated[int, typer.Option(help="Of one round, for each version.")] = 400,
-    rounds: Annotated[int, typer.Option(help="Of each side, after one to warm up.")] = 5,
-    versions: Annotated[int, typer.Option(help="Served side by side, and asked at once.")] = 1,
+    images: Annotated[int, typer.Option(help="Of one round.")] = 200,
+    rounds: Annotated[int, typer.Option(help="Of each side.")] = 3,
     arch: Annotated[str, typer.Option(help="timm's name.")] = "tf_efficientnet_b0",
     pixels: Annotated[int, typer.Option(help="Image size.")] = 224,
+    with_peers: Annotated[bool, typer.Option("--peers", help="LitServe, BentoML, Ray Serve, too.")] = False,
 ) -> None:
-    """Print images/s of each side (median, least, most), who spent the processors' time, and the ratio."""
-    pictures = Pictures(images)
-    size = sum(len(pictures.read(image)) for image in pictures.index.images) / images / 1000
-    print(
-        f"{arch}, {pixels} px, JPEGs of {size:.0f} kB, {versions} version(s) of one thread, batch {BATCH}, "
-        f"{rounds} rounds of {images} images each, {os.cpu_count()} processors"
-    )
-    with tempfile.TemporaryDirectory(prefix="lesion-zoo-") as name, contextlib.ExitStack() as stack:
+    """Print images/s (median, least, most), milliseconds of a lone request, and ratios."""
+    drawn = [draw(number) for number in range(24)]
+    contents = [drawn[number % len(drawn)] for number in range(images)]
+    size = sum(map(len, contents)) / images / 1000
+    processors = os.cpu_count()
+    print(f"{arch}, {pixels} px, {images} JPEGs of {size:.0f} kB, {rounds} rounds, {processors} processors")
+    with tempfile.TemporaryDirectory(prefix="lz-") as name:
         folder = Path(name)
-        names = [f"random{number}" for number in range(versions)]
-        for seed, version in enumerate(names):
-            _archive(folder, version, arch, pixels, seed)
-        through_rest = stack.enter_context(_through_rest(folder, names, pictures))
-        in_process = stack.enter_context(_in_process(folder, names, pictures))
-        sides: dict[str, Callable[[], Turn]] = {"in process": in_process, "through REST": through_rest}
-        turns: dict[str, list[Turn]] = {side: [] for side in sides}
-        for number in range(rounds + 1):
-            for side, take in sides.items():
-                turn = take()
-                if number:
-                    turns[side].append(turn)
-    _report(turns, images * versions)
+        settings = _prepare(folder, arch, pixels)
+        _print_forward(settings, folder / "model.onnx")
+        turns = {"torch, no server": [_in_process(settings, contents) for _ in range(rounds)]}
+        sides: dict[str, Callable[[], contextlib.AbstractContextManager[Post]]] = {
+            runtime: partial(_runtime, folder, runtime) for runtime in RUNTIMES
+        }
+        if with_peers:
+            venv = peers.make_venv(Path(tempfile.gettempdir()) / "lesion-zoo-peers")
+            sides |= {peer: partial(_peer, peer, settings, venv) for peer in peers.KINDS}
+        for _ in range(rounds):
+            for side, serve in sides.items():
+                with serve() as post:
+                    turns.setdefault(side, []).append(_take(post, contents))
+    _report(turns, set(peers.KINDS) if with_peers else set())
 
 
-def _report(turns: dict[str, list[Turn]], images: int) -> None:
-    bare, rest = turns.values()
-    apart = float(np.abs(bare[0].probabilities - rest[0].probabilities).max())
-    if apart > TOLERANCE:
-        raise SystemExit(f"error: the two sides say different things, by {apart:.2g}: there is nothing to compare")
-    medians = []
-    for side, taken in turns.items():
-        rates = [images / turn.seconds for turn in taken]
-        spent = {who: [1000 * turn.processor[who] / images for turn in taken] for who in taken[0].processor}
-        medians.append(statistics.median(rates))
-        print(
-            f"{side:13}{medians[-1]:6.1f} images/s ({min(rates):.1f} to {max(rates):.1f}); processor time an image: "
-            + ", ".join(f"{who} {statistics.median(times):.1f} ms" for who, times in spent.items())
-        )
-    print(f"ratio {medians[1] / medians[0]:.3f} (wanted: at least {WANTED})")
-
-
-# ---- what is answered about
-
-
-def _draw(seed: int) -> bytes:
-    """A lesion of the phantom's, as large as HAM10000's pictures and with a camera's grain: a JPEG of some 200 kB."""
-    rng = np.random.default_rng(seed)
-    traits = Traits(
-        skin=(0.8, 0.6, 0.55),
-        colors=((0.48, 0.32, 0.26), (0.27, 0.19, 0.18)),
-        size=0.6,
-        elongation=1.2,
-        irregularity=0.1,
-        asymmetry=0.5,
-        softness=0.2,
-        opacity=0.8,
-        structures={"network": 0.8},
-        hair=0.5,
-    )
-    image = view(traits, patch(traits, rng), rng).resize((600, 450), Image.Resampling.BICUBIC)
-    pixels = np.clip(np.asarray(image) + rng.normal(0, 8, (450, 600, 3)), 0, 255).astype(np.uint8)
-    content = io.BytesIO()
-    Image.fromarray(pixels).save(content, "JPEG", quality=98)
-    return content.getvalue()
-
-
-def _archive(folder: Path, version: str, arch: str, pixels: int, seed: int) -> None:
-    """Pack a network with random weights as `folder`/store/`version`.mar."""
-    torch.manual_seed(seed)
-    weights = save_network(arch, folder / f"{version}.safetensors")
+def _prepare(folder: Path, arch: str, pixels: int) -> Path:
+    """Make the network, for torch and as an archive; returns the settings file of `benchmarks.peers.model`."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    network = build(arch).train()
+    with torch.no_grad():  # batch norms that fit, and a steep last layer: else all pictures get much the same answer
+        network(torch.randn(16, 3, pixels, pixels))
+        network.get_classifier().weight.mul_(5)  # type: ignore[operator]
+    weights = save_network(network, folder / "weights.safetensors")
+    model = save_model(network, folder / "model.onnx", pixels, MEAN, STD, architecture=arch)
     entry = {
-        "entry": version,
+        "entry": "random",
         "study": "benchmark",
         "kind": "classifier",
         "about": "How fast is it served?",
@@ -167,128 +112,136 @@ def _archive(folder: Path, version: str, arch: str, pixels: int, seed: int) -> N
         "architecture": arch,
         "pixels": pixels,
         "classes": CLASSES,
-        "mean": [0.5] * 3,
-        "deviation": [0.25] * 3,
+        "mean": MEAN,
+        "deviation": STD,
         "recipe": {},
         "scores": {},
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "model_sha256": digest(model),
+        "weights_sha256": digest(weights),
         "split_sha256": "",
         "versions": {},
     }
-    pack(entry, weights, folder / "store" / f"{version}.mar")
+    pack_archive(entry, model, folder / "store" / "random.mar")
+    return Settings(arch, str(weights), pixels, MEAN, STD, len(CLASSES)).write(folder / "settings.json")
 
 
-# ---- in process
+def _print_forward(settings: Path, model: Path) -> None:
+    """The networks alone, without decoding: milliseconds an image, at batches of 1 and more."""
+    network = Model(Settings.read(settings))
+    predictor = Predictor(model, network.pixels, len(CLASSES))
+    pixels = np.random.default_rng(0).integers(0, 256, (BATCH, network.pixels, network.pixels, 3), dtype=np.uint8)
+    for side, predict in (("torch", network.probabilities), ("onnxruntime", predictor.probabilities)):
+        times = []
+        for batch in (1, 2, 4, BATCH):
+            spent = []
+            for _ in range(12):
+                began = time.perf_counter()
+                predict(pixels[:batch])
+                spent.append(1000 * (time.perf_counter() - began) / batch)
+            times.append(f"{batch}: {statistics.median(spent[2:]):.2f}")
+        print(f"forward by {side}, one thread, ms an image by batch: {', '.join(times)}")
 
 
-@contextlib.contextmanager
-def _in_process(folder: Path, names: list[str], pictures: Pictures) -> Iterator[Callable[[], Turn]]:
-    """A turn of the handlers of all versions at once, each in a process of its own, beside the server."""
-    running = read_state(folder / "serve")
-    assert running is not None
-    environment = psutil.Process(running["pid"]).environ()
-    os.environ |= {name: value for name, value in environment.items() if name.startswith(("OMP_", "MALLOC_"))}
-    contents = [pictures.read(image) for image in pictures.index.images]
-    with contextlib.ExitStack() as stack:
-        processes = []
-        for name in names:
-            unpacked = folder / f"{name} unpacked"
-            with zipfile.ZipFile(folder / "store" / f"{name}.mar") as archive:
-                archive.extractall(unpacked)
-            processes.append(
-                stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"), _load, (unpacked, contents)))
-            )
-
-        def take() -> Turn:
-            began = time.perf_counter()
-            futures = [process.submit(_answer) for process in processes]
-            results = [future.result() for future in futures]
-            took = time.perf_counter() - began
-            return Turn(took, {"handler": sum(spent for _, spent in results)}, np.array([rows for rows, _ in results]))
-
-        yield take
+def _take(post: Post, contents: Sequence[bytes]) -> Turn:
+    for content in contents[:IN_FLIGHT]:
+        post(content)
+    lone = []
+    for content in contents[:LONE]:  # first, since BentoML's batches wait the longer, the more there was to do
+        began = time.perf_counter()
+        post(content)
+        lone.append(1000 * (time.perf_counter() - began))
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        began = time.perf_counter()
+        rows = list(pool.map(post, contents))
+        took = time.perf_counter() - began
+    return Turn(len(contents) / took, statistics.median(lone), np.array(rows))
 
 
-def _load(folder: Path, contents: list[bytes]) -> None:
-    """What a process of `_in_process` keeps: the handler of an unpacked archive, and the pictures."""
-    from ts.context import Context, RequestProcessor
-
-    from handlers.lesion_classifier import LesionClassifier
-
-    handler, batches = LesionClassifier(), [contents[row : row + BATCH] for row in range(0, len(contents), BATCH)]
-
-    def context(requests: int) -> Context:
-        made = Context(KINDS["classifier"].model, str(folder), {"model": {}}, BATCH, None, "")
-        made.request_processor = [RequestProcessor({"Content-Type": "application/octet-stream"})] * requests
-        return made
-
-    def answer() -> list[list[float]]:
-        responses = []
-        for batch in batches:
-            responses += handler.handle([{"body": content} for content in batch], context(len(batch)))
-        return [list(one["probabilities"].values()) for one in responses]
-
-    handler.initialize(context(0))
-    _loaded.append(answer)
-
-
-_loaded: list[Callable[[], list[list[float]]]] = []
-
-
-def _answer() -> tuple[list[list[float]], float]:
-    """What the loaded handler says of the pictures, and the processor seconds it took."""
-    began = time.process_time()
-    return _loaded[0](), time.process_time() - began
-
-
-# ---- through REST
+# ---- who serves
 
 
 @contextlib.contextmanager
-def _through_rest(folder: Path, names: list[str], pictures: Pictures) -> Iterator[Callable[[], Turn]]:
-    """A turn of `make compare`'s questions to a TorchServe of its own."""
+def _client() -> Iterator[httpx.Client]:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    with httpx.Client(limits=limits, timeout=60, trust_env=False) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def _runtime(folder: Path, runtime: str) -> Iterator[Post]:
+    """One of our own, started as `make serve` does."""
     serve, port = folder / "serve", free_ports()
-    labeled = LabeledImages("drawn pictures", pictures.index, pictures, "")
-    numbers = iter(range(1_000_000))
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            start(folder / "store", serve, port)
-        running = read_state(serve)
-        assert running is not None
-        java = psutil.Process(running["pid"])
+            start(folder / "store", serve, port, runtime=runtime)
+        key = json.loads((serve / "key_file.json").read_text())["inference"]["key"]
+        url = f"http://127.0.0.1:{port}/predictions/lesion_classifier/random"
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/octet-stream"}
+        with _client() as client:
 
-        with connect(serve, port, seconds=60) as zoo:
-            described = describe_all(zoo)
+            def post(content: bytes) -> NDArray[np.float64]:
+                answer = client.post(url, content=content, headers=headers).raise_for_status()
+                return np.array(list(answer.json()["probabilities"].values()))
 
-            def take() -> Turn:
-                collected = folder / f"answers{next(numbers)}"
-                before, began = _spent(java), time.perf_counter()
-                collect(zoo, described, labeled, collected, {})
-                took, after = time.perf_counter() - began, _spent(java)
-                probabilities = []
-                for name in names:
-                    of_version = answers.read(collected / f"{name}.jsonl")
-                    assert of_version is not None
-                    probabilities.append(of_version.predictions(labeled.index).probabilities)
-                return Turn(took, {who: after[who] - before[who] for who in after}, np.array(probabilities))
-
-            yield take
-    except ServerError as error:
-        raise SystemExit(f"error: {error}") from None
+            yield post
     finally:
         with contextlib.redirect_stdout(io.StringIO()):
             stop(serve)
 
 
-def _spent(java: psutil.Process) -> dict[str, float]:
-    """Processor seconds so far of the workers, of Java, and of this process, which is the client."""
+@contextlib.contextmanager
+def _peer(name: str, settings: Path, venv: Path) -> Iterator[Post]:
+    with peers.serving(name, settings, free_ports(), venv) as peer, _client() as client:
+        yield lambda content: peer.post(client, content)
 
-    def seconds(process: psutil.Process) -> float:
-        times = process.cpu_times()
-        return float(times.user + times.system)
 
-    workers = sum(seconds(worker) for worker in java.children(recursive=True))
-    return {"workers": workers, "Java": seconds(java), "client": time.process_time()}
+def _in_process(settings: Path, contents: list[bytes]) -> Turn:
+    """Torch in a process of its own, in batches, with the environment of our workers."""
+    os.environ |= {name: value for name, value in peers.ENVIRONMENT.items() if name.startswith(("OMP_", "MALLOC_"))}
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(_by_torch, settings, contents).result()
+
+
+def _by_torch(settings: Path, contents: list[bytes]) -> Turn:
+    model = Model(Settings.read(settings))
+
+    def predict(batch: Sequence[bytes]) -> NDArray[np.float32]:
+        return model.probabilities(np.stack([model.decode(content) for content in batch]))
+
+    predict(contents[:BATCH])
+    began = time.perf_counter()
+    rows = [predict(contents[start : start + BATCH]) for start in range(0, len(contents), BATCH)]
+    took = time.perf_counter() - began
+    lone = []
+    for content in contents[:LONE]:
+        began = time.perf_counter()
+        predict([content])
+        lone.append(1000 * (time.perf_counter() - began))
+    return Turn(len(contents) / took, statistics.median(lone), np.concatenate(rows).astype(np.float64))
+
+
+# ---- the report
+
+
+def _report(turns: dict[str, list[Turn]], names_of_peers: set[str]) -> None:
+    reference, *_ = turns.values()
+    for side, taken in turns.items():
+        difference = max(float(np.abs(turn.rows - reference[0].rows).max()) for turn in taken)
+        if difference > TOLERANCE:
+            raise SystemExit(f"error: {side} answers otherwise, by {difference:.2g}: there is nothing to compare")
+    rates = {side: statistics.median(turn.rate for turn in taken) for side, taken in turns.items()}
+    lones = {side: statistics.median(turn.lone for turn in taken) for side, taken in turns.items()}
+    for side, taken in turns.items():
+        extremes = f"({min(turn.rate for turn in taken):.1f} to {max(turn.rate for turn in taken):.1f})"
+        print(f"{side:17} {rates[side]:6.1f} images/s {extremes:18} lone request {lones[side]:5.1f} ms")
+    torch_alone = next(iter(rates))
+    print(f"torchserve / {torch_alone}: {rates['torchserve'] / rates[torch_alone]:.2f}")
+    print(f"local / torchserve: {rates['local'] / rates['torchserve']:.2f}")
+    print(f"lone request, local / torchserve: {lones['local'] / lones['torchserve']:.2f}")
+    for peer in names_of_peers:
+        print(f"local / {peer}: {rates['local'] / rates[peer]:.2f}")
+    if names_of_peers:
+        print(f"local / best peer: {rates['local'] / max(rates[peer] for peer in names_of_peers):.2f}")
 
 
 if __name__ == "__main__":

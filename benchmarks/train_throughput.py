@@ -20,7 +20,6 @@ import torch
 import typer
 from torch.nn.functional import cross_entropy
 
-from lesions.images import normalize
 from lesions.index import Index
 from lesions.labels import CLASSES
 from lesions.store import Store
@@ -29,6 +28,7 @@ from train.fit import configure_trainer
 from train.module import ClassifierModule
 from zoo.kinds.classifier import ClassifierRecipe
 from zoo.models import network
+from zoo.models.network import normalize
 
 MEAN, STD = [0.76, 0.54, 0.56], [0.14, 0.15, 0.17]
 

@@ -69,11 +69,12 @@ def explain(
         version = _versions(zoo, CLASSIFIER.model, entry)[0] if entry else zoo.default()
         answer = zoo.classify(image, version)
         explained = label or answer["label"]
-        overlay = zoo.explain(image, version, explained)
+        overlay, blank = zoo.explain(image, version, explained)
     file = out or Folders(study).reports / "explained" / f"{image.stem}_{version}_{explained}.png"
     atomic_write(file, overlay)
     probability = f"(probability {answer['probabilities'][explained]:.2f})"
-    print(f"{version} predicts {answer['label']}; the bright places speak for {explained} {probability}: {file}")
+    speaks = "nothing in the picture speaks for" if blank else "the bright places speak for"
+    print(f"{version} predicts {answer['label']}; {speaks} {explained} {probability}: {file}")
     print(answer["notice"])
 
 

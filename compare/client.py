@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, TypedDict
+from typing import Any, NamedTuple, Self, TypedDict
 from urllib.parse import quote
 
 import httpx
@@ -14,7 +14,7 @@ from lesions.labels import CLASSES
 from zoo.kinds.classifier import CLASSIFIER
 from zoo.kinds.generator import GENERATOR
 from zoo.serving.http import HttpClient, ServerError, expect_zoo_answer
-from zoo.serving.runtime import Server, get_runtime
+from zoo.serving.runtime import Server, runtime_of
 from zoo.study import Folders
 
 CHUNK = 64
@@ -31,6 +31,15 @@ class Answer(TypedDict):
     entry: str
     study: str
     notice: str
+
+
+class Explanation(NamedTuple):
+    """Where in a picture a version sees a class."""
+
+    overlay: bytes
+    """A PNG: the picture's center square, at most 512 px, with Grad-CAM on it."""
+    blank: bool
+    """Whether nothing in the picture speaks for the class: the overlay then has no colors."""
 
 
 class Zoo:
@@ -84,17 +93,17 @@ class Zoo:
         with self._post("predictions", CLASSIFIER.model, version, _content(image), BYTES) as answer:
             return _parse_answer(answer)
 
-    def explain(self, image: bytes | Path, version: str, label: str | None = None) -> bytes:
+    def explain(self, image: bytes | Path, version: str, label: str | None = None) -> Explanation:
         """Where in a picture `version` sees the class `label` (none: the one that it predicts).
 
-        A PNG: the picture's center square, at most 512 px, with Grad-CAM on it. Raises `ServerError`.
+        Raises `ServerError`.
         """
         content, headers = _content(image), BYTES
         if label is not None:
             form = httpx.Request("POST", self.url, files={"image": content}, data={"class": label})
             content, headers = form.read(), {"Content-Type": form.headers["Content-Type"]}
         with self._post("explanations", CLASSIFIER.model, version, content, headers) as answer:
-            return base64.b64decode(answer["overlay"])
+            return Explanation(base64.b64decode(answer["overlay"]), bool(answer["blank"]))
 
     def synthesize(self, label: str, count: int, seed: int, version: str, first: int = 0) -> list[bytes]:
         """`count` synthetic images of class `label` by the generator `version`: PNG, 8-bit RGB, each as bytes.
@@ -130,7 +139,8 @@ def connect(study: str, port: int | None = None, seconds: float = 60) -> Zoo:
 
     Raises `NoServerError` where none is running.
     """
-    return Zoo(get_runtime().connect(Folders(study).serve, port), seconds=seconds)
+    folder = Folders(study).serve
+    return Zoo(runtime_of(folder).connect(folder, port), seconds=seconds)
 
 
 def _parse_answer(content: Any) -> Answer:

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from lesions.images import normalize
 from zoo.models import network
+from zoo.models.network import normalize
 
 BATCH = 64
 

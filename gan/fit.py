@@ -1,6 +1,7 @@
 """Train one generator by its recipe, choose its best step, and measure it: `runs/<study>/<generator>/`."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -17,6 +18,7 @@ from tqdm import tqdm
 
 from gan import canvas, checkpoint
 from gan.data import TrainingBatches, load_part
+from gan.drawing import GeneratorGraph
 from gan.features import Features
 from gan.monitor import TrainingMonitor, has_diverged
 from gan.networks import Generator
@@ -29,6 +31,8 @@ from lesions.files import atomic_write, file_lock, is_json_object
 from zoo.build import integrity
 from zoo.build.provenance import begin, timed
 from zoo.kinds.generator import GeneratorRecipe
+from zoo.models.export import export_generator
+from zoo.models.session import MODEL
 from zoo.progress import ProgressBar
 from zoo.study import Folders, StudyError
 
@@ -44,9 +48,9 @@ class Diverged(UserError):
 def fit(folders: Folders, name: str) -> None:
     """Train the generator `name` by its `recipe.json`, or continue its training, and write weights and scores.
 
-    `weights.safetensors` (the best snapshot) is written last: where it is newer than the recipe, the run is complete.
-    Raises `StudyError` where data or split are not those of the recipe, `WeightsError` where the source backbone's
-    weights do not fit, `Diverged` where there is no snapshot to keep.
+    `model.onnx` and `weights.safetensors` are the best snapshot. The latter is written last: where it is newer than
+    the recipe, the run is complete. Raises `StudyError` where data or split are not those of the recipe, `WeightsError`
+    where the source backbone's weights do not fit, `Diverged` where there is no snapshot to keep.
     """
     folder = folders.run(name)
     recipe = GeneratorRecipe.read(folder / "recipe.json")
@@ -67,7 +71,7 @@ class Run:
     """The training of one generator: its data, its networks, the evaluator, and all results so far."""
 
     def __init__(self, folders: Folders, recipe: GeneratorRecipe) -> None:
-        self.recipe, self.folder = recipe, folders.run(recipe.entry)
+        self.recipe, self.folder, self.graphs = recipe, folders.run(recipe.entry), folders.graphs
         study = folders.read()
         images = store.load(folders.store(study))
         if images.digest != recipe.store_sha256 or split.digest(folders.split) != recipe.split_sha256:
@@ -167,11 +171,14 @@ class Run:
             begin(self.folder / "training.json")
 
     def finish(self) -> None:
-        """Compare with the training images, and write the last snapshot, the scores, and the best snapshot."""
+        """Compare with the training images, and write model, scores, and the last and the best snapshot."""
         best = restored(self.best, self.recipe.pixels, self.recipe.width).to(self.trainer.device)
         best_quality = next(row for row in self.history if row["step"] == self.best_step)
+        graph = GeneratorGraph(restored(self.best, self.recipe.pixels, self.recipe.width))
+        model = export_generator(graph, self.recipe.pixels, self.recipe.width, self.graphs)
         scores = {
             "recipe_sha256": self.recipe.sha256,
+            "model_sha256": hashlib.sha256(model).hexdigest(),
             "features": f"{self.recipe.architecture}, frozen, weights: {self.recipe.source}",
             "precision": "bf16" if self.trainer.bf16 else "fp32",
             "steps": self.step,
@@ -184,6 +191,7 @@ class Run:
             "history": self.history,
         }
         canvas.write_png(self.folder / "canvas.png", canvas.draw_canvas(best, self.recipe.seed))
+        atomic_write(self.folder / MODEL, model)
         metadata = {"origin": json.dumps({"recipe_sha256": self.recipe.sha256})}
         atomic_write(self.folder / "last.safetensors", save(tensors(self._snapshot()), metadata))
         atomic_write(self.folder / "scores.json", json.dumps(scores, indent=1) + "\n")

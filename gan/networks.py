@@ -1,4 +1,4 @@
-"""The generator of the conditional SAGAN, as SAGAN.md describes it. Copied into archives.
+"""The generator of the conditional SAGAN, as SAGAN.md describes it.
 
 Zhang et al. 2019, "Self-Attention Generative Adversarial Networks"; the channel plans are those of StudioGAN's `resnet`
 backbone. A 3 x 3 convolution beside a doubling or halving of the size is computed as one strided convolution with a
@@ -104,7 +104,7 @@ class SelfAttention(nn.Module):
         key = F.max_pool2d(self.phi(x), 2).flatten(2)
         value = F.max_pool2d(self.g(x), 2).flatten(2)
         weights = torch.softmax(query.transpose(1, 2) @ key, dim=-1).to(value.dtype)
-        attended = (value @ weights.transpose(1, 2)).view(len(x), -1, *x.shape[2:])
+        attended = (value @ weights.transpose(1, 2)).view(x.shape[0], -1, *x.shape[2:])
         residual: torch.Tensor = self.out(attended)
         return x + self.strength.to(x.dtype) * residual
 
@@ -153,7 +153,7 @@ class Generator(nn.Module):
 
     def forward(self, z: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Latent vectors [n, z] and classes int64 [n] to images [n, 3, pixels, pixels] in -1..1."""
-        h = self.project(z).view(len(z), -1, BOTTOM, BOTTOM).contiguous(memory_format=torch.channels_last)
+        h = self.project(z).view(z.shape[0], -1, BOTTOM, BOTTOM).contiguous(memory_format=torch.channels_last)
         for block in self.blocks[:-1]:
             h = block(h, labels)
         h = self.blocks[-1](self.attention(h), labels)

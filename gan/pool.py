@@ -10,13 +10,14 @@ from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from gan import canvas, trained
-from gan.drawing import CHUNK, draw
+from gan.drawing import draw
 from gan.networks import Generator
 from lesions import store
 from lesions.files import atomic_write, sha256
 from lesions.labels import CLASSES
 from lesions.sources.folders import ClassFolders
 from zoo.kinds.generator import GeneratorRecipe
+from zoo.models.sampler import CHUNK
 from zoo.progress import ProgressBar
 from zoo.study import Folders, StudyError
 

@@ -24,6 +24,7 @@ from zoo.kinds.classifier import CLASSIFIER, ClassifierRecipe
 from zoo.kinds.generator import GeneratorRecipe
 from zoo.metrics.scores import QUALITY
 from zoo.models.predictor import Predictor
+from zoo.models.session import MODEL
 from zoo.packaging.card import template
 from zoo.study import Folders, StudyError
 
@@ -118,8 +119,7 @@ def _recognize(folders: Folders, reports: Reports, classifier: str) -> dict[str,
     run = folders.run(classifier)
     with _reading(folders, classifier):
         recipe = ClassifierRecipe.read(run / "recipe.json")
-        entry = _read_json(run / "scores.json") | {"architecture": recipe.architecture, "classes": CLASSES}
-    predictor = Predictor.from_entry(entry, run / "weights.safetensors")
+    predictor = Predictor(run / MODEL, recipe.pixels, len(CLASSES))
     images = store.load(folders.store(folders.read()))
     parts = split.read(folders.split, images.index.images)
     shown = {REAL: load_part(images, parts, 2, recipe.pixels)}

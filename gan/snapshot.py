@@ -1,11 +1,11 @@
-"""Snapshots: a generator in training, in the form that is served. Copied into archives."""
+"""Snapshots: a generator in training, in the form that is served."""
 
 import torch
 from torch import nn
 
-from gan.drawing import latent
 from gan.networks import Generator, fold, fuse
 from lesions.labels import CLASSES
+from zoo.models.sampler import latent
 
 BATCHES, IMAGES_PER_CLASS = 16, 4
 """Batches, and images of each class in a batch, from which the running statistics are computed."""
@@ -27,7 +27,7 @@ def snapshot(generator: Generator, width: int, seed: int) -> Generator:
     labels = torch.arange(len(CLASSES), device=device).repeat(IMAGES_PER_CLASS)
     with torch.no_grad():
         for batch in range(BATCHES):
-            copy(latent(seed, batch * len(labels), len(labels), copy.z).to(device), labels)
+            copy(torch.from_numpy(latent(seed, batch * len(labels), len(labels), copy.z)).to(device), labels)
     return copy.eval()
 
 

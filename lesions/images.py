@@ -2,11 +2,8 @@
 
 import io
 import re
-import signal
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
 from lesions.errors import UserError
-
-if TYPE_CHECKING:
-    import torch
+from lesions.time_limit import TimeLimitReached, within
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 """The formats that are read, as Pillow names them."""
@@ -31,6 +26,9 @@ SECONDS = 4
 reaches this limit stays below the server's timeout for an answer."""
 MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])")
 """The marker of a JPEG segment, without the markers that have no length (ITU-T T.81, table B.1)."""
+# Pillow warns of large and of odd images; what cannot be used is an error here. For the whole process, since
+# `warnings.catch_warnings` is not made for threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadableImage(UserError):
@@ -41,63 +39,36 @@ class UnreadableImage(UserError):
         self.too_large = too_large
 
 
-class TimeLimitReached(BaseException):
-    """The time is over. Not an `Exception`, because Pillow catches those in many places."""
-
-
 def decode(content: bytes, seconds: float | None = None) -> Image.Image:
     """Decode an image file to upright 8-bit RGB.
 
     EXIF rotation is applied, transparent pixels become white, 16-bit gray is scaled to 8 bits, CMYK and palettes are
     converted. Raises `UnreadableImage`: with `too_large` for more than `MAX_PIXELS` pixels (by the header, before
     anything is decoded), without it for anything else that is not a still image of a supported format, or takes more
-    than `seconds` of processor time. `seconds` work in the main thread only, as signals do; none means no limit.
+    than `seconds` of processor time (none: no limit), which code in C may overrun. Several threads may decode at once.
     """
     if not content:
         raise UnreadableImage("the body is empty; send the bytes of one image")
     try:
-        with warnings.catch_warnings(), time_limit(seconds):
-            warnings.simplefilter("ignore")  # Pillow warns of large images; our own limit is lower
-            image = Image.open(io.BytesIO(content), formats=FORMATS)
-            _check(image, content)
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+        return within(seconds, partial(_decode, content))
+    except TimeLimitReached:
+        raise UnreadableImage(f"not decoded in {seconds:g} seconds; save it anew, as a plain JPEG or PNG") from None
+
+
+def _decode(content: bytes) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        _check(image, content)
+        image.load()  # releases Python's global lock for all of `FORMATS`: other threads go on meanwhile
+        return _to_rgb(ImageOps.exif_transpose(image))
     except UnreadableImage:
         raise
     except UnidentifiedImageError:
         raise UnreadableImage(f"not an image of a supported format ({', '.join(FORMATS)})") from None
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UnreadableImage(f"larger than {MAX_PIXELS:,} pixels", too_large=True) from None
-    except TimeLimitReached:
-        raise UnreadableImage(f"not decoded in {seconds:g} seconds; save it anew, as a plain JPEG or PNG") from None
     except Exception as error:  # Pillow's decoders raise many types on damaged files
         raise UnreadableImage(f"the image is damaged or cut short ({error!s:.200})") from None
-
-
-@contextmanager
-def time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise `TimeLimitReached` in the block when the process has used `seconds` of processor time (none: no limit).
-
-    In the main thread only. Code in C is not interrupted before it returns.
-    """
-    if seconds is None:
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        raise TimeLimitReached
-
-    before = signal.signal(signal.SIGPROF, stop)
-    try:
-        try:
-            # Again after each tenth of a second: raised in a finalizer, for example, it would be lost.
-            signal.setitimer(signal.ITIMER_PROF, seconds, 0.1)
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
-    finally:  # if it is raised just before the line above
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
 
 
 def _check(image: Image.Image, content: bytes) -> None:
@@ -152,15 +123,3 @@ def center_square(image: Image.Image, pixels: int) -> NDArray[np.uint8]:
     # Cropped first, because a resize with a box reads pixels beyond the box.
     cropped = image.crop((left, top, left + side, top + side))
     return np.asarray(cropped.resize((pixels, pixels), Image.Resampling.BILINEAR), dtype=np.uint8)
-
-
-def normalize(images: "torch.Tensor", mean: Sequence[float], std: Sequence[float]) -> "torch.Tensor":
-    """Scale uint8 [n, height, width, 3] to 0..1, subtract `mean` and divide by `std`, by channel.
-
-    Returns float32 [n, 3, height, width], channels last in memory.
-    """
-    import torch  # here, because it takes two seconds, which decoding alone does not need
-
-    scaled = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last) / 255
-    shape = (1, 3, 1, 1)
-    return (scaled - scaled.new_tensor(mean).view(shape)) / scaled.new_tensor(std).view(shape)

@@ -9,8 +9,8 @@ import httpx
 from compare.client import Zoo
 from lesions.labels import CLASSES, NOTICE
 from tests.servers import connect
+from zoo.serving.connection import RestServer
 from zoo.serving.http import HttpClient
-from zoo.serving.torchserve.connection import TorchServeServer
 
 ANSWER = {
     "label": "mel",
@@ -63,8 +63,8 @@ class ScriptedServer:
     def zoo(self, tries: int = 4) -> Zoo:
         return connect(self.key_file.parent, 8080, **self._options(tries))
 
-    def connection(self, tries: int = 4) -> TorchServeServer:
-        return TorchServeServer(self.key_file.parent, 8080, **self._options(tries))
+    def connection(self, tries: int = 4) -> RestServer:
+        return RestServer(self.key_file.parent, 8080, **self._options(tries))
 
     def http(self, tries: int = 4) -> HttpClient:
         return HttpClient(self.connection().auth, **self._options(tries))

@@ -1,4 +1,4 @@
-"""Real archives and a real TorchServe, for tests in many rooms."""
+"""Real archives and real servers, for tests in many rooms."""
 
 import random
 import socket
@@ -6,13 +6,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from compare.client import Zoo
 from zoo.packaging import archive
-from zoo.serving.runtime import LOOPBACK
+from zoo.serving.connection import RestServer
+from zoo.serving.local import process as local
+from zoo.serving.runtime import DEFAULT, LOOPBACK, RUNTIMES, get_runtime, runtime_of
 from zoo.serving.start import serve
-from zoo.serving.torchserve import RUNTIME
-from zoo.serving.torchserve.connection import TorchServeServer
+from zoo.serving.torchserve import archiver
+from zoo.serving.torchserve import process as torchserve
 from zoo.serving.torchserve.process import PORTS
+
+SERVED_BY = tuple(RUNTIMES)
+"""The runtimes, each of which must pass the tests of a server: one contract for all."""
+LOGS = {"torchserve": ("ts_log.log", "access_log.log"), "local": ("server.log", "access.log")}
+"""The logs of each runtime."""
 
 
 def free_ports() -> int:
@@ -30,19 +39,34 @@ def free_ports() -> int:
 
 def pack(entry: Mapping[str, Any], weights: Path, target: Path) -> None:
     """Pack an archive as `make zoo` does."""
-    archive.pack(entry, weights, target, RUNTIME.pack)
+    archive.pack(entry, weights, target, archiver.pack)
 
 
-def start(archives: Path, folder: Path, port: int, seconds: float = 180, host: str = LOOPBACK) -> None:
+def start(
+    archives: Path, folder: Path, port: int, seconds: float = 180, host: str = LOOPBACK, runtime: str = DEFAULT
+) -> None:
     """Serve every archive of a folder as `make serve` does."""
-    serve(RUNTIME, archives, folder, port, seconds, host)
+    serve(get_runtime(runtime), archives, folder, port, seconds, host)
 
 
 def stop(folder: Path) -> bool:
-    """Stop the server of `folder`."""
-    return RUNTIME.stop(folder.resolve())
+    """Stop the server of `folder`, whichever it is."""
+    return runtime_of(folder.resolve()).stop(folder.resolve())
+
+
+def state(folder: Path) -> dict[str, Any] | None:
+    """What the server of `folder` was started with, and its pid; none where none runs."""
+    return torchserve.read_state(folder) or local.read_state(folder)
+
+
+def processes(folder: Path) -> list[psutil.Process]:
+    """The server of `folder` and its workers."""
+    running = state(folder)
+    assert running is not None, "no server runs"
+    server = psutil.Process(running["pid"])
+    return [server, *server.children(recursive=True)]
 
 
 def connect(folder: Path, port: int, **options: Any) -> Zoo:
     """A client of the server on `port` whose tokens are in `folder`; `options` are those of `Zoo`."""
-    return Zoo(TorchServeServer(folder, port, **options), **options)
+    return Zoo(RestServer(folder, port, **options), **options)

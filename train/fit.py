@@ -21,7 +21,7 @@ from train.score import finish
 from zoo.build import integrity, provenance
 from zoo.kinds.base import Data, Parent, read_json
 from zoo.kinds.classifier import ClassifierRecipe
-from zoo.models import network
+from zoo.models import export, network
 from zoo.models.weights import origin_of
 from zoo.study import Folders
 
@@ -88,6 +88,7 @@ def _train(folders: Folders, run: Path, recipe: ClassifierRecipe, start: Path | 
         learning_rate=recipe.learning_rate,
         seed=recipe.seed,
     )
+    export.check_exportable(recipe.architecture, recipe.pixels, folders.graphs)  # before hours of training
     checkpoint = run / "last.ckpt"
     precision: Precision = "16-mixed" if torch.cuda.is_available() else "32-true"  # on a GPU as in the thesis
     best = BestEpoch(origin | {"precision": precision}, checkpoint)
@@ -101,7 +102,7 @@ def _train(folders: Folders, run: Path, recipe: ClassifierRecipe, start: Path | 
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint if resumed else None, weights_only=True)
     if ClassifierRecipe.read(run / "recipe.json") != recipe:
         raise TrainingError(f"{recipe.entry}: its recipe was changed while it trained; run `make zoo` again")
-    finish(run, recipe, module, data, best, origin)
+    finish(run, recipe, module, data, best, origin, folders.graphs)
 
 
 def configure_trainer(epochs: int, precision: Precision, run: Path, callbacks: list[pl.Callback]) -> pl.Trainer:

@@ -7,10 +7,10 @@ import torch
 from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-from lesions.images import normalize
 from train.data import Batch
 from train.loss import ClassificationLoss
 from train.sampling import seed_of
+from zoo.models.network import normalize
 
 
 class ClassifierModule(pl.LightningModule):

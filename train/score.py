@@ -1,9 +1,11 @@
-"""After the last epoch: calibrate and score the best epoch's weights, and write what a finished run consists of."""
+"""After the last epoch: calibrate, export and score the best epoch's weights, and write what a finished run has."""
 
+import hashlib
 import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors.torch import save
 
@@ -16,7 +18,10 @@ from train.module import ClassifierModule
 from zoo.kinds.classifier import ClassifierRecipe
 from zoo.metrics import predictions, scores
 from zoo.metrics.calibration import Calibration, Logits, calibrate, class_shares
-from zoo.models.predictor import CHUNK, Predictor
+from zoo.models.export import ClassifierGraph, export_classifier
+from zoo.models.network import CHUNK, logits
+from zoo.models.predictor import Predictor
+from zoo.models.session import MODEL
 
 VALID, TEST = PARTS.index("valid"), PARTS.index("test")
 
@@ -28,21 +33,28 @@ def finish(
     data: LesionDataModule,
     best: BestEpoch,
     origin: dict[str, str],
+    graphs: Path,
 ) -> None:
-    """Write `predictions.csv`, `scores.json` and, last, `weights.safetensors` into the folder `run`.
+    """Write `predictions.csv`, `model.onnx`, `scores.json` and, last, `weights.safetensors` into the folder `run`.
 
-    Probabilities come from the code that serves them. Those of the last epoch, scored for comparison, are not
-    calibrated: nobody serves them.
+    Probabilities come from `model.onnx`, which is what is served. Those of the last epoch, scored for comparison, are
+    not calibrated: nobody serves them. `graphs` is the cache of exported graphs. Raises `zoo.models.export.ExportError`
+    where the export answers otherwise than the network.
     """
-    predictor = Predictor(module.network.cpu(), module.mean, module.std)
-    last = predictor.soften(_logits(predictor, data))
-    predictor.network.load_state_dict(best.weights)
-    logits = _logits(predictor, data)
-    calibration = _calibrate(logits, data, module, best.epoch)
-    predictor.temperature = calibration.temperature
-    probabilities = predictor.soften(logits)
+    network = module.network.cpu()
+    last = torch.softmax(torch.from_numpy(_logits(module, data)), dim=1).numpy()
+    network.load_state_dict(best.weights)
+    calibration = _calibrate(_logits(module, data), data, module, best.epoch)
+    graph = ClassifierGraph(network, module.mean, module.std, calibration.temperature, recipe.pixels)
+    images = data.store.images
+    model = export_classifier(graph, recipe.architecture, images[data.positions(VALID)], graphs)
+    probabilities, rows = np.zeros_like(last), data.held_out()
+    predictor = Predictor(model, recipe.pixels, len(CLASSES))
+    for block in np.array_split(rows, max(1, len(rows) // CHUNK)):
+        probabilities[block] = predictor.probabilities(images[block])
     report = {
         "recipe_sha256": recipe.sha256,
+        "model_sha256": hashlib.sha256(model).hexdigest(),
         "mean": module.mean,
         "deviation": module.std,
         "best_epoch": best.epoch + 1,
@@ -52,21 +64,21 @@ def finish(
         "last_epoch": {"valid": _score(last, data, VALID), "test": _score(last, data, TEST)},
         "history": best.history,
     }
-    rows = data.held_out()
     predictions.write(run / "predictions.csv", data.store.index.take(rows), data.parts[rows], probabilities[rows])
+    atomic_write(run / MODEL, model)
     atomic_write(run / "scores.json", json.dumps(report, indent=1) + "\n")
     tensors = {key: tensor.contiguous() for key, tensor in best.weights.items()}
     # One key, since safetensors writes several in random order.
     atomic_write(run / "weights.safetensors", save(tensors, {"origin": json.dumps(origin)}))
 
 
-def _logits(predictor: Predictor, data: LesionDataModule) -> NDArray[np.float32]:
+def _logits(module: ClassifierModule, data: LesionDataModule) -> NDArray[np.float32]:
     """Logits [n, 7] of the validation and test images; the rows of all others are zero."""
-    logits = np.zeros((len(data.store.index), len(CLASSES)), dtype=np.float32)
+    result = np.zeros((len(data.store.index), len(CLASSES)), dtype=np.float32)
     rows = data.held_out()
     for block in np.array_split(rows, max(1, len(rows) // CHUNK)):
-        logits[block] = predictor.logits(data.store.images[block])
-    return logits
+        result[block] = logits(module.network, data.store.images[block], module.mean, module.std)
+    return result
 
 
 def _calibrate(

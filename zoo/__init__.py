@@ -9,7 +9,7 @@ __all__ = ["load", "load_predictions"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the library when it is first used: it imports torch, and archives carry this file without it."""
+    """Import the library when it is first used: archives carry this file without it."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from zoo import library

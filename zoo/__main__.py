@@ -1,5 +1,6 @@
 """The catalog's commands: `python -m zoo list`, and those that the Makefile is made of."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -83,14 +84,14 @@ def list_(study_name: StudyName = DEFAULT_STUDY) -> None:
 @app.command()
 def archive(entry: str, study_name: StudyName = DEFAULT_STUDY) -> None:
     """Pack one trained entry into `model_store/<study>/<entry>.mar`."""
+    from zoo.models.session import MODEL
     from zoo.packaging.archive import pack
-    from zoo.serving.runtime import get_runtime
+    from zoo.serving.torchserve import archiver
 
     folders = Folders(study_name)
     described = _describe(folders, entry)
     folders.archives.mkdir(parents=True, exist_ok=True)
-    weights, target = folders.run(entry) / "weights.safetensors", folders.archives / f"{entry}.mar"
-    pack(described, weights, target, get_runtime().pack)
+    pack(described, folders.run(entry) / MODEL, folders.archives / f"{entry}.mar", archiver.pack)
 
 
 @app.command()
@@ -127,17 +128,32 @@ def _describe(folders: Folders, entry: str) -> dict[str, Any]:
 @app.command()
 def serve(
     study_name: StudyName = DEFAULT_STUDY,
+    archives: Annotated[
+        Path | None, typer.Option(help="A folder of archives and their manifest.json, instead of a study's own.")
+    ] = None,
     port: Annotated[int, typer.Option(min=1024, max=65531, help="Of inference; the next four are used, too.")] = 8080,
     host: Annotated[str, typer.Option(help="0.0.0.0 answers other machines, too.")] = "127.0.0.1",
+    runtime_name: Annotated[str, typer.Option("--runtime", help="torchserve, or local: one process, no Java.")] = (
+        "torchserve"
+    ),
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Stay, and stop the server at a signal: for containers.")
+    ] = False,
 ) -> None:
-    """Start the server with every archive of a study; return when all versions answer."""
+    """Start the server with every archive of a study, or of a folder; return when all versions answer."""
     from zoo.serving import start
     from zoo.serving.runtime import get_runtime
 
-    folders, runtime = Folders(study_name), get_runtime()
-    model, version = start.serve(runtime, folders.archives, folders.serve, port, host=host)
+    folders, runtime = Folders(archives.resolve().name if archives else study_name), get_runtime(runtime_name)
+    model, version = start.serve(runtime, archives or folders.archives, folders.serve, port, host=host)
     url = f"{runtime.connect(folders.serve).url}/predictions/{model}/{version}"
-    print(f"try:\n{runtime.example_call(folders.serve.resolve(), url, _sample(folders))}")
+    picture = None if archives else _sample(folders)
+    print(f"try:\n{runtime.example_call(folders.serve.resolve(), url, picture)}")
+    if wait:
+        print("it serves until Ctrl-C, or SIGTERM", flush=True)
+        start.wait(runtime, folders.serve)
+    elif archives:
+        print(f"to stop it: python -m zoo stop --study {shlex.quote(folders.name)}; so for status and logs")
 
 
 def _sample(folders: Folders) -> Path | None:
@@ -146,7 +162,7 @@ def _sample(folders: Folders) -> Path | None:
 
     try:
         data = open_source(folders.source(folders.read()))
-    except DataError:  # the data may be gone; the models are not
+    except (DataError, StudyError):  # the data may be gone, or elsewhere; the models are not
         return None
     file = folders.serve / "sample.jpg"
     atomic_write(file, data.read(data.index.images[0]))
@@ -156,32 +172,36 @@ def _sample(folders: Folders) -> Path | None:
 @app.command()
 def stop(study_name: StudyName = DEFAULT_STUDY) -> None:
     """Stop the study's server."""
-    from zoo.serving.runtime import get_runtime
+    from zoo.serving.runtime import runtime_of
 
-    print("stopped" if get_runtime().stop(Folders(study_name).serve.resolve()) else "nothing is running")
+    folder = Folders(study_name).serve.resolve()
+    print("stopped" if runtime_of(folder).stop(folder) else "nothing is running")
 
 
 @app.command()
 def status(study_name: StudyName = DEFAULT_STUDY) -> None:
     """Show what the study's server serves."""
-    from zoo.serving.runtime import get_runtime
+    from zoo.serving.runtime import runtime_of
 
-    server = get_runtime().connect(Folders(study_name).serve)
-    table = Table("model", "version", "state", "workers", "port")
+    folder = Folders(study_name).serve
+    runtime = runtime_of(folder)
+    server = runtime.connect(folder)
+    table = Table("model", "version", "state", "workers", "port", "runtime")
     for version in server.status():
         state = "ready" if version.ready else "not ready"
-        table.add_row(version.model, version.name, state, str(version.workers), str(server.port))
+        table.add_row(version.model, version.name, state, str(version.workers), str(server.port), runtime.name)
     Console().print(table)
 
 
 @app.command()
 def logs(study_name: StudyName = DEFAULT_STUDY) -> None:
-    """Show the end of the study's server logs."""
-    from zoo.serving.runtime import get_runtime
+    """Show the end of the logs of the study's server, which may have stopped."""
+    from zoo.serving.runtime import RUNTIMES, get_runtime
 
     folder = Folders(study_name).serve
-    for file, end in get_runtime().logs(folder, lines=40).items():
-        print(f"==> {file} <==\n{end}\n")
+    for name in RUNTIMES:  # a start deletes the logs of the one before
+        for file, end in get_runtime(name).logs(folder, lines=40).items():
+            print(f"==> {file} <==\n{end}\n")
     if not folder.is_dir():
         print(f"no logs in {folder}/")
 

@@ -1,7 +1,5 @@
 """The zoo in a notebook or a script, without a server: `from zoo import load`."""
 
-import json
-import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, overload
@@ -17,6 +15,7 @@ from zoo.metrics import predictions
 from zoo.metrics.predictions import PredictionTable
 from zoo.models.explanation import LARGEST, overlay
 from zoo.models.predictor import Predictor
+from zoo.models.session import ModelError, read_archive
 from zoo.study import Folders, Study
 
 Picture = str | Path | bytes | Image.Image
@@ -48,10 +47,12 @@ class Explanation(NamedTuple):
     """The class that is explained."""
     overlay: Image.Image
     """Grad-CAM as colors on the picture's center square, at most 512 x 512 px (Selvaraju et al., ICCV 2017)."""
+    blank: bool
+    """Whether nothing in the picture speaks for the class: the overlay then has no colors."""
 
 
 class Classifier:
-    """A trained classifier. `predictor` has its network, and takes arrays of pixels."""
+    """A trained classifier. `predictor` is its model, and takes arrays of pixels. torch is not needed."""
 
     def __init__(self, entry: Mapping[str, Any], predictor: Predictor) -> None:
         self.entry = entry
@@ -84,17 +85,18 @@ class Classifier:
     def explain(self, picture: Picture, label: str | None = None) -> Explanation:
         """Where in a picture the classifier sees the class `label`; the predicted one unless given.
 
-        Raises `LoadError` for a picture that cannot be read, or an unknown class.
+        Raises `LoadError` for a picture that cannot be read, or an unknown class; `NoMapsError` where the network has
+        no maps that equal Grad-CAM (`predictor.explains`).
         """
         classes, image = self.entry["classes"], _read(picture)
         if label not in (None, *classes):
             raise LoadError(f"no class {label!r}; there are: {', '.join(classes)}")
-        pixels = np.stack([center_square(image, self.entry["pixels"])])  # a copy, which torch may write to
+        pixels = center_square(image, self.entry["pixels"])[None]
         predicted = classes[int(self.predictor.probabilities(pixels)[0].argmax())]
         explained = label or predicted
         heat = self.predictor.heat_maps(pixels, [classes.index(explained)])[0]
         shown = center_square(image, min(LARGEST, *image.size))
-        return Explanation(_name(picture), predicted, explained, overlay(shown, heat))
+        return Explanation(_name(picture), predicted, explained, overlay(shown, heat), not heat.any())
 
     def _predict(self, pictures: list[Picture]) -> list[Prediction]:
         if not pictures:
@@ -118,21 +120,20 @@ class Predictions(NamedTuple):
 def load(entry: str | Path, study: str = Study().name) -> Classifier:
     """A trained classifier: the archive of an entry of a `study` that `make zoo` built, or any archive by its path.
 
-    Nothing of the archive is run: its weights and its `entry.json` are read. Raises `LoadError` where there is no such
-    archive, or it is none of a classifier; `WeightsError` where its weights do not fit.
+    Nothing of the archive is run but its `model.onnx`, by onnxruntime. Raises `LoadError` where there is no such
+    archive, or it is none of a classifier; `ModelError` where its model is damaged, or does not fit.
     """
     file = Path(entry) if str(entry).endswith(".mar") else Folders(study).archives / f"{entry}.mar"
     if not file.is_file():
         known = ", ".join(sorted(archive.stem for archive in file.parent.glob("*.mar"))) or "none; first: make zoo"
         raise LoadError(f"no archive {file}; there are: {known}")
     try:
-        with zipfile.ZipFile(file) as archive:
-            described = json.loads(archive.read("entry.json"))
-            if described["kind"] != CLASSIFIER.name:
-                raise LoadError(f"{file}: a {described['kind']}, and no classifier; ask it by: make synthesize")
-            return Classifier(described, Predictor.from_entry(described, archive.read("weights.safetensors")))
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, LookupError, TypeError, ValueError) as error:
-        raise LoadError(f"{file} is not an archive of the zoo ({error})") from None
+        described, model = read_archive(file)
+    except ModelError as error:
+        raise LoadError(str(error)) from None
+    if described.get("kind") != CLASSIFIER.name:
+        raise LoadError(f"{file}: a {described.get('kind')}, and no classifier; ask it by: make synthesize")
+    return Classifier(described, Predictor.from_entry(described, model))
 
 
 def load_predictions(entry: str, study: str = Study().name) -> Predictions:

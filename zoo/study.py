@@ -141,6 +141,11 @@ class Folders:
         where = "" if study.data == "phantom" else f"-{hashlib.sha256(study.data.encode()).hexdigest()[:8]}"
         return self.root / "data" / "cache" / f"{study.data_name}{where}-{study.pixels}"
 
+    @property
+    def graphs(self) -> Path:
+        """The graphs of exported networks without their weights, which studies share."""
+        return self.root / "data" / "cache" / "graphs"
+
     def pool(self, generator: str, study: Study) -> Path:
         """The decoded cache of a generator's synthetic images, at the classifier's size."""
         return self.run(generator) / f"pool-{study.pixels}"

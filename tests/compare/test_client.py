@@ -36,11 +36,11 @@ def test_classify(tmp_path: Path) -> None:
 
 
 def test_explain(tmp_path: Path) -> None:
-    answer = {"label": "mel", "class": "mel", "overlay": base64.b64encode(b"a png").decode()}
+    answer = {"label": "mel", "class": "mel", "overlay": base64.b64encode(b"a png").decode(), "blank": False}
     server = ScriptedServer(tmp_path, httpx.Response(200, json=answer), httpx.Response(200, json=answer))
     with server.zoo() as zoo:
-        assert zoo.explain(b"picture", "gan_2") == b"a png"
-        assert zoo.explain(b"picture", "gan 2", "mel&x") == b"a png"
+        assert zoo.explain(b"picture", "gan_2") == (b"a png", False)
+        assert zoo.explain(b"picture", "gan 2", "mel&x") == (b"a png", False)
     first, second = server.requests
     assert (first.url.raw_path, first.content) == (b"/explanations/lesion_classifier/gan_2", b"picture")
     assert second.url.raw_path == b"/explanations/lesion_classifier/gan%202"
@@ -73,7 +73,18 @@ CALLS: list[Callable[[Zoo], object]] = [
     lambda zoo: zoo.synthesize("mel", 2, 7, "sagan"),
     lambda zoo: zoo.grid("mel", 2, 7, "sagan"),
 ]
-KEYS = ["label", "probabilities", "overlay", "images", "image", "modelVersion", "customizedMetadata", "type", "message"]
+KEYS = [
+    "label",
+    "probabilities",
+    "overlay",
+    "blank",
+    "images",
+    "image",
+    "modelVersion",
+    "customizedMetadata",
+    "type",
+    "message",
+]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),

@@ -1,6 +1,6 @@
-"""`make compare` against a real TorchServe that is disturbed meanwhile: no image is lost, and none is scored twice.
+"""`make compare` against a real server that is disturbed meanwhile: no image is lost, and none is scored twice.
 
-One server for all: two tiny versions, each asked about the 49 images of the tiny study's test split.
+One server of each runtime for all: two tiny versions, each asked about the 49 images of the tiny study's test split.
 """
 
 import csv
@@ -26,9 +26,8 @@ from compare.client import Zoo
 from compare.collect import collect
 from tests.compare.study_server import QUALITY, StudyServer
 from tests.compare.test_real_server import make
-from tests.servers import free_ports, start, stop
-from zoo.serving.torchserve import RUNTIME
-from zoo.serving.torchserve.process import read_state
+from tests.servers import SERVED_BY, free_ports, processes, start, stop
+from zoo.serving.runtime import runtime_of
 from zoo.study import Folders
 
 pytestmark = pytest.mark.server
@@ -49,16 +48,15 @@ class Served(NamedTuple):
     study_server: StudyServer
     folder: Path
     port: int
+    runtime: str
 
     @property
-    def java(self) -> psutil.Process:
-        actual = read_state(self.folder)
-        assert actual is not None
-        return psutil.Process(actual["pid"])
+    def process(self) -> psutil.Process:
+        return processes(self.folder)[0]
 
     def again(self) -> None:
         """As `make serve` does."""
-        start(self.study_server.folders.archives, self.folder, self.port)
+        start(self.study_server.folders.archives, self.folder, self.port, runtime=self.runtime)
 
     def renew(self) -> None:
         """Let the server forget the token that is in use."""
@@ -67,14 +65,14 @@ class Served(NamedTuple):
         httpx.get(url, params={"type": "inference"}, headers=headers, trust_env=False).raise_for_status()
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Iterator[Served]:
+@pytest.fixture(scope="module", params=SERVED_BY)
+def server(tmp_path_factory: pytest.TempPathFactory, tiny: Path, request: pytest.FixtureRequest) -> Iterator[Served]:
     study_server = StudyServer(tmp_path_factory.mktemp("interruptions"), tiny)
     for seed, name in enumerate(QUALITY):
         make(study_server, name, seed)
     folder = study_server.folders.runs / "serve"
     try:
-        served = Served(study_server, folder, free_ports())
+        served = Served(study_server, folder, free_ports(), request.param)
         served.again()
         yield served
     finally:
@@ -132,7 +130,8 @@ def evaluate(monkeypatch: pytest.MonkeyPatch, line: httpx.BaseTransport | None =
     """What `make compare` runs, its questions going along `line`."""
 
     def connect(study: str, port: int | None) -> Zoo:
-        return Zoo(RUNTIME.connect(Folders(study).serve, port), seconds=SECONDS, transport=line)
+        folder = Folders(study).serve
+        return Zoo(runtime_of(folder).connect(folder, port), seconds=SECONDS, transport=line)
 
     monkeypatch.setattr(command, "connect", connect)
     return CliRunner().invoke(command.app, ["evaluate", *more, "--study", "tiny"])
@@ -166,8 +165,9 @@ def assert_scored_once(served: Served, done: Result) -> None:
     assert all(result["offline"]["largest"] < 1e-4 for result in actual["results"])
 
 
+@pytest.mark.parametrize("server", ["torchserve"], indirect=True)  # the other's only process is started by nobody
 def test_a_worker_is_killed_with_questions_in_its_hands(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = served.java.children(recursive=True)[0]
+    worker = served.process.children(recursive=True)[0]
 
     def kill(struck: threading.Event) -> None:
         worker.suspend()
@@ -182,7 +182,7 @@ def test_a_worker_is_killed_with_questions_in_its_hands(served: Served, monkeypa
 
 
 def test_the_server_is_stopped_and_started_again(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = served.java
+    before = served.process
 
     def restart(struck: threading.Event) -> None:
         stop(served.folder)
@@ -190,7 +190,7 @@ def test_the_server_is_stopped_and_started_again(served: Served, monkeypatch: py
         served.again()
 
     done, line = disturbed(monkeypatch, restart)
-    assert served.java != before
+    assert served.process != before
     assert "ConnectError" in line.lost
     assert_scored_once(served, done)
 

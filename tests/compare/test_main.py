@@ -61,7 +61,7 @@ def test_the_explain_command_writes_an_overlay(tmp_path: Path, monkeypatch: pyte
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LESION_ZOO_ROOT", str(tmp_path))
     default = httpx.Response(200, json=[{"modelVersion": "gan_2"}])
-    overlay = httpx.Response(200, json={"overlay": base64.b64encode(b"a png").decode()})
+    overlay = httpx.Response(200, json={"overlay": base64.b64encode(b"a png").decode(), "blank": False})
     server = ScriptedServer(tmp_path, default, answer_of(), overlay)
     monkeypatch.setattr(command, "connect", lambda study, port: server.zoo())
     done = CliRunner().invoke(command.app, ["explain", "mole.jpg", "--port", "8080"])

@@ -21,6 +21,7 @@ import pytest
 from lesions.files import atomic_write
 from tests.faults.checkout import Harmed
 from tests.faults.serving import Served, processes_of
+from tests.servers import SERVED_BY
 
 TARGET = "RELIABILITY"
 """The environment's variable that names the file to write; `make faults` sets it."""
@@ -28,7 +29,7 @@ TARGET = "RELIABILITY"
 HEAD = """\
 # What goes wrong, and what comes of it
 
-Written by `make faults`, which does each of these things on purpose to the real `make` and the real TorchServe, on
+Written by `make faults`, which does each of these things on purpose to the real `make` and real servers, on
 small made-up pictures and networks. Never edited by hand.
 
 {where}
@@ -64,10 +65,13 @@ class Row:
 class Reliability:
     """The rows of one test."""
 
+    runtime: str = ""
+    """Who serves, if the test has a server."""
     rows: list[Row] = field(default_factory=list)
 
     def row(self, fault: str, promised: str, tried: int = 0, seen: str = "") -> Row:
         """Begin a row, before the fault is tried: should the test fail, the row begun last turns red."""
+        fault = f"{fault} (served by {self.runtime})" if self.runtime else fault
         self.rows.append(Row(fault, promised, tried, seen))
         return self.rows[-1]
 
@@ -91,6 +95,8 @@ BEGAN = pytest.StashKey[float]()
 def reliability(request: pytest.FixtureRequest) -> Reliability:
     """Rows of docs/reliability.md; the module's docstring says how."""
     mine: Reliability = request.node.stash.setdefault(MINE, Reliability())
+    parameters = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    mine.runtime = parameters.get("served") or parameters.get("runtime") or ""
     return mine
 
 
@@ -127,10 +133,10 @@ def copy(built: Harmed, tmp_path: Path) -> Harmed:
     return built.copy(tmp_path / "checkout")
 
 
-@pytest.fixture(scope="module")
-def served(built: Harmed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+@pytest.fixture(scope="module", params=SERVED_BY)
+def served(built: Harmed, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Served]:
     """Two versions served by `make serve`, for the tests of one module, which leave it serving."""
-    serving = Served(built.copy(tmp_path_factory.mktemp("served") / "checkout"))
+    serving = Served(built.copy(tmp_path_factory.mktemp("served") / "checkout"), request.param)
     try:
         serving.start()
         yield serving

@@ -12,10 +12,9 @@ import psutil
 from compare.client import Zoo
 from lesions.labels import CLASSES
 from tests.faults.checkout import Harmed
-from tests.servers import connect, free_ports
+from tests.servers import connect, free_ports, processes
 from zoo.kinds.classifier import CLASSIFIER
-from zoo.serving.torchserve.connection import TorchServeServer
-from zoo.serving.torchserve.process import read_state
+from zoo.serving.connection import RestServer
 
 MODEL = "lesion_classifier"
 
@@ -41,8 +40,10 @@ class Counting(httpx.HTTPTransport):
 class Served:
     """A checkout and its server, which may be dead."""
 
-    def __init__(self, checkout: Harmed) -> None:
-        self.checkout, self.port = checkout, free_ports()
+    def __init__(self, checkout: Harmed, runtime: str) -> None:
+        self.checkout, self.port, self.runtime = checkout, free_ports(), runtime
+        self.settings = {"PORT": str(self.port), "RUNTIME": runtime}
+        """Of `make serve`."""
         self.folder = checkout.runs / "serve"
         self.key_file = self.folder / "key_file.json"
         self.truth = {version: _truth(checkout, version) for version in ("baseline", "weighted_loss")}
@@ -51,7 +52,7 @@ class Served:
         self.pictures = {image: images[image].read_bytes() for image in list(self.truth["baseline"])[:24]}
 
     def start(self) -> str:
-        return self.checkout.made("serve", PORT=str(self.port))
+        return self.checkout.made("serve", **self.settings)
 
     def stop(self) -> None:
         self.checkout.made("stop")
@@ -74,19 +75,17 @@ class Served:
 
     @property
     def server(self) -> psutil.Process:
-        state = read_state(self.folder)
-        assert state is not None, "no server runs"
-        return psutil.Process(state["pid"])
+        return self.processes()[0]
 
     def worker(self, version: str) -> int | None:
         """The process that answers for `version`; none while there is none."""
-        server = TorchServeServer(self.folder, self.port, seconds=10)
+        server = RestServer(self.folder, self.port, seconds=10)
         [row] = [row for row in server.rows(CLASSIFIER.model) if row["modelVersion"] == version]
         server.close()
         return next((int(worker["pid"]) for worker in row["workers"] if worker["status"] == "READY"), None)
 
     def processes(self) -> list[psutil.Process]:
-        return [self.server, *self.server.children(recursive=True)]
+        return processes(self.folder)
 
     def memory(self) -> float:
         """MiB of the server and its workers; pages that they share are counted once."""

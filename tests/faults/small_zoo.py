@@ -1,6 +1,5 @@
-"""The smallest zoo: a random classifier and a random generator, in a mock context and in a real TorchServe."""
+"""The smallest zoo: a random classifier and a random generator, in a mock context and in real servers."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +14,15 @@ from gan.networks import Generator
 from handlers.lesion_classifier import LesionClassifier
 from handlers.lesion_generator import LesionGenerator
 from lesions.labels import CLASSES, NOTICE
-from tests.networks import save_network
+from tests.networks import digest, save_generator, save_model
 from tests.servers import free_ports, pack, start, stop
 from zoo.models.network import build
-from zoo.serving.runtime import LOOPBACK
+from zoo.models.session import MODEL
+from zoo.serving.runtime import DEFAULT, LOOPBACK
 
 Handler = LesionClassifier | LesionGenerator
 
-PIXELS, WIDTH = 32, 4
+PIXELS, WIDTH = 64, 4
 
 NAMES = {"classifier": "baseline", "generator": "sagan"}
 """The entry of each kind."""
@@ -32,10 +32,12 @@ EXPLANATIONS = "/explanations/lesion_classifier/baseline"
 
 
 def made(kind: str, folder: Path) -> tuple[dict[str, Any], Path]:
-    """A random network in `folder`, as an archive unpacks to: its entry and its weights."""
+    """A random network in `folder`, as an archive unpacks to: its entry and its model."""
     torch.manual_seed(0)
-    network = build("test_efficientnet") if kind == "classifier" else Generator(PIXELS, WIDTH, spectral_norm=False)
-    weights = save_network(network, folder / "weights.safetensors")
+    if kind == "classifier":
+        model = save_model(build("test_efficientnet"), folder / MODEL, PIXELS)
+    else:
+        model = save_generator(Generator(PIXELS, WIDTH, spectral_norm=False), WIDTH, folder / MODEL)
     own = {"architecture": "test_efficientnet", "classes": list(CLASSES), "mean": [0.5] * 3, "deviation": [0.2] * 3}
     entry = {
         "entry": NAMES[kind],
@@ -51,11 +53,12 @@ def made(kind: str, folder: Path) -> tuple[dict[str, Any], Path]:
         "split_sha256": "0" * 64,
         "versions": {},
         "commit": "",
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "model_sha256": digest(model),
+        "weights_sha256": "",
     }
     entry |= own if kind == "classifier" else {"width": WIDTH}
     (folder / "entry.json").write_text(json.dumps(entry))
-    return entry, weights
+    return entry, model
 
 
 def loaded(kind: str, folder: Path) -> Handler:
@@ -80,11 +83,12 @@ def _context(folder: Path, headers: list[dict[str, Any]]) -> Context:
 
 
 class Served(NamedTuple):
-    """A real TorchServe with both."""
+    """A real server with both."""
 
     store: Path
     folder: Path
     port: int
+    runtime: str = DEFAULT
 
     def keys(self) -> dict[str, str]:
         """Its tokens, by what they are for: inference, management, API."""
@@ -107,15 +111,17 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def serving(root: Path, host: str = LOOPBACK, kinds: tuple[str, ...] = tuple(NAMES)) -> Iterator[Served]:
-    """A real TorchServe with archives of these `kinds`, its files in `root`."""
+def serving(
+    root: Path, runtime: str = DEFAULT, host: str = LOOPBACK, kinds: tuple[str, ...] = tuple(NAMES)
+) -> Iterator[Served]:
+    """A real server with archives of these `kinds`, its files in `root`."""
     store, folder = root / "store", root / "serve"
     for kind in kinds:
-        entry, weights = made(kind, root / kind)
-        pack(entry, weights, store / f"{NAMES[kind]}.mar")
+        entry, model = made(kind, root / kind)
+        pack(entry, model, store / f"{NAMES[kind]}.mar")
     port = free_ports()
     try:
-        start(store, folder, port, host=host)
-        yield Served(store, folder, port)
+        start(store, folder, port, host=host, runtime=runtime)
+        yield Served(store, folder, port, runtime)
     finally:
         stop(folder)

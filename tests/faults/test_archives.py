@@ -33,12 +33,12 @@ def rewrite(archive: Path, change: Callable[[dict[str, bytes]], object]) -> None
             packed.writestr(name, content)
 
 
-def exchange_the_weights(archive: Path) -> None:
-    rewrite(archive, lambda members: members.update({"weights.safetensors": bytes(8) + b"{}"}))
+def exchange_the_model(archive: Path) -> None:
+    rewrite(archive, lambda members: members.update({"model.onnx": bytes(8) + b"{}"}))
 
 
 def leave_a_member_out(archive: Path) -> None:
-    rewrite(archive, lambda members: members.pop("zoo/models/network.py"))
+    rewrite(archive, lambda members: members.pop("zoo/models/predictor.py"))
 
 
 def add_a_path_that_escapes(archive: Path) -> None:
@@ -51,7 +51,7 @@ def add_a_module(archive: Path) -> None:
 
 FAULTS = {
     "flipped": (flip_a_byte, "one flipped byte"),
-    "exchanged": (exchange_the_weights, "weights of another network"),
+    "exchanged": (exchange_the_model, "another model"),
     "lacking": (leave_a_member_out, "a missing member"),
     "escaping": (add_a_path_that_escapes, "a member whose path escapes (`../`)"),
     "added": (add_a_module, "an extra module"),
@@ -77,8 +77,8 @@ def small(tmp_path: Path) -> Path:
         model = {"modelName": "lesion_classifier", "modelVersion": "good"}
         archive.writestr("MAR-INF/MANIFEST.json", json.dumps({"model": model}))
         archive.writestr("entry.json", json.dumps({"kind": "classifier", "entry": "good"}))
-        archive.writestr("zoo/models/network.py", "# code\n" * 100)
-        archive.writestr("weights.safetensors", bytes(1000))
+        archive.writestr("zoo/models/predictor.py", "# code\n" * 100)
+        archive.writestr("model.onnx", bytes(1000))
     manifest.install(packed, packed.with_name("good.mar"))
     spoil(packed.with_name("good.mar"), packed.parent)
     return packed.parent

@@ -11,6 +11,7 @@ RUNS = f"runs/{STUDY}"
 
 MENDED = {
     "weights": [f"{RUNS}/baseline/weights.safetensors"],
+    "a model, and the graph that it is made from": [f"{RUNS}/baseline/model.onnx", "data/cache/graphs/*.onnx"],
     "what belongs to weights, and what is known of the data": [
         f"{RUNS}/weighted_loss/scores.json",
         f"{RUNS}/data.json",

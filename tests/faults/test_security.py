@@ -1,4 +1,4 @@
-"""What docs/security.md promises, of a real server."""
+"""What docs/security.md promises, of real servers."""
 
 import re
 from collections.abc import Iterator
@@ -11,12 +11,16 @@ import pytest
 
 from tests.faults.conftest import Reliability
 from tests.faults.small_zoo import EXPLANATIONS, PREDICTIONS, Served, serving
-from tests.servers import start
+from tests.servers import SERVED_BY, processes, start
+from zoo.serving.local import process as local
 from zoo.serving.runtime import ALL_NETWORKS, LOOPBACK
-from zoo.serving.torchserve.process import PORTS, read_state
+from zoo.serving.torchserve import process as torchserve
 from zoo.study import ROOT
 
 pytestmark = [pytest.mark.thorough, pytest.mark.server]
+
+PORTS = {"torchserve": torchserve.PORTS, "local": local.PORTS}
+"""What listens on port, port + 1, ..., by runtime."""
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH")
 
@@ -64,18 +68,15 @@ GRPC = {
 }
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("security")) as served:
+@pytest.fixture(scope="module", params=SERVED_BY)
+def served(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("security"), request.param) as served:
         yield served
 
 
 def listening(served: Served) -> dict[int, str]:
     """The address of each port that the server or its workers listen on."""
-    state = read_state(served.folder)
-    assert state is not None
-    server = psutil.Process(state["pid"])
-    connections = [one for process in (server, *server.children(recursive=True)) for one in process.net_connections()]
+    connections = [one for process in processes(served.folder) for one in process.net_connections()]
     return {
         one.laddr.port: one.laddr.ip.removeprefix("::ffff:") for one in connections if one.status == psutil.CONN_LISTEN
     }
@@ -84,13 +85,16 @@ def listening(served: Served) -> dict[int, str]:
 def test_it_listens_on_the_loopback_only(served: Served, reliability: Reliability) -> None:
     row = reliability.row("every address that a server listens on", "127.0.0.1")
     addresses = listening(served)
-    assert addresses == dict.fromkeys(range(served.port, served.port + len(PORTS)), LOOPBACK)
+    assert addresses == dict.fromkeys(range(served.port, served.port + len(PORTS[served.runtime])), LOOPBACK)
     row.tried, row.seen = len(addresses), f"{len(addresses)} ports, all of {LOOPBACK}"
 
 
-def documented() -> set[tuple[int, str, str]]:
-    """The table of docs/security.md: port (from the first on), method and path of what answers without a token."""
+def documented(runtime: str) -> set[tuple[int, str, str]]:
+    """What docs/security.md lists: port (from the first on), method and path of what answers without a token."""
     page = (ROOT / "docs" / "security.md").read_text()
+    if runtime == "local":
+        assert "only `GET /metrics` on port 8082 answers without a token" in " ".join(page.split())
+        return {(2, "GET", "/metrics"), (2, "HEAD", "/metrics")}
     text = page.partition("## What answers without a token")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (80\d\d) \| (?:any method, )?`(?:([A-Z]+) )?(/\S*)` \|", text, re.MULTILINE)
     assert len(rows) >= 5
@@ -108,14 +112,16 @@ def offered(http: httpx.Client) -> set[str]:
 
 def test_without_a_token_just_what_the_docs_list_answers(served: Served, reliability: Reliability) -> None:
     row = reliability.row(
-        "calls without a token: all that TorchServe says there are, and others",
+        "calls without a token: all that there are, and others",
         "only what docs/security.md lists is answered",
     )
     answered = set()
     for offset, own in PATHS.items():
         with served.http(None, offset) as http:
-            offers = offered(http)
-            assert len(offers) >= {0: 5, 1: 6, 2: 1}[offset], offers
+            offers: set[str] = set()
+            if served.runtime == "torchserve":
+                offers = offered(http)
+                assert len(offers) >= {0: 5, 1: 6, 2: 1}[offset], offers
             for path in sorted({*COMMON, *own, *offers}):
                 for method in METHODS:
                     answer = http.request(method, path)
@@ -123,7 +129,7 @@ def test_without_a_token_just_what_the_docs_list_answers(served: Served, reliabi
                     row.tried += 1
                     if answer.status_code < 400:
                         answered.add((offset, method, path))
-    assert answered == documented()
+    assert answered == documented(served.runtime)
     row.seen = f"{len(answered)} of them answered, as listed"
 
 
@@ -171,6 +177,7 @@ def call(port: int, method: str, key: str | None) -> grpc.StatusCode:
     return grpc.StatusCode.OK
 
 
+@pytest.mark.parametrize("served", ["torchserve"], indirect=True)  # no other runtime has gRPC
 def test_grpc_is_closed_without_a_token_and_loads_nothing_with_one(served: Served, reliability: Reliability) -> None:
     row = reliability.row("gRPC calls without a token, and of models with one", "PERMISSION_DENIED")
     keys = served.keys()
@@ -187,20 +194,22 @@ def test_grpc_is_closed_without_a_token_and_loads_nothing_with_one(served: Serve
     row.seen = "all of them denied"
 
 
+@pytest.mark.parametrize("runtime", SERVED_BY)
 def test_a_server_for_other_machines_opens_inference_and_nothing_else(
-    tmp_path: Path, reliability: Reliability, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, reliability: Reliability, capsys: pytest.CaptureFixture[str], runtime: str
 ) -> None:
     row = reliability.row(
         "make serve HOST=0.0.0.0", "inference by REST listens everywhere, with tokens; all else does not"
     )
-    with serving(tmp_path, ALL_NETWORKS, ("generator",)) as opened:
+    ports = PORTS[runtime]
+    with serving(tmp_path, runtime, ALL_NETWORKS, ("generator",)) as opened:
         output = capsys.readouterr().out
         warnings = [line for line in output.splitlines() if line.startswith("warning:")]
         assert len(warnings) == 1
         assert "unencrypted" in warnings[0]
         addresses = listening(opened)
         assert addresses.pop(opened.port) in {ALL_NETWORKS, "::"}
-        assert set(addresses) == set(range(opened.port + 1, opened.port + len(PORTS)))
+        assert set(addresses) == set(range(opened.port + 1, opened.port + len(ports)))
         assert set(addresses.values()) == {LOOPBACK}
         address = next(
             (
@@ -217,9 +226,9 @@ def test_a_server_for_other_machines_opens_inference_and_nothing_else(
             assert client.post(url, **request).json()["type"] == "InvalidKeyException"  # type: ignore[arg-type]
             bearer = {"Authorization": f"Bearer {opened.keys()['inference']}"}
             assert client.post(url, headers=bearer, **request).json()["class"] == "mel"  # type: ignore[arg-type]
-            for port in range(opened.port + 1, opened.port + len(PORTS)):
+            for port in range(opened.port + 1, opened.port + len(ports)):
                 with pytest.raises(httpx.ConnectError):
                     client.get(f"http://{address}:{port}/metrics")
-        start(opened.store, opened.folder, opened.port, host=ALL_NETWORKS)
+        start(opened.store, opened.folder, opened.port, host=ALL_NETWORKS, runtime=runtime)
         assert "already running" in capsys.readouterr().out
     row.tried, row.seen = 1, "just that"

@@ -10,24 +10,21 @@ from functools import partial
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from tests.faults.conftest import Reliability
 from tests.faults.garbage import noise
 from tests.faults.small_zoo import PREDICTIONS, Served, serving
 from tests.images import file_of
-from tests.servers import connect, start
-from zoo.serving.runtime import LOOPBACK
-from zoo.serving.torchserve import RUNTIME
-from zoo.serving.torchserve.process import read_state
+from tests.servers import LOGS, SERVED_BY, connect, processes, start
+from zoo.serving.runtime import LOOPBACK, runtime_of
 
 pytestmark = [pytest.mark.thorough, pytest.mark.server]
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("security")) as served:
+@pytest.fixture(scope="module", params=SERVED_BY)
+def served(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("security"), request.param) as served:
         yield served
 
 
@@ -90,7 +87,10 @@ def test_no_code_can_be_brought_in(
             assert http.post("/workflows", params={"url": odd}).status_code in {400, 404}, odd
             row.tried += 1
         assert http.delete("/models/lesion_classifier/baseline").status_code == 405
-        assert http.get("/workflows").json() == {"workflows": []}
+        if served.runtime == "torchserve":
+            assert http.get("/workflows").json() == {"workflows": []}
+        else:
+            assert http.get("/workflows").status_code == 404
     inside.unlink()
     assert not victim.exists()
     assert {file.name for file in served.store.iterdir()} == before
@@ -125,27 +125,26 @@ def test_keys_are_for_their_owner_and_nowhere_else(
         http.post(PREDICTIONS["classifier"], content=b"no picture")
         http.get("/nothing")
         http.get("/ping", headers={"Authorization": f"Bearer {served.keys()['API']}"})
-    start(served.store, served.folder, served.port)  # prints a call that works
-    print(RUNTIME.example_call(served.folder, "http://127.0.0.1", None))
-    print(RUNTIME.logs(served.folder, 10_000))
-    print(RUNTIME.connect(served.folder).status())
+    start(served.store, served.folder, served.port, runtime=served.runtime)  # prints a call that works
+    runtime = runtime_of(served.folder)
+    print(runtime.example_call(served.folder, "http://127.0.0.1", None))
+    print(runtime.logs(served.folder, 10_000))
+    print(runtime.connect(served.folder).status())
     output = capsys.readouterr().out
-    assert "MODEL_LOG" in output
+    assert ("MODEL_LOG" if served.runtime == "torchserve" else "baseline: ready") in output
     files = [file for file in served.folder.parent.rglob("*") if file.is_file()]
-    assert {"console.log", "ts_log.log", "access_log.log", "baseline.mar", "server.json"} <= {
-        file.name for file in files
-    }
+    assert {"console.log", *LOGS[served.runtime], "baseline.mar", "server.json"} <= {file.name for file in files}
     for key in used:
         assert key not in output
         assert [file for file in files if key.encode() in file.read_bytes()] == [key_file] * (
             key in served.keys().values()
         )
-    server = psutil.Process((read_state(served.folder) or {})["pid"])
-    for process in (server, *server.children(recursive=True)):
+    for process in processes(served.folder):
         assert not any(key in f"{process.cmdline()} {process.environ()}" for key in used)
-    scratch = served.folder / "tmp"
-    assert mode(scratch) == 0o700
-    assert not [file for file in scratch.rglob("*") if file.is_file() and mode(file) & 0o077]
+    if served.runtime == "torchserve":
+        scratch = served.folder / "tmp"
+        assert mode(scratch) == 0o700
+        assert not [file for file in scratch.rglob("*") if file.is_file() and mode(file) & 0o077]
     row.tried, row.seen = len(files), f"of {len(files)} files only key_file.json has it"
 
 
@@ -153,7 +152,8 @@ def test_logs_do_not_grow_for_ever(served: Served, reliability: Reliability) -> 
     row = reliability.row("calls with a wrong token and a URL of 3,500 letters, to fill logs", "no log exceeds 10 MB")
     folder = served.folder / "logs"
     console = (folder / "console.log").stat().st_size
-    headers, older = {"Authorization": "Bearer wrong"}, folder / "access_log.1.log.gz"
+    older = folder / {"torchserve": "access_log.1.log.gz", "local": "access.log.1"}[served.runtime]
+    headers = {"Authorization": "Bearer wrong"}
     with served.http(None) as http:
         while not older.exists():
             assert row.tried < 10_000, "nothing was written, or it was not rotated"
@@ -163,4 +163,4 @@ def test_logs_do_not_grow_for_ever(served: Served, reliability: Reliability) -> 
     assert (folder / "console.log").stat().st_size == console < 20_000
     sizes = {file.name: file.stat().st_size for file in folder.iterdir()}
     assert max(sizes.values()) < 10.5 * 2**20, sizes
-    row.seen = f"access_log.log was begun anew at 10 MB; {sum(sizes.values()) / 2**20:.0f} MiB of logs in all"
+    row.seen = f"the log of requests was begun anew at 10 MB; {sum(sizes.values()) / 2**20:.0f} MiB of logs in all"

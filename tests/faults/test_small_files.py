@@ -38,10 +38,10 @@ store.prepare(Path(sys.argv[1]), Path(sys.argv[2]) / "cache", 64)
 """
 ARCHIVE = """
 import hashlib, json, zoo.packaging.archive
-from zoo.serving.torchserve import RUNTIME
-weights = Path(sys.argv[2]) / "weights.safetensors"
-entry = json.loads(Path(sys.argv[1]).read_text()) | {"weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
-zoo.packaging.archive.pack(entry, weights, Path(sys.argv[2]) / "store" / "baseline.mar", RUNTIME.pack)
+from zoo.serving.torchserve import archiver
+model = Path(sys.argv[2]) / "model.onnx"
+entry = json.loads(Path(sys.argv[1]).read_text()) | {"model_sha256": hashlib.sha256(model.read_bytes()).hexdigest()}
+zoo.packaging.archive.pack(entry, model, Path(sys.argv[2]) / "store" / "baseline.mar", archiver.pack)
 """
 RUN = """
 import sys

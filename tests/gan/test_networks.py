@@ -6,8 +6,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from gan.critics import Discriminator, HalvingConv
-from gan.drawing import latent
-from gan.networks import DoublingConv, Generator, fold, fuse, weights_computed_once
+from gan.networks import DoublingConv, Generator, Z, fold, fuse, weights_computed_once
+
+
+def noise(count: int) -> torch.Tensor:
+    return torch.randn(count, Z)
 
 
 def count(network: nn.Module) -> int:
@@ -41,7 +44,7 @@ def test_stages_have_the_shapes_of_the_table(pixels: int) -> None:
     for module in discriminator.blocks:
         module.register_forward_hook(lambda _module, _inputs, output: shapes.append(tuple(output.shape[1:])))
     with torch.no_grad():
-        images = generator(latent(1, 0, 2, 128), torch.tensor([0, 6]))
+        images = generator(noise(2), torch.tensor([0, 6]))
         scores = discriminator(images, torch.tensor([0, 6]))
     assert images.shape == (2, 3, pixels, pixels)
     assert images.abs().max() <= 1
@@ -79,7 +82,7 @@ def test_every_table_of_classes_gets_a_gradient() -> None:
     torch.manual_seed(0)
     generator, discriminator = Generator(32, 4), Discriminator(32, 4)
     labels = torch.tensor([1, 4])
-    discriminator(generator(latent(1, 0, 2, 128), labels), labels).sum().backward()
+    discriminator(generator(noise(2), labels), labels).sum().backward()
     tables = {
         name: parameter.grad
         for network in (generator, discriminator)
@@ -96,11 +99,11 @@ def test_a_folded_and_fused_generator_draws_the_same() -> None:
     generator = Generator(64, 4)
     with torch.no_grad():
         generator.attention.strength.fill_(0.7)
-        generator(latent(3, 0, 16, 128), torch.arange(16) % 7)  # moves the running statistics
+        generator(noise(16), torch.arange(16) % 7)  # moves the running statistics
     generator.eval()
     folded = Generator(64, 4, spectral_norm=False)
     folded.load_state_dict(fold(generator))
-    z, labels = latent(1, 0, 5, 128), torch.arange(5)
+    z, labels = noise(5), torch.arange(5)
     with torch.inference_mode():
         torch.testing.assert_close(fuse(folded)(z, labels), generator(z, labels), atol=1e-5, rtol=0)
 

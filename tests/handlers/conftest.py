@@ -1,4 +1,4 @@
-"""A classifier's handler that is loaded once, and a real server for the tests of one module."""
+"""A classifier's handler that is loaded once, and a real server of each runtime for the tests of one module."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from handlers.lesion_classifier import LesionClassifier
 from tests.handlers.mock_context import context_of, model_dir
 from tests.handlers.real_server import Served, serving
+from tests.servers import SERVED_BY
 
 
 @pytest.fixture(scope="package")
@@ -24,9 +25,9 @@ def handler(folder: Path) -> LesionClassifier:
     return handler
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("server")) as served:
+@pytest.fixture(scope="module", params=SERVED_BY)
+def served(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("server"), request.param) as served:
         yield served
 
 

@@ -1,6 +1,5 @@
 """The classifier's handler in a mock context: a model folder, requests as TorchServe hands them on, and answers."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,16 +13,16 @@ from handlers.lesion_classifier import LesionClassifier
 from lesions.images import center_square, decode
 from lesions.labels import CLASSES, NOTICE
 from tests.images import file_of
-from tests.networks import save_network
-from zoo.models.network import build, load
-from zoo.models.predictor import Predictor
+from tests.networks import digest, probabilities, save_model
+from zoo.models.network import build
+from zoo.models.session import MODEL
 
 ENTRY: dict[str, Any] = {
     "entry": "baseline",
     "study": "tests",
     "notice": NOTICE,
     "architecture": "test_efficientnet",
-    "pixels": 32,
+    "pixels": 64,
     "classes": list(CLASSES),
     "mean": [0.7, 0.5, 0.5],
     "deviation": [0.2, 0.2, 0.2],
@@ -37,11 +36,14 @@ HUGE = file_of(Image.new("1", (8_000, 8_000)))
 
 
 def model_dir(folder: Path) -> Path:
-    torch.manual_seed(0)
-    weights = save_network(ENTRY["architecture"], folder / "weights.safetensors")
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    (folder / "entry.json").write_text(json.dumps(ENTRY | {"weights_sha256": digest}))
+    model = save_model(_network(), folder / MODEL, ENTRY["pixels"], ENTRY["mean"], ENTRY["deviation"])
+    (folder / "entry.json").write_text(json.dumps(ENTRY | {"model_sha256": digest(model)}))
     return folder
+
+
+def _network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return build(ENTRY["architecture"])
 
 
 def context_of(folder: Path, headers: list[dict[str, Any]] | None = None) -> Context:
@@ -77,11 +79,9 @@ def ask(handler: LesionClassifier, folder: Path, *requests: Request) -> list[tup
     return coded
 
 
-def expected(folder: Path, content: bytes) -> dict[str, float]:
-    network = build(ENTRY["architecture"])
-    load(network, folder / "weights.safetensors")
-    batch = torch.from_numpy(center_square(decode(content), ENTRY["pixels"])[None].copy())
-    row = Predictor(network, ENTRY["mean"], ENTRY["deviation"]).probabilities(batch.numpy())[0].tolist()
+def expected(content: bytes) -> dict[str, float]:
+    batch = center_square(decode(content), ENTRY["pixels"])[None].copy()
+    row = probabilities(_network(), batch, ENTRY["mean"], ENTRY["deviation"])[0].tolist()
     return dict(zip(CLASSES, row, strict=True))
 
 

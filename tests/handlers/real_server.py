@@ -1,6 +1,5 @@
-"""Two classifiers in a real TorchServe, and what their answers should be."""
+"""Two classifiers in a real server, and what their answers should be."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +15,9 @@ from PIL import Image
 
 from lesions.labels import CLASSES, DATA_LICENSE, NOTICE
 from tests.images import file_of
-from tests.networks import save_network
+from tests.networks import digest, probabilities, save_model
 from tests.servers import free_ports, pack, start, stop
 from zoo.models.network import build
-from zoo.models.predictor import Predictor
 
 MEAN, STD, PIXELS, TEMPERATURE = [0.5, 0.5, 0.5], [0.25, 0.25, 0.25], 64, 1.5
 BASELINE = "/predictions/lesion_classifier/baseline"
@@ -38,8 +36,9 @@ def network_of(seed: int) -> torch.nn.Module:
     return network.eval()
 
 
-def make(store: Path, name: str, network: torch.nn.Module, architecture: str = "test_efficientnet") -> None:
-    weights = save_network(network, store.parent / f"{name}.safetensors")
+def make(store: Path, name: str, network: torch.nn.Module, pixels: int = PIXELS) -> None:
+    """Pack a network that takes images of `pixels`; the entry says `PIXELS`."""
+    model = save_model(network, store.parent / f"{name}.onnx", pixels, MEAN, STD, TEMPERATURE)
     entry = {
         "entry": name,
         "study": "tests",
@@ -48,7 +47,7 @@ def make(store: Path, name: str, network: torch.nn.Module, architecture: str = "
         "notice": NOTICE,
         "data": "phantom",
         "data_licence": DATA_LICENSE,
-        "architecture": architecture,
+        "architecture": "test_efficientnet",
         "pixels": PIXELS,
         "classes": CLASSES,
         "mean": MEAN,
@@ -56,12 +55,13 @@ def make(store: Path, name: str, network: torch.nn.Module, architecture: str = "
         "recipe": {},
         "scores": {},
         "calibration": {"temperature": TEMPERATURE},
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "model_sha256": digest(model),
+        "weights_sha256": "",
         "split_sha256": "",
         "versions": {},
         "commit": "",
     }
-    pack(entry, weights, store / f"{name}.mar")
+    pack(entry, model, store / f"{name}.mar")
 
 
 class Served(NamedTuple):
@@ -71,6 +71,7 @@ class Served(NamedTuple):
     folder: Path
     port: int
     networks: dict[str, torch.nn.Module]
+    runtime: str
 
     def post(self, content: bytes, kind: str = "image/jpeg", path: str = BASELINE) -> httpx.Response:
         return self.http.post(path, content=content, headers={"Content-Type": kind})
@@ -80,13 +81,12 @@ class Served(NamedTuple):
         height, width, _ = pixels.shape
         assert height == width  # so that there is nothing to crop
         small = Image.fromarray(pixels).resize((PIXELS, PIXELS), Image.Resampling.BILINEAR)
-        batch = torch.from_numpy(np.asarray(small).copy())[None]
-        row = Predictor(self.networks[version], MEAN, STD, TEMPERATURE).probabilities(batch.numpy())[0].tolist()
+        row = probabilities(self.networks[version], np.array(small)[None], MEAN, STD, TEMPERATURE)[0].tolist()
         return dict(zip(CLASSES, row, strict=True))
 
 
 @contextmanager
-def serving(root: Path) -> Iterator[Served]:
+def serving(root: Path, runtime: str) -> Iterator[Served]:
     """A server of two versions, its files in `root`."""
     networks = {"baseline": network_of(0), "transfer": network_of(1)}
     for name, network in networks.items():
@@ -99,11 +99,11 @@ def serving(root: Path) -> Iterator[Served]:
         patch.setenv("PYTHONPATH", str(root / "path"))
         patch.setenv("TS_DISABLE_TOKEN_AUTHORIZATION", "true")
         try:
-            start(root / "store", folder, port)
+            start(root / "store", folder, port, runtime=runtime)
             key = json.loads((folder / "key_file.json").read_text())["inference"]["key"]
             url, headers = f"http://127.0.0.1:{port}", {"Authorization": f"Bearer {key}"}
             with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as http:
-                yield Served(http, folder, port, networks)
+                yield Served(http, folder, port, networks, runtime)
         finally:
             stop(folder)
 

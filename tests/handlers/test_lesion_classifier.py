@@ -4,17 +4,14 @@ import base64
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from handlers.lesion_classifier import LesionClassifier
-from lesions.labels import CLASSES, NOTICE
+from lesions.labels import NOTICE
 from tests.handlers.mock_context import (
     GOOD,
     HUGE,
-    PICTURE,
     Request,
     ask,
     body,
@@ -24,14 +21,14 @@ from tests.handlers.mock_context import (
     model_dir,
 )
 from tests.images import file_of
-from zoo.models.weights import WeightsError
+from zoo.models.session import MODEL, ModelError
 
 
 def test_an_answer_says_what_who_and_what_it_is_not_for(handler: LesionClassifier, folder: Path) -> None:
     [(code, answer)] = ask(handler, folder, body(bytearray(GOOD[0])))
     assert code == 200
     assert list(answer) == ["label", "probabilities", "entry", "study", "notice"]
-    assert answer["probabilities"] == pytest.approx(expected(folder, GOOD[0]), abs=1e-6)
+    assert answer["probabilities"] == pytest.approx(expected(GOOD[0]), abs=1e-6)
     assert answer["label"] == max(answer["probabilities"], key=answer["probabilities"].get)
     assert (answer["entry"], answer["study"], answer["notice"]) == ("baseline", "tests", NOTICE)
 
@@ -59,7 +56,7 @@ def test_an_answer_says_what_who_and_what_it_is_not_for(handler: LesionClassifie
 def test_one_picture_however_sent_gets_one_answer(handler: LesionClassifier, folder: Path, request_: Request) -> None:
     [(code, answer)] = ask(handler, folder, request_)
     assert code == 200, answer
-    assert answer["probabilities"] == pytest.approx(expected(folder, GOOD[0]), abs=1e-6)
+    assert answer["probabilities"] == pytest.approx(expected(GOOD[0]), abs=1e-6)
 
 
 REFUSED: list[tuple[Request, int, str]] = [
@@ -109,22 +106,10 @@ def test_bad_requests_do_no_harm_to_their_batch(handler: LesionClassifier, folde
     ]
     answers = ask(handler, folder, body(bytearray(GOOD[1])), *requests)
     assert [code for code, _ in answers[2::2]] == [code for _, code, _ in REFUSED]
-    assert answers[0][1]["probabilities"] == pytest.approx(expected(folder, GOOD[1]), abs=1e-5)
+    assert answers[0][1]["probabilities"] == pytest.approx(expected(GOOD[1]), abs=1e-5)
     for code, answer in answers[1::2]:
         assert code == 200
-        assert answer["probabilities"] == pytest.approx(expected(folder, GOOD[0]), abs=1e-5)
-
-
-def test_the_temperature_of_the_entry_is_applied_and_changes_no_label(tmp_path: Path) -> None:
-    folder = model_dir(tmp_path)
-    entry = json.loads((folder / "entry.json").read_text())
-    (folder / "entry.json").write_text(json.dumps(entry | {"calibration": {"temperature": 0.25}}))
-    handler = LesionClassifier()
-    handler.initialize(context_of(folder))
-    [(_, answer)] = ask(handler, folder, form(PICTURE))
-    plain = np.array(list(expected(folder, GOOD[0]).values()))
-    assert list(answer["probabilities"].values()) == pytest.approx(plain**4 / (plain**4).sum(), abs=1e-6)
-    assert answer["label"] == CLASSES[plain.argmax()]
+        assert answer["probabilities"] == pytest.approx(expected(GOOD[0]), abs=1e-5)
 
 
 def test_a_version_describes_itself(handler: LesionClassifier, folder: Path) -> None:
@@ -132,16 +117,12 @@ def test_a_version_describes_itself(handler: LesionClassifier, folder: Path) -> 
     assert (code, answer["entry"], answer["architecture"]) == (200, "baseline", "test_efficientnet")
 
 
-def test_the_worker_takes_one_thread(handler: LesionClassifier) -> None:
-    assert torch.get_num_threads() == 1
-
-
-def test_other_weights_than_those_of_the_entry_are_not_loaded(tmp_path: Path) -> None:
+def test_another_model_than_that_of_the_entry_is_not_loaded(tmp_path: Path) -> None:
     folder = model_dir(tmp_path)
-    content = bytearray((folder / "weights.safetensors").read_bytes())
+    content = bytearray((folder / MODEL).read_bytes())
     content[-1] ^= 1
-    (folder / "weights.safetensors").write_bytes(content)
-    with pytest.raises(WeightsError, match="sha256"):
+    (folder / MODEL).write_bytes(content)
+    with pytest.raises(ModelError, match="sha256"):
         LesionClassifier().initialize(context_of(folder))
 
 
@@ -149,7 +130,7 @@ def test_a_picture_has_its_time(handler: LesionClassifier, folder: Path, monkeyp
     rows = 400_000  # each stored on its own
     image = Image.new("L", (16, rows))
     slow = file_of(image, "TIFF", tiffinfo={278: 1})
-    monkeypatch.setattr("handlers.lesion_classifier.SECONDS", 0.1)
+    monkeypatch.setattr("zoo.serving.classifier.SECONDS", 0.1)
     (code, answer), (fine, _) = ask(handler, folder, body(bytearray(slow)), body(bytearray(GOOD[0])))
     assert (code, fine) == (400, 200)
     assert "not decoded in 0.1 seconds" in answer["message"]

@@ -2,7 +2,6 @@
 
 import base64
 import concurrent.futures
-import hashlib
 import io
 import json
 from collections.abc import Iterator
@@ -19,23 +18,24 @@ from PIL import Image
 from ts.context import Context, RequestProcessor
 
 from gan.networks import Generator
-from gan.request import ALLOWED, LARGEST, MOST
 from handlers.lesion_generator import LesionGenerator
 from lesions.labels import CLASSES, NOTICE
-from tests.networks import save_network
+from tests.networks import digest, save_generator
 from tests.servers import connect, free_ports, pack, start, stop
+from zoo.models.session import MODEL
+from zoo.serving.generation import ALLOWED, LARGEST, MOST
 from zoo.serving.http import ServerError
 
 PIXELS, WIDTH = 32, 4
 
 
 def made(folder: Path) -> tuple[dict[str, Any], Path]:
-    """A random generator that draws images which differ, as an entry and its weights."""
+    """A random generator that draws images which differ, as an entry and its model."""
     torch.manual_seed(0)
     generator = Generator(PIXELS, WIDTH, spectral_norm=False)
     with torch.no_grad():
         generator.get_parameter("image.weight").mul_(4)
-    weights = save_network(generator, folder / "weights.safetensors")
+    model = save_generator(generator, WIDTH, folder / MODEL)
     entry = {
         "entry": "sagan",
         "study": "tests",
@@ -43,10 +43,11 @@ def made(folder: Path) -> tuple[dict[str, Any], Path]:
         "notice": NOTICE,
         "pixels": PIXELS,
         "width": WIDTH,
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "model_sha256": digest(model),
+        "weights_sha256": "",
     }
     (folder / "entry.json").write_text(json.dumps(entry))
-    return entry, weights
+    return entry, model
 
 
 @pytest.fixture(scope="module")
@@ -168,8 +169,8 @@ class Served(NamedTuple):
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     root = tmp_path_factory.mktemp("server")
-    entry, weights = made(root)
-    pack(entry, weights, root / "store" / "sagan.mar")
+    entry, model = made(root)
+    pack(entry, model, root / "store" / "sagan.mar")
     port = free_ports()
     try:
         start(root / "store", root / "serve", port)

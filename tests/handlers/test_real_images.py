@@ -1,4 +1,4 @@
-"""Every form of a picture, sent to a real TorchServe, is read as it should be."""
+"""Every form of a picture, sent to a real server of each runtime, is read as it should be."""
 
 import io
 import struct

@@ -4,17 +4,17 @@ import io
 import struct
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from lesions.images import MAX_PIXELS, MAX_SCANS, UnreadableImage, center_square, decode, normalize
+from lesions.images import MAX_PIXELS, MAX_SCANS, UnreadableImage, center_square, decode
 
 WIDTH, HEIGHT = 60, 40
 
@@ -183,7 +183,7 @@ def strips(rows: int) -> bytes:
     return tiff([(257, 4, 1, rows), (273, 4, rows, 24), (278, 3, 1, 1), (279, 3, rows, counts)], data)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the first alarm, in a finalizer
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the first exception, in a finalizer
 def test_decoding_stops_at_the_time_limit() -> None:
     assert decode(strips(100), 0.2).size == (16, 100)
     began = time.process_time()
@@ -192,8 +192,26 @@ def test_decoding_stops_at_the_time_limit() -> None:
     assert time.process_time() - began < 1
     assert not caught.value.too_large
     end = time.process_time() + 0.5
-    while time.process_time() < end:  # a timer that still runs would raise here
+    while time.process_time() < end:  # a limit that still holds would raise here
         pass
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_in_four_threads_only_the_slow_picture_is_refused() -> None:
+    def answer(content: bytes) -> str:
+        try:
+            return str(decode(content, 0.2).size)
+        except UnreadableImage as error:
+            return str(error)
+
+    slow = "not decoded in 0.2 seconds; save it anew, as a plain JPEG or PNG"
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(answer, [strips(100), strips(400_000), strips(100), b"hello"])) == [
+            "(16, 100)",
+            slow,
+            "(16, 100)",
+            "not an image of a supported format (JPEG, PNG, WEBP, TIFF, BMP, GIF)",
+        ]
 
 
 def test_pages_are_not_counted() -> None:
@@ -261,12 +279,3 @@ def test_square_is_the_center() -> None:
 def test_square_of_an_upright_image_is_its_center(pixels: NDArray[np.uint8]) -> None:
     upright = pixels.transpose(1, 0, 2).copy()
     assert (center_square(Image.fromarray(upright), HEIGHT) == upright[10:50]).all()
-
-
-def test_normalize() -> None:
-    images = torch.tensor([0, 51, 255], dtype=torch.uint8).expand(2, 4, 5, 3)
-    output = normalize(images, [0.5, 0.2, 0.0], [0.5, 0.1, 2.0])
-    assert output.shape == (2, 3, 4, 5)
-    assert output.dtype == torch.float32
-    assert output.is_contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(output[0, :, 0, 0], torch.tensor([-1.0, 0.0, 0.5]))

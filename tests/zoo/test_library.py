@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -14,23 +16,26 @@ from lesions.images import center_square
 from lesions.index import DataError
 from lesions.labels import CLASSES, NOTICE
 from tests.images import file_of
-from tests.networks import save_network
+from tests.networks import digest, probabilities, save_model
 from tests.servers import pack
 from zoo import load, load_predictions
 from zoo.library import Classifier, LoadError
 from zoo.models.network import build
-from zoo.models.predictor import Predictor
-from zoo.models.weights import WeightsError
-from zoo.study import Folders
+from zoo.models.session import MODEL, ModelError
+from zoo.study import ROOT, Folders
 
-PIXELS = 32
+PIXELS = 64
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8))
 
 
-def archive(file: Path, architecture: str = "test_efficientnet") -> Path:
-    """Pack a classifier with random weights, calibrated at temperature 2."""
+def network() -> torch.nn.Module:
     torch.manual_seed(0)
-    weights = save_network(architecture, file.with_suffix(".safetensors"))
+    return build("test_efficientnet")
+
+
+def archive(file: Path, pixels: int = PIXELS) -> Path:
+    """Pack a classifier with random weights, calibrated at temperature 2, that takes images of `pixels`."""
+    model = save_model(network(), file.with_suffix(".onnx"), pixels, temperature=2.0)
     entry = {
         "entry": file.stem,
         "study": "mine",
@@ -46,11 +51,12 @@ def archive(file: Path, architecture: str = "test_efficientnet") -> Path:
         "recipe": {},
         "scores": {},
         "calibration": {"temperature": 2.0},
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "model_sha256": digest(model),
+        "weights_sha256": "",
         "split_sha256": "",
         "versions": {},
     }
-    pack(entry, weights, file)
+    pack(entry, model, file)
     return file
 
 
@@ -80,13 +86,11 @@ def test_an_entry_is_loaded_by_name_and_by_path(folders: Folders) -> None:
 
 
 def test_a_prediction_is_that_of_the_network(classifier: Classifier) -> None:
-    torch.manual_seed(0)
-    predictor = Predictor(build("test_efficientnet"), [0.5] * 3, [0.25] * 3, temperature=2.0)
-    probabilities = predictor.probabilities(np.stack([center_square(PICTURE, PIXELS)]))[0]
+    expected = probabilities(network(), np.stack([center_square(PICTURE, PIXELS)]), temperature=2.0)[0]
     prediction = classifier.predict(PICTURE)
     assert list(prediction.probabilities) == list(CLASSES)
-    assert list(prediction.probabilities.values()) == pytest.approx(probabilities.tolist(), abs=1e-6)
-    assert (prediction.image, prediction.label) == ("", CLASSES[probabilities.argmax()])
+    assert list(prediction.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-6)
+    assert (prediction.image, prediction.label) == ("", CLASSES[expected.argmax()])
 
 
 def test_a_picture_may_be_a_path_or_bytes_or_an_image(classifier: Classifier, tmp_path: Path) -> None:
@@ -138,7 +142,8 @@ def test_an_unknown_entry_names_what_there_is(folders: Folders) -> None:
 
 def test_a_generator_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "sagan.mar", "w") as opened:
-        opened.writestr("entry.json", json.dumps({"kind": "generator"}))
+        opened.writestr(MODEL, b"")
+        opened.writestr("entry.json", json.dumps({"kind": "generator", "model_sha256": hashlib.sha256().hexdigest()}))
     with pytest.raises(LoadError, match=r"sagan\.mar: a generator, and no classifier; ask it by: make synthesize"):
         load(tmp_path / "sagan.mar")
 
@@ -146,6 +151,7 @@ def test_a_generator_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"kind": "classifier"}'])
 def test_an_archive_without_an_entry_is_none(tmp_path: Path, content: str) -> None:
     with zipfile.ZipFile(tmp_path / "x.mar", "w") as opened:
+        opened.writestr(MODEL, b"")
         opened.writestr("entry.json", content)
     with pytest.raises(LoadError, match=r"x\.mar is not an archive of the zoo"):
         load(tmp_path / "x.mar")
@@ -159,9 +165,15 @@ def test_an_archive_that_is_cut_short_is_none(folders: Folders, tmp_path: Path, 
         load(tmp_path / "x.mar")
 
 
-def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="the archive's weights: the weights of another network"):
-        load(archive(tmp_path / "x.mar", "test_resnet"))
+def test_a_model_of_another_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="the model of another network"):
+        load(archive(tmp_path / "x.mar", pixels=32))
+
+
+def test_an_archive_is_loaded_without_torch(folders: Folders) -> None:
+    code = f"import sys; from zoo import load; load({str(folders.archives / 'transfer.mar')!r})"
+    code += "; sys.exit(bool({'torch', 'timm', 'sklearn', 'captum'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_predictions_are_those_that_training_left(folders: Folders) -> None:

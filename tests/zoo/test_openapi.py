@@ -9,14 +9,14 @@ import schemathesis
 import yaml
 
 from compare import client
-from gan import request
-from handlers.lesion_classifier import STATUS
 from lesions import images
 from lesions.labels import CLASSES, NOTICE
 from zoo.kinds import KINDS
 from zoo.kinds.base import Name
 from zoo.kinds.classifier import CLASSIFIER
-from zoo.serving.torchserve import connection
+from zoo.serving import connection
+from zoo.serving import generation as request
+from zoo.serving.service import REASONS
 from zoo.serving.torchserve.process import BASE
 
 FILE = Path(__file__).parents[2] / "docs" / "openapi.yaml"
@@ -114,6 +114,6 @@ def test_limits_of_pictures_are_those_of_the_code(described: Any) -> None:
 def test_every_status_of_the_handlers_is_described(described: Any) -> None:
     for path, calls in described["paths"].items():
         if path.startswith("/explanations"):
-            assert {str(code) for code in STATUS} <= set(calls["post"]["responses"])
+            assert {str(code) for code in REASONS} <= set(calls["post"]["responses"])
         elif path.startswith("/predictions"):
-            assert {str(code) for code in STATUS if code != 501} <= set(calls["post"]["responses"])
+            assert {str(code) for code in REASONS if code != 501} <= set(calls["post"]["responses"])

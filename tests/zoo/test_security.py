@@ -28,6 +28,7 @@ from tests.servers import start
 from train import source
 from train.best import checkpoint_origin
 from zoo.models.network import build, load, pretrained_statistics
+from zoo.models.session import ModelError
 from zoo.models.weights import WeightsError, is_intact, origin_of
 from zoo.serving.http import ServerError
 from zoo.serving.runtime import ALL_NETWORKS, LOOPBACK
@@ -82,14 +83,14 @@ def test_the_pickle_would_write_a_file(way: Way, tmp_path: Path, victim: Path) -
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("handler", [LesionClassifier, LesionGenerator])
-def test_a_handler_does_not_unpickle_weights(
+def test_a_handler_does_not_unpickle_a_model(
     handler: type[LesionClassifier | LesionGenerator], way: Way, tmp_path: Path, victim: Path
 ) -> None:
-    way(Evil(victim), weights := tmp_path / "weights.safetensors")
+    way(Evil(victim), model := tmp_path / "model.onnx")
     entry = {"architecture": "test_efficientnet", "classes": list(CLASSES), "pixels": 32, "width": 4}
-    entry["weights_sha256"] = hashlib.sha256(weights.read_bytes()).hexdigest()
+    entry["model_sha256"] = hashlib.sha256(model.read_bytes()).hexdigest()
     (tmp_path / "entry.json").write_text(json.dumps(entry))
-    with pytest.raises((WeightsError, SafetensorError)):
+    with pytest.raises(ModelError, match="onnxruntime cannot read the model"):
         handler().initialize(Context("model", str(tmp_path), {"model": {}}, 1, None, "0.12.0"))
     assert not victim.exists()
 

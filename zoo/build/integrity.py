@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from lesions import store
-from lesions.files import is_json_object
+from lesions.files import is_json_object, sha256
 from lesions.index import DataError
 from zoo.kinds import Recipe, kind_of
 from zoo.kinds.base import SOURCE
@@ -31,7 +31,17 @@ def is_complete(run: Path, recipe: Recipe) -> bool:
 
 def damaged_files(run: Path, files: Collection[str]) -> list[Path]:
     """Those of the `files` of a trained run that are damaged or missing."""
-    return [run / file for file in files if not (is_json_object if file.endswith(".json") else _is_table)(run / file)]
+    checks = {".json": is_json_object, ".csv": _is_table, ".onnx": _is_scored_model}
+    return [run / file for file in files if not checks[Path(file).suffix](run / file)]
+
+
+def _is_scored_model(file: Path) -> bool:
+    """Whether a model is the one that was scored, by its digest in `scores.json`."""
+    try:
+        scores = json.loads((file.parent / "scores.json").read_bytes())
+        return bool(sha256(file) == scores["model_sha256"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def _is_table(file: Path) -> bool:

@@ -1,16 +1,21 @@
-"""The classifier's network: built by timm, its weights read from safetensors. Copied into archives."""
+"""The classifier's network: built by timm, its weights read from safetensors."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import timm
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load as load_bytes
 from safetensors.torch import load_file
 
 from lesions.labels import CLASSES
 from zoo.models.weights import WeightsError
+
+CHUNK = 64
+"""Images that go through the network together."""
 
 
 def build(architecture: str, classes: int = len(CLASSES)) -> torch.nn.Module:
@@ -25,17 +30,16 @@ def build(architecture: str, classes: int = len(CLASSES)) -> torch.nn.Module:
     return network.to(memory_format=torch.channels_last)
 
 
-def load(network: torch.nn.Module, weights: Path | bytes, without_classifier: bool = False) -> None:
-    """Read `weights` (safetensors: a file, or its content) into `network`, every tensor of it.
+def load(network: torch.nn.Module, weights: Path, without_classifier: bool = False) -> None:
+    """Read the file `weights` (safetensors) into `network`, every tensor of it.
 
     With `without_classifier` the classification layer's tensors may be missing, and are not read. Raises
     `WeightsError` where the file cannot be read, or names, shapes or counts of the tensors differ.
     """
-    place = weights if isinstance(weights, Path) else "the archive's weights"
     try:
-        tensors = load_file(weights) if isinstance(weights, Path) else load_bytes(weights)
+        tensors = load_file(weights)
     except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{place}: not a readable safetensors file ({error})") from None
+        raise WeightsError(f"{weights}: not a readable safetensors file ({error})") from None
     expected = dict(network.state_dict())
     if without_classifier:
         head = classifier_name(network)
@@ -51,9 +55,38 @@ def load(network: torch.nn.Module, weights: Path | bytes, without_classifier: bo
             if names
         ]
         raise WeightsError(
-            f"{place}: the weights of another network: of its {len(tensors)} tensors {', '.join(differences)}"
+            f"{weights}: the weights of another network: of its {len(tensors)} tensors {', '.join(differences)}"
         )
     network.load_state_dict(tensors, strict=False)
+
+
+def normalize(images: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Scale uint8 [n, height, width, 3] to 0..1, subtract `mean` and divide by `std`, by channel.
+
+    Returns float32 [n, 3, height, width], channels last in memory.
+    """
+    scaled = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.channels_last) / 255
+    shape = (1, 3, 1, 1)
+    return (scaled - scaled.new_tensor(mean).view(shape)) / scaled.new_tensor(std).view(shape)
+
+
+@torch.inference_mode()
+def logits(
+    network: torch.nn.Module, images: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]
+) -> NDArray[np.floating]:
+    """The output of `network` before the softmax, [n, 7], for uint8 `images` [n, pixels, pixels, 3].
+
+    `mean` and `std` are of red, green and blue, on the scale 0 to 1. Computed in the type of the network's weights.
+    Leaves eval mode on.
+    """
+    network.eval()
+    dtype = next((parameter.dtype for parameter in network.parameters()), torch.float32)
+    starts = range(0, max(1, len(images)), CHUNK)
+    chunks = (torch.from_numpy(images[start : start + CHUNK]) for start in starts)
+    outputs: NDArray[np.floating] = torch.cat(
+        [network(normalize(chunk, mean, std).to(dtype)) for chunk in chunks]
+    ).numpy()
+    return outputs
 
 
 def classifier_name(network: torch.nn.Module) -> str:

@@ -1,67 +1,74 @@
-"""A trained classifier as a function of pixels, for scoring, the library and the handler. Copied into archives."""
+"""A trained classifier as a function of pixels, for scoring, the library and serving. Copied into archives."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from lesions.images import normalize
-from zoo.models.explanation import grad_cam, last_feature_map
-from zoo.models.network import build, load
+from lesions.errors import UserError
+from zoo.models.session import ModelError, Session
 
-CHUNK = 64
-"""Images that go through the network together, or up to twice as many."""
+CHUNK = 8
+"""Images that go through the network together. More are no faster on a CPU, and take more memory."""
+
+
+class NoMapsError(UserError):
+    """A network whose class activation maps are not its Grad-CAM, and which so explains nothing."""
 
 
 class Predictor:
-    """A network with what belongs to it: channel statistics, and the temperature that calibrates it.
+    """A classifier's `model.onnx`, run by onnxruntime on one thread; all that it needs is inside. Thread-safe.
 
     Images are uint8 [n, pixels, pixels, 3] (`lesions.images.center_square`), classes those of
-    `lesions.labels.CLASSES`. The network is left in eval mode.
+    `lesions.labels.CLASSES`. An answer does not depend on the other images of a batch.
     """
 
-    def __init__(
-        self, network: torch.nn.Module, mean: Sequence[float], std: Sequence[float], temperature: float = 1.0
-    ) -> None:
-        """`mean` and `std` are of red, green and blue, on the scale 0 to 1; `temperature` is above 0, 1 for none."""
-        self.network, self.mean, self.std, self.temperature = network.eval(), mean, std, temperature
-        self._map_layer: torch.nn.Module | None = None
+    def __init__(self, model: bytes | Path, pixels: int, classes: int) -> None:
+        """Open `model`, a file or its content. Raises `ModelError` where it is damaged, or of another network."""
+        self.pixels = pixels
+        self._session = Session(model, {"pixels": ("uint8", (None, pixels, pixels, 3))})
+        shapes = self._session.outputs
+        if shapes.get("probabilities") != (None, classes) or "features" not in shapes:
+            raise ModelError(f"the model of another network: its outputs are {shapes}")
+        self.explains = "maps" in shapes
+        """Whether it has class activation maps."""
 
     @classmethod
-    def from_entry(cls, entry: Mapping[str, Any], weights: Path | bytes) -> Self:
-        """The predictor of an archive's `entry.json` and its weights (safetensors), as a file or its content.
-
-        Raises `WeightsError` where the weights are those of another network.
-        """
-        network = build(entry["architecture"], len(entry["classes"]))
-        load(network, weights)
-        # An archive without `calibration` is of a version before there was any.
-        temperature = float(entry.get("calibration", {}).get("temperature", 1))
-        return cls(network, entry["mean"], entry["deviation"], temperature)
-
-    @torch.inference_mode()
-    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The network's output before temperature and softmax, [n, 7]."""
-        chunks = np.array_split(images, max(1, len(images) // CHUNK))
-        outputs = [self.network(normalize(torch.from_numpy(chunk), self.mean, self.std)).float() for chunk in chunks]
-        return torch.cat(outputs).numpy()
-
-    def soften(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Calibrated probabilities [n, 7] of logits [n, 7]: the softmax after a division by the temperature."""
-        return torch.softmax(torch.from_numpy(logits) / self.temperature, dim=1).numpy()
+    def from_entry(cls, entry: Mapping[str, Any], model: bytes | Path) -> Self:
+        """The predictor of an archive's `entry.json` and its `model.onnx`. Raises `ModelError`."""
+        return cls(model, entry["pixels"], len(entry["classes"]))
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Calibrated probabilities, [n, 7]; rows add up to 1."""
-        return self.soften(self.logits(images))
+        return self._run("probabilities", images)
+
+    def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What the classification layer sees, [n, d]."""
+        return self._run("features", images)
+
+    def maps(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Grad-CAM of each class before it is normalized, [n, 7, height, width], 0 or more.
+
+        A network that ends in mean pooling and a linear layer has it in closed form: the class activation maps of Zhou
+        et al. (CVPR 2016), without what is negative (Selvaraju et al., ICCV 2017). Raises `NoMapsError`.
+        """
+        if not self.explains:
+            raise NoMapsError("this version's network has no class activation maps that equal Grad-CAM")
+        return self._run("maps", images)
 
     def heat_maps(self, images: NDArray[np.uint8], labels: Sequence[int]) -> NDArray[np.float32]:
         """Grad-CAM of each image for its class number in `labels`, [n, height, width], 0 to 1.
 
-        Raises `ImportError` where captum is not installed.
+        The largest is 1 in each image, or all are 0 where nothing speaks for the class. Raises `NoMapsError`.
         """
-        if self._map_layer is None:
-            self._map_layer = last_feature_map(self.network, images.shape[1])
-        return grad_cam(self.network, self._map_layer, torch.from_numpy(images), labels, self.mean, self.std)
+        heat = self.maps(images)[np.arange(len(images)), list(labels)]
+        largest = heat.max((1, 2), keepdims=True)
+        return np.asarray(np.divide(heat, largest, out=np.zeros_like(heat), where=largest > 0))
+
+    def _run(self, output: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        starts = range(0, max(1, len(images)), CHUNK)  # at least once: no images have a shape, too
+        return np.concatenate(
+            [self._session.run([output], {"pixels": images[start : start + CHUNK]})[0] for start in starts]
+        )

@@ -1,4 +1,4 @@
-"""Files of weights (safetensors), read without their tensors and without torch. Copied into archives."""
+"""Files of weights (safetensors), read without their tensors and without torch."""
 
 import json
 import os
@@ -6,23 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from lesions.errors import UserError
-from lesions.files import sha256
 
 
 class WeightsError(UserError):
     """A weights file that cannot be read, or that is of another network or entry."""
-
-
-def read_archive(folder: Path) -> tuple[dict[str, Any], Path]:
-    """The `entry.json` and the weights file of an unpacked archive.
-
-    Raises `WeightsError` where the weights are not those that `entry.json` names.
-    """
-    entry = json.loads((folder / "entry.json").read_text(encoding="utf-8"))
-    weights = folder / "weights.safetensors"
-    if (digest := sha256(weights)) != entry["weights_sha256"]:
-        raise WeightsError(f"weights.safetensors has sha256 {digest}, entry.json says {entry['weights_sha256']}")
-    return dict(entry), weights
 
 
 def origin_of(weights: Path) -> dict[str, str]:

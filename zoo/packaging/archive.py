@@ -11,6 +11,7 @@ from pathlib import Path
 from lesions.errors import UserError
 from lesions.files import file_lock, sha256, with_filename
 from zoo.kinds import KINDS, Kind
+from zoo.models.session import MODEL
 from zoo.packaging import card, manifest
 from zoo.study import ROOT
 
@@ -41,20 +42,20 @@ def module_files(kind: Kind) -> list[str]:
     return [f"handlers/{kind.model}.py", *sorted(files | packages)]
 
 
-def pack(entry: Mapping[str, object], weights: Path, target: Path, packer: Packer) -> None:
-    """Pack `weights` (safetensors) and what is known of them into the archive `target`, by a runtime's `packer`.
+def pack(entry: Mapping[str, object], model: Path, target: Path, packer: Packer) -> None:
+    """Pack a `model` (ONNX) and what is known of it into the archive `target`, by a runtime's `packer`.
 
     `entry` becomes the archive's `entry.json` and, for people, its `MODEL_CARD.md`; its `entry` is the served version,
-    and its `weights_sha256` must be the digest of `weights`. The same input gives the same bytes. `target` is replaced
-    in one step, and noted in its folder's manifest. Raises `ArchiveError` where the weights are not those of `entry`,
+    and its `model_sha256` must be the digest of `model`. The same input gives the same bytes. `target` is replaced
+    in one step, and noted in its folder's manifest. Raises `ArchiveError` where the model is not that of `entry`,
     or the packer fails.
     """
-    _check(entry, weights)
+    _check(entry, model)
     kind = KINDS[str(entry["kind"])]
     with tempfile.TemporaryDirectory(prefix="lesion-zoo-") as name:
         stage = Path(name)
         with with_filename(stage):
-            _stage(kind, entry, weights, stage / "extra")
+            _stage(kind, entry, model, stage / "extra")
         members = packer(stage, kind, str(entry["entry"]))
         target.parent.mkdir(parents=True, exist_ok=True)
         with file_lock(target), with_filename(target):
@@ -66,24 +67,24 @@ def pack(entry: Mapping[str, object], weights: Path, target: Path, packer: Packe
                 aside.unlink(missing_ok=True)
 
 
-def _check(entry: Mapping[str, object], weights: Path) -> None:
+def _check(entry: Mapping[str, object], model: Path) -> None:
     try:
-        digest = sha256(weights)
+        digest = sha256(model)
     except OSError as error:
-        raise ArchiveError(f"{weights}: {error.strerror}") from None
-    if entry["weights_sha256"] != digest:
+        raise ArchiveError(f"{model}: {error.strerror}") from None
+    if entry["model_sha256"] != digest:
         raise ArchiveError(
-            f"{weights}: its sha256 is {digest[:12]}..., but the entry {entry['entry']!r} was scored with "
-            f"{str(entry['weights_sha256'])[:12]}...; train it again"
+            f"{model}: its sha256 is {digest[:12]}..., but the entry {entry['entry']!r} was scored with "
+            f"{str(entry['model_sha256'])[:12]}...; train it again"
         )
 
 
-def _stage(kind: Kind, entry: Mapping[str, object], weights: Path, extra: Path) -> None:
+def _stage(kind: Kind, entry: Mapping[str, object], model: Path, extra: Path) -> None:
     """Lay out in `extra` what the archive carries beside its handler."""
     for file in module_files(kind)[1:]:
         (extra / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / file, extra / file)
-    shutil.copyfile(weights, extra / "weights.safetensors")  # a new date, too: a zip takes none before 1980
+    shutil.copyfile(model, extra / MODEL)  # a new date, too: a zip takes none before 1980
     text = json.dumps(entry, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
     (extra / "entry.json").write_text(text + "\n", encoding="utf-8")
     (extra / "MODEL_CARD.md").write_text(card.markdown(entry), encoding="utf-8")

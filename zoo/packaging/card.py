@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from lesions.files import sha256
 from lesions.labels import CLASSES, DATA_LICENSE, DIAGNOSES, NOTICE
 from zoo.kinds import KINDS
+from zoo.models.session import MODEL
 from zoo.models.weights import origin_of
 from zoo.study import Folders, StudyError
 
@@ -23,9 +24,11 @@ def entry(folders: Folders, name: str) -> dict[str, Any]:
     """
     run, study = folders.run(name), folders.read()
     about, scores, training = (_read(run / f"{file}.json") for file in ("about", "scores", "training"))
-    weights = run / "weights.safetensors"
+    weights, model = run / "weights.safetensors", sha256(run / MODEL)
     if not sha256(run / "recipe.json") == scores.get("recipe_sha256") == origin_of(weights).get("recipe_sha256"):
         raise StudyError(f"{name}: recipe, weights and scores do not belong together; run `make zoo` again")
+    if model != scores.get("model_sha256"):
+        raise StudyError(f"{name}: {run / MODEL} is not the model that was scored; run `make zoo` again")
     if about.get("kind") not in KINDS:
         raise StudyError(f"{run / 'about.json'} does not name a kind of entry; run `make zoo` again")
     kind, phantom = KINDS[about["kind"]], study.data == "phantom"
@@ -41,6 +44,7 @@ def entry(folders: Folders, name: str) -> dict[str, Any]:
         "data": "phantom: procedural pictures, no patients' data" if phantom else study.data_name,
         "data_licence": None if phantom else DATA_LICENSE,
         "classes": list(CLASSES),
+        "model_sha256": model,
         "weights_sha256": sha256(weights),
         "split_sha256": fields["split_sha256"],
         "versions": training["versions"],

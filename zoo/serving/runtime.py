@@ -1,8 +1,9 @@
-"""What a runtime is: it packs archives, serves them, and gives clients a URL and credentials.
+"""What a runtime is: it serves archives, and gives clients a URL and credentials.
 
 A further runtime is a package here that has a `RUNTIME`, and a line in `RUNTIMES`.
 """
 
+import json
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any, NamedTuple, Protocol
 import httpx
 
 from lesions.errors import UserError
-from zoo.kinds import Kind
 
+STATE = "server.json"
+"""In a server's folder: its runtime, port, host and the digests of its archives. Written before it is started."""
 LOOPBACK, ALL_NETWORKS = "127.0.0.1", "0.0.0.0"
 """Where predictions are answered: for this machine only, or on all its networks. All else is answered on loopback."""
 
@@ -66,11 +68,8 @@ class Server(Protocol):
 class Runtime(Protocol):
     """A way to serve archives. `folder` is the study's own, `runs/<study>/serve`: settings, logs, credentials."""
 
-    def pack(self, stage: Path, kind: Kind, version: str) -> dict[str, bytes]:
-        """The members of an archive of the files in `stage`/extra and the kind's handler. Raises `ArchiveError`.
-
-        The same files give the same members. `stage` is a folder to work in.
-        """
+    name: str
+    """By which it is chosen."""
 
     def start(self, archives: Path, versions: Mapping[str, tuple[str, str]], request: "ServeRequest") -> dict[str, str]:
         """Serve these archives of the folder `archives`, and return when each version has answered a request.
@@ -104,13 +103,23 @@ class ServeRequest(NamedTuple):
     """The time in which all versions must answer."""
 
 
-RUNTIMES = {"torchserve": "zoo.serving.torchserve"}
+RUNTIMES = {"torchserve": "zoo.serving.torchserve", "local": "zoo.serving.local"}
 """The packages of the runtimes, by name; the first is the default."""
+DEFAULT = next(iter(RUNTIMES))
 
 
-def get_runtime(name: str = next(iter(RUNTIMES))) -> Runtime:
+def get_runtime(name: str = DEFAULT) -> Runtime:
     """The runtime of that name. Raises `UserError` where there is none."""
     if name not in RUNTIMES:
         raise UserError(f"RUNTIME={name}: there is {', '.join(RUNTIMES)}")
     runtime: Runtime = import_module(RUNTIMES[name]).RUNTIME
     return runtime
+
+
+def runtime_of(folder: Path) -> Runtime:
+    """The runtime that a server's `folder` was last started with; the default one where that is not known."""
+    try:
+        name = str(json.loads((folder / STATE).read_bytes())["runtime"])
+    except (OSError, ValueError, LookupError, TypeError):
+        name = DEFAULT
+    return get_runtime(name if name in RUNTIMES else DEFAULT)

@@ -1,5 +1,7 @@
 """`make serve`: check archives against the manifest, start the runtime, and make the champion the default version."""
 
+import signal
+import time
 from pathlib import Path
 
 from lesions.files import file_lock
@@ -9,7 +11,7 @@ from zoo.packaging.archive import ArchiveError, identify
 from zoo.serving import champion
 from zoo.serving.champion import ChampionError
 from zoo.serving.http import ServerError
-from zoo.serving.runtime import ALL_NETWORKS, LOOPBACK, Runtime, ServeRequest
+from zoo.serving.runtime import ALL_NETWORKS, LOOPBACK, Runtime, ServeRequest, runtime_of
 
 
 def serve(
@@ -18,9 +20,9 @@ def serve(
     """Serve every .mar of `archives` on `port`; returns model and version of one when each has answered a request.
 
     An archive that is not what the manifest says is refused before the runtime sees it. The server's files live in
-    `folder`. The champion becomes the default version again. `host` is `LOOPBACK` or `ALL_NETWORKS`. Raises
-    `ServerError` within `seconds` where there is nothing to serve, a port is taken, the server dies, or versions cannot
-    be served; in the last case the others are.
+    `folder`; another runtime that serves from there is stopped first. The champion becomes the default version again.
+    `host` is `LOOPBACK` or `ALL_NETWORKS`. Raises `ServerError` within `seconds` where there is nothing to serve, a
+    port is taken, the server dies, or versions cannot be served; in the last case the others are.
     """
     if host not in (LOOPBACK, ALL_NETWORKS):
         raise ServerError(f"HOST={host}: it is {LOOPBACK} (this machine only) or {ALL_NETWORKS} (all its networks)")
@@ -41,6 +43,9 @@ def serve(
             print(f"warning: port {port} answers every machine that reaches it: with a token only, but unencrypted")
         digests = {name: archive.sha256 for name, archive in verified.items()}
         request = ServeRequest(folder.resolve(), port, host, digests, seconds)
+        other = runtime_of(request.folder)
+        if other.name != runtime.name and other.stop(request.folder):
+            print(f"was served by {other.name}: stopped, to serve by {runtime.name}")
         try:
             failures = refused | runtime.start(archives.resolve(), versions, request)
         except KeyboardInterrupt:  # the server has a session of its own and would live on
@@ -57,6 +62,20 @@ def serve(
             reasons = [f"  {name}: {reason}" for name, reason in failures.items()]
             raise ServerError("\n".join([f"{len(failures)} of {total} versions cannot be served:", *reasons, rest]))
         return min(versions.values())  # a classifier before a generator
+
+
+def wait(runtime: Runtime, folder: Path) -> None:
+    """Return when a signal (Ctrl-C, SIGTERM) has stopped the server of `folder`, as a container needs it.
+
+    Raises `NoServerError` when the server has ended otherwise.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while True:
+            runtime.connect(folder).close()
+            time.sleep(1)
+    except KeyboardInterrupt:
+        runtime.stop(folder.resolve())
 
 
 def _apply_champion(runtime: Runtime, archives: Path, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Damaged files of a run: found without reading weights, and taken away so that make makes them again."""
 
+import hashlib
 import json
 import struct
 from pathlib import Path
@@ -22,7 +23,14 @@ from zoo.study import Folders, Study
 ORIGIN = {"recipe_sha256": "x", "start_sha256": ""}
 WEIGHTS = save({"a": torch.ones(3), "b": torch.zeros(2, 2)}, {"origin": json.dumps(ORIGIN)})
 
-BESIDE = {"scores.json": b"{}", "training.json": b"{}", "predictions.csv": b"image,part\na,test\n"}
+MODEL = b"a model"
+SCORES = json.dumps({"model_sha256": hashlib.sha256(MODEL).hexdigest()}).encode()
+BESIDE = {
+    "scores.json": SCORES,
+    "training.json": b"{}",
+    "predictions.csv": b"image,part\na,test\n",
+    "model.onnx": MODEL,
+}
 
 
 @pytest.fixture

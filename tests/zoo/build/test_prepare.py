@@ -66,7 +66,7 @@ def test_everything_is_written_once(made: tuple[Folders, Study]) -> None:
     assert f"$(RUNS)/gan_1/weights.safetensors: {needs}\n" in rules
     assert "$(RUNS)/gan_1/weights.safetensors: TRAINER := train\n" in rules
     assert "$(RUNS)/sagan/weights.safetensors: TRAINER := gan\n" in rules
-    assert "$(ARCHIVES)/sagan.mar: handlers/lesion_generator.py gan/" in rules
+    assert "$(ARCHIVES)/sagan.mar: handlers/lesion_generator.py handlers/" in rules
 
 
 def test_what_is_wanted_brings_what_it_needs(made: tuple[Folders, Study]) -> None:

@@ -1,6 +1,7 @@
 """A generator of the same recipe in another study: taken where it would become the same, and only there."""
 
 import errno
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -35,7 +36,9 @@ def train(folders: Folders, study: Study, made: dict[str, Recipe]) -> Path:
     prepare.write(folders, study, catalog(), made)
     run, digest = folders.run("sagan"), made["sagan"].sha256
     (run / "training.json").write_text('{"commit": "abc"}')
-    (run / "scores.json").write_text(json.dumps({"recipe_sha256": digest}))
+    (run / "model.onnx").write_bytes(b"a model")
+    model = hashlib.sha256(b"a model").hexdigest()
+    (run / "scores.json").write_text(json.dumps({"recipe_sha256": digest, "model_sha256": model}))
     (run / "pool" / "mel").mkdir(parents=True)
     (run / "pool" / "mel" / "mel_000000.png").write_bytes(b"a picture")
     (run / "pool" / "mel" / "mel_000001.png.part").write_bytes(b"half a")

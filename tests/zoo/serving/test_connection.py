@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from tests.scripted_server import ANSWER, INVALID_TOKEN, ScriptedServer, answer_of
+from zoo.serving.connection import RestServer
 from zoo.serving.http import NoServerError, ServerError
 from zoo.serving.runtime import Version
-from zoo.serving.torchserve.connection import TorchServeServer
 
 URL = "http://127.0.0.1:8080/predictions/lesion_classifier/gan_2"
 
@@ -153,7 +153,7 @@ def test_a_version_is_described_and_made_the_default(tmp_path: Path) -> None:
     ]
 
 
-CALLS: list[Callable[[TorchServeServer], object]] = [
+CALLS: list[Callable[[RestServer], object]] = [
     lambda connection: connection.versions("lesion_classifier"),
     lambda connection: connection.status(),
     lambda connection: connection.describe("lesion_classifier", "gan_2"),
@@ -164,7 +164,7 @@ CALLS: list[Callable[[TorchServeServer], object]] = [
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("content", [b"<html>It works!</html>", b'{"a": 1}', b"[1]", b"7", b"[" * 100_000])
 def test_another_server_on_the_port_is_an_error(
-    tmp_path: Path, call: Callable[[TorchServeServer], object], content: bytes
+    tmp_path: Path, call: Callable[[RestServer], object], content: bytes
 ) -> None:
     server = ScriptedServer(tmp_path, httpx.Response(200, content=content), httpx.Response(200, content=content))
     with pytest.raises(ServerError, match="is not the zoo's; is another server on that port"):

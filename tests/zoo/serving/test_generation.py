@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from gan.request import ALL, ALLOWED, LARGEST, MOST, GenerationRequest, InvalidRequest, parse
 from lesions.labels import CLASSES
+from zoo.serving.generation import ALL, ALLOWED, LARGEST, MOST, GenerationRequest, InvalidRequest, parse
 
 
 def test_only_the_class_has_no_default() -> None:

@@ -1,7 +1,4 @@
-"""Requests to a generator, read and checked. Copied into archives.
-
-Not in the handler's file: the server expects one class there, the handler.
-"""
+"""Requests to a generator, read and checked. Copied into archives."""
 
 import json
 from collections.abc import Mapping

@@ -1,0 +1,138 @@
+"""The export: equal to torch and to captum's Grad-CAM, the same bytes, and nothing of the machine in them."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from lesions.labels import CLASSES
+from tests.networks import GRAPHS, probabilities
+from zoo.models import export
+from zoo.models.export import ClassifierGraph, ExportError, export_classifier
+from zoo.models.grad_cam import grad_cam
+from zoo.models.network import build
+from zoo.models.predictor import Predictor
+
+MEAN, STD, PIXELS = [0.7, 0.5, 0.4], [0.2, 0.25, 0.3], 64
+
+
+def trained(architecture: str) -> torch.nn.Module:
+    """A network whose batch norms are no identities, and whose probabilities differ."""
+    torch.manual_seed(0)
+    network = build(architecture).train()
+    with torch.no_grad():
+        for _ in range(5):
+            network(torch.randn(8, 3, PIXELS, PIXELS))
+        for parameter in network.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    return network.eval()
+
+
+def exported(network: torch.nn.Module, architecture: str, images: NDArray[np.uint8], cache: Path = GRAPHS) -> bytes:
+    return export_classifier(ClassifierGraph(network, MEAN, STD, 1.5, PIXELS), architecture, images, cache)
+
+
+@pytest.fixture(scope="module")
+def images() -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (9, PIXELS, PIXELS, 3), dtype=np.uint8)
+
+
+WITH_MAPS = ["test_efficientnet", "tf_efficientnet_lite0", "tf_efficientnet_b0", "mobilenetv2_100", "resnet18"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", [*WITH_MAPS, "convnext_atto", "mobilenetv3_small_050"])
+def test_it_answers_as_torch_and_captum_do(architecture: str, images: NDArray[np.uint8]) -> None:
+    network = trained(architecture)
+    predictor = Predictor(exported(network, architecture, images), PIXELS, len(CLASSES))
+    assert np.abs(predictor.probabilities(images) - probabilities(network, images, MEAN, STD, 1.5)).max() < 1e-5
+    assert predictor.explains == (architecture in WITH_MAPS)
+    if predictor.explains:
+        for label in range(len(CLASSES)):
+            expected = grad_cam(network, torch.from_numpy(images), [label] * len(images), MEAN, STD)
+            assert predictor.maps(images)[:, label] == pytest.approx(expected, abs=1e-4 * float(expected.max()))
+
+
+def test_the_same_network_gives_the_same_bytes_with_and_without_the_cache(
+    images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    network = trained("test_efficientnet")
+    first = exported(network, "test_efficientnet", images, tmp_path)
+    assert exported(network, "test_efficientnet", images, tmp_path) == first
+    [graph] = tmp_path.glob("*.onnx")
+    assert graph.stat().st_size < len(first) / 2, "no weights in the cache"
+    graph.write_bytes(b"damaged")
+    assert exported(network, "test_efficientnet", images, tmp_path) == first
+    other = trained("test_efficientnet")
+    with torch.no_grad():
+        other.get_parameter("classifier.bias").add_(1)
+    assert exported(other, "test_efficientnet", images, tmp_path) != first
+
+
+def test_nothing_of_this_machine_is_in_it(images: NDArray[np.uint8]) -> None:
+    model = exported(trained("test_efficientnet"), "test_efficientnet", images)
+    bare = onnx.load_model_from_string(model)
+    del bare.graph.initializer[:]  # random numbers may look like anything
+    text = bare.SerializeToString()
+    for mark in (rb"/[a-z]+/", rb"\.py", rb"File ", rb"stack_trace", rb"site-packages", rb"forward"):
+        assert not re.search(mark, text), mark
+    assert [(opset.domain, opset.version) for opset in bare.opset_import] == [("", export.OPSET)]
+
+
+def test_any_number_of_images_at_once(images: NDArray[np.uint8]) -> None:
+    model = onnx.load_model_from_string(exported(trained("test_efficientnet"), "test_efficientnet", images))
+    [pixels] = model.graph.input
+    assert pixels.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [size.dim_value or None for size in pixels.type.tensor_type.shape.dim] == [None, PIXELS, PIXELS, 3]
+
+
+class Unexportable(torch.nn.Module):
+    """A network whose computation depends on its input's values."""
+
+    num_classes = 7
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        return x if x.sum().item() > 0 else -x
+
+    def forward_head(self, x: torch.Tensor, pre_logits: bool = False) -> torch.Tensor:
+        return x.mean((2, 3))
+
+    def get_classifier(self) -> torch.nn.Module:
+        return torch.nn.Identity()
+
+
+def test_a_network_that_torch_cannot_export_is_an_error_that_names_it(
+    images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    with pytest.raises(ExportError, match="torch cannot export odd-64 to ONNX"):
+        exported(Unexportable(), "odd", images, tmp_path)
+
+
+def test_an_export_that_answers_otherwise_is_refused(
+    images: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = trained("test_efficientnet")
+    monkeypatch.setattr(export, "logits", lambda _, of, *rest: np.eye(9, 7, dtype=np.float32)[: len(of)] * 50)
+    with pytest.raises(ExportError, match="its probabilities differ from torch's by"):
+        exported(network, "test_efficientnet", images)
+
+
+def test_what_float32_cannot_tell_is_no_difference(images: NDArray[np.uint8]) -> None:
+    network = trained("test_efficientnet")
+    with torch.no_grad():
+        network.get_parameter("classifier.weight").mul_(1e5)
+    expected = probabilities(network, images, MEAN, STD, 1.5)
+    predicted = Predictor(exported(network, "test_efficientnet", images), PIXELS, len(CLASSES)).probabilities(images)
+    assert (predicted.argmax(1) == expected.argmax(1)).mean() > 0.7
+
+
+def test_a_network_that_predicts_no_numbers_is_refused(images: NDArray[np.uint8]) -> None:
+    network = trained("test_efficientnet")
+    with torch.no_grad():
+        network.get_parameter("classifier.bias").fill_(torch.nan)
+    with pytest.raises(ExportError, match="differ from torch's by inf"):
+        exported(network, "test_efficientnet", images)

@@ -1,0 +1,263 @@
+"""Turn a trained network into `model.onnx`: the same bytes for the same weights, checked against torch.
+
+torch's exporter takes some five seconds, so its graph is kept in a cache without the weights: a graph depends on the
+architecture and the size of the images. Weights are put in, and then constants are folded, batch norms among them.
+"""
+
+import copy
+import hashlib
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from onnxscript import optimizer
+from torch import nn
+
+from lesions.errors import UserError
+from lesions.files import atomic_write, file_lock
+from lesions.labels import CLASSES
+from zoo.models.grad_cam import grad_cam
+from zoo.models.network import build, logits
+from zoo.models.predictor import Predictor
+from zoo.models.sampler import CHUNK, Sampler, latent
+
+OPSET = 18
+"""The version of ONNX's operators; onnxruntime reads it from 1.14 on."""
+TOLERANCE = 1e-4
+"""The most by which probabilities may differ from torch's."""
+MAP_TOLERANCE = 1e-3
+"""The most by which class activation maps may differ from Grad-CAM, as a part of a map's largest value."""
+EXPLAINED = 8
+"""Images whose maps are compared, for each class."""
+
+
+class ExportError(UserError):
+    """A network that cannot be exported, or whose export answers otherwise than the network."""
+
+
+class ClassifierGraph(nn.Module):
+    """What a classifier's `model.onnx` computes: uint8 pixels to probabilities, features and, if it can, maps."""
+
+    channel_mean: torch.Tensor
+    channel_std: torch.Tensor
+    softmax_temperature: torch.Tensor
+
+    def __init__(
+        self, network: nn.Module, mean: Sequence[float], std: Sequence[float], temperature: float, pixels: int
+    ) -> None:
+        super().__init__()
+        self.network, self.pixels = network.eval(), pixels
+        self.register_buffer("channel_mean", torch.tensor(mean, dtype=torch.float32).view(1, 3, 1, 1))
+        self.register_buffer("channel_std", torch.tensor(std, dtype=torch.float32).view(1, 3, 1, 1))
+        self.register_buffer("softmax_temperature", torch.tensor(temperature, dtype=torch.float32))
+        self.outputs = ["probabilities", "features"]
+        with torch.inference_mode():
+            features = network.forward_features(torch.zeros(1, 3, pixels, pixels))  # type: ignore[operator]
+        head = network.get_classifier()  # type: ignore[operator]
+        if isinstance(head, nn.Linear) and features.ndim == 4 and features.shape[1] == head.in_features:
+            self.outputs.append("maps")
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """uint8 [n, side, side, 3] to `outputs`: [n, 7], [n, d] and [n, 7, height, width]."""
+        scaled = (pixels.permute(0, 3, 1, 2).float() / 255 - self.channel_mean) / self.channel_std
+        maps: torch.Tensor = self.network.forward_features(scaled)  # type: ignore[operator]
+        features: torch.Tensor = self.network.forward_head(maps, pre_logits=True)  # type: ignore[operator]
+        values: torch.Tensor = self.network.forward_head(maps)  # type: ignore[operator]
+        answers = (torch.softmax(values / self.softmax_temperature, dim=1), features)
+        if "maps" not in self.outputs:
+            return answers
+        weights = self.network.get_classifier().weight  # type: ignore[operator]
+        height, width = maps.shape[2:]
+        return *answers, torch.relu(torch.einsum("kc,nchw->nkhw", weights, maps)) / (height * width)
+
+
+def check_exportable(architecture: str, pixels: int, cache: Path) -> None:
+    """Raise `ExportError` where torch cannot export the network. torch's generator keeps its state."""
+    with torch.random.fork_rng(devices=[]):
+        _classifier_to_onnx(ClassifierGraph(build(architecture), [0.5] * 3, [0.5] * 3, 1, pixels), architecture, cache)
+
+
+def export_classifier(graph: ClassifierGraph, architecture: str, images: NDArray[np.uint8], cache: Path) -> bytes:
+    """The content of `model.onnx`. It is compared with torch on `images`, uint8 [n, pixels, pixels, 3], of validation.
+
+    Maps are left out where they are not the network's Grad-CAM. Raises `ExportError` where torch cannot export the
+    network, or the export answers otherwise.
+    """
+    model = _classifier_to_onnx(graph, architecture, cache)
+    content = serialize(model)
+    mean, std = graph.channel_mean.flatten().tolist(), graph.channel_std.flatten().tolist()
+    predictor = Predictor(content, graph.pixels, graph.network.num_classes)  # type: ignore[arg-type]
+    if (difference := _difference(predictor, graph, images, mean, std)) > TOLERANCE:
+        raise ExportError(f"{architecture}: as ONNX, its probabilities differ from torch's by {difference:.2g}")
+    if predictor.explains and not _maps_are_grad_cam(predictor, graph.network, images[:EXPLAINED], mean, std):
+        [index] = [number for number, output in enumerate(model.graph.output) if output.name == "maps"]
+        del model.graph.output[index]
+        content = serialize(model)
+    return content
+
+
+def _classifier_to_onnx(graph: ClassifierGraph, architecture: str, cache: Path) -> onnx.ModelProto:
+    pixels = graph.pixels
+    example = {"pixels": torch.zeros(2, pixels, pixels, 3, dtype=torch.uint8)}
+    return to_onnx(graph, example, graph.outputs, f"{architecture}-{pixels}", cache)
+
+
+def _difference(
+    predictor: Predictor,
+    graph: ClassifierGraph,
+    images: NDArray[np.uint8],
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> float:
+    """The most by which probabilities differ from torch's; 0 where torch's own rounding explains what there is.
+
+    A network that learned next to nothing may have logits of many hundreds, which float32 holds to three decimals. So
+    what differs by more than `TOLERANCE` is held against torch in float64: it must not be farther from it than torch in
+    float32 is.
+    """
+
+    def by_torch(network: nn.Module, of: NDArray[np.uint8]) -> NDArray[np.floating]:
+        values = torch.from_numpy(logits(network, of, mean, std)) / graph.softmax_temperature
+        return np.asarray(torch.softmax(values, dim=1))
+
+    predicted, expected = predictor.probabilities(images), by_torch(graph.network, images)
+    differences = np.abs(predicted - expected).max(1)
+    if (off := ~(differences <= TOLERANCE)).any():
+        exact = by_torch(copy.deepcopy(graph.network).double(), images[off])
+        own = np.abs(expected[off] - exact).max(1)
+        differences[off] = np.where(np.abs(predicted[off] - exact).max(1) <= own, 0, differences[off])
+    return float(np.nan_to_num(differences, nan=np.inf).max(initial=0))
+
+
+def _maps_are_grad_cam(
+    predictor: Predictor, network: nn.Module, images: NDArray[np.uint8], mean: Sequence[float], std: Sequence[float]
+) -> bool:
+    maps = predictor.maps(images)
+    for label in range(maps.shape[1]):
+        expected = grad_cam(network, torch.from_numpy(images), [label] * len(images), mean, std)
+        if expected.shape != maps[:, label].shape:
+            return False
+        largest = expected.max((1, 2), keepdims=True, initial=1e-12)
+        if not (np.abs(maps[:, label] - expected) <= MAP_TOLERANCE * largest).all():
+            return False
+    return True
+
+
+def export_generator(graph: nn.Module, pixels: int, width: int, cache: Path) -> bytes:
+    """The content of `model.onnx` of a generator: `latents` and `labels` in, uint8 `images` [n, pixels, pixels, 3] out.
+
+    Of what it draws, some images of each class are compared with torch's. Raises `ExportError` where torch cannot
+    export the network, or a pixel differs by more than 1.
+    """
+    labels = torch.arange(len(CLASSES))
+    inputs = {"latents": torch.from_numpy(latent(0, 0, len(labels))), "labels": labels}
+    model = to_onnx(graph, inputs, ["images"], f"generator-{pixels}-{width}", cache)
+    content = serialize(model)
+    sampler = Sampler(content, pixels)
+    for label in range(len(labels)):
+        drawn = sampler.draw(label, CHUNK, 0)
+        with torch.inference_mode():
+            expected = graph(torch.from_numpy(latent(0, 0, CHUNK)), torch.full((CHUNK,), label)).numpy()
+        difference = np.abs(drawn.astype(int) - expected).max()
+        if difference > 1:
+            raise ExportError(
+                f"a generator of {pixels} px: exported to ONNX, pixels differ from torch's by {difference}"
+            )
+    return content
+
+
+# ---- graphs
+
+
+def to_onnx(
+    module: nn.Module, inputs: Mapping[str, torch.Tensor], outputs: Sequence[str], name: str, cache: Path
+) -> onnx.ModelProto:
+    """`module` as ONNX, with `inputs` (an example of each, a batch of 2 or more) and the names of its outputs.
+
+    `name` is that of the graph in the folder `cache`: modules of the same name differ in their tensors alone. Raises
+    `ExportError` where torch cannot export it.
+    """
+    tensors = dict(module.named_parameters()) | dict(module.named_buffers())
+    packages = [f"{package} {version(package)}" for package in ("torch", "timm", "onnx", "onnxscript")]
+    code = hashlib.sha256("\n".join([*packages, Path(__file__).read_text(encoding="utf-8")]).encode())
+    file = cache / f"{name}-{code.hexdigest()[:12]}.onnx"
+    with file_lock(file):
+        model = _read_graph(file)
+        if model is None:
+            model = _export(module, inputs, outputs, name)
+            if all(tensor.name in tensors for tensor in model.graph.initializer):
+                graph = onnx.ModelProto()
+                graph.CopyFrom(model)
+                for tensor in graph.graph.initializer:
+                    tensor.ClearField("raw_data")
+                atomic_write(file, graph.SerializeToString(deterministic=True))
+    for tensor in model.graph.initializer:
+        if tensor.name in tensors:
+            array = tensors[tensor.name].detach().cpu().contiguous().numpy()
+            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    return model
+
+
+def _read_graph(file: Path) -> onnx.ModelProto | None:
+    """The graph in `file`; none if there is none, or it is damaged."""
+    try:
+        return onnx.load_model_from_string(file.read_bytes())
+    except Exception:  # protobuf's class of errors depends on its implementation
+        return None
+
+
+def _export(
+    module: nn.Module, inputs: Mapping[str, torch.Tensor], outputs: Sequence[str], name: str
+) -> onnx.ModelProto:
+    module.eval()
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                module,
+                tuple(inputs.values()),
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_shapes=tuple({0: torch.export.Dim("n")} for _ in inputs),
+                opset_version=OPSET,
+                dynamo=True,
+                optimize=False,  # constants would be folded into those of these weights
+                verbose=False,
+            )
+    except Exception as error:  # of many classes, by the step at which it fails
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ExportError(f"torch cannot export {name} to ONNX ({reason:.300})") from None
+    finally:
+        logger.setLevel(level)
+    assert program is not None
+    return _strip(program.model_proto)
+
+
+def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Remove what torch writes of the machine: paths and stack traces."""
+    model.ClearField("metadata_props")
+    model.graph.ClearField("metadata_props")
+    model.graph.ClearField("value_info")
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    return model
+
+
+def serialize(model: onnx.ModelProto) -> bytes:
+    """The content of a file, with constants folded."""
+    folded = onnx_ir.serde.deserialize_model(model)
+    optimizer.optimize(folded)
+    content: bytes = _strip(onnx_ir.serde.serialize_model(folded)).SerializeToString(deterministic=True)
+    return content

@@ -1,0 +1,90 @@
+"""A served classifier: pictures in, class probabilities or an explanation out. Copied into archives."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesions.images import SECONDS, UnreadableImage, center_square, decode
+from zoo.models.explanation import LARGEST, overlay
+from zoo.models.predictor import Predictor
+from zoo.serving.request import parse
+from zoo.serving.service import Answer, Call, origin, refuse
+
+Explained = tuple[NDArray[np.uint8], str | None]
+"""The picture that heat is drawn on, uint8 [side, side, 3], and the class to explain (none: the predicted one)."""
+
+
+class ClassifierService:
+    """One version of the model `lesion_classifier` (`zoo.serving.service.Service`)."""
+
+    def __init__(self, entry: dict[str, Any], model: bytes) -> None:
+        """Open an archive's model. Raises `zoo.models.session.ModelError`."""
+        self.entry = entry
+        self.predictor = Predictor.from_entry(entry, model)
+
+    def answer(self, calls: Sequence[Call]) -> list[Answer]:
+        """Answer each call on its own.
+
+        A prediction has the keys label, probabilities (by class name; calibrated), entry, study and notice. An
+        explanation has label, class (the one that is explained: as asked, else the label), overlay (base64 PNG of the
+        picture's center square, at most 512 px), blank (whether nothing in the picture speaks for that class), entry,
+        study and notice. A refusal has code (400; 413 for a picture with too many pixels; 501 for an explanation by a
+        network that has none), type and message.
+        """
+        answers: dict[int, Answer] = {}
+        pictures: dict[int, NDArray[np.uint8]] = {}
+        explained: dict[int, Explained] = {}
+        for index, call in enumerate(calls):
+            if call.explain and not self.predictor.explains:
+                answers[index] = refuse(501, f"{self.entry['entry']} cannot explain: its maps do not equal Grad-CAM")
+                continue
+            try:
+                request = parse(call.fields, call.headers)
+                image = decode(request.content, SECONDS)
+            except UnreadableImage as error:
+                answers[index] = refuse(413 if error.too_large else 400, str(error))
+                continue
+            if call.explain:
+                if request.label not in (None, *self.entry["classes"]):
+                    message = f"no class {request.label!r:.60}; there are: {', '.join(self.entry['classes'])}"
+                    answers[index] = refuse(400, message)
+                    continue
+                explained[index] = center_square(image, min(LARGEST, *image.size)), request.label
+            pictures[index] = center_square(image, self.entry["pixels"])
+        if pictures:
+            probabilities = self.predictor.probabilities(np.stack(list(pictures.values())))
+            for index, row in zip(pictures, probabilities.tolist(), strict=True):
+                answers[index] = self._predicted(row)
+        if explained:
+            self._explain(pictures, explained, answers)
+        return [answers[index] for index in range(len(calls))]
+
+    def _predicted(self, row: list[float]) -> Answer:
+        probabilities = dict(zip(self.entry["classes"], row, strict=True))
+        label = max(probabilities, key=probabilities.__getitem__)
+        return Answer(200, {"label": label, "probabilities": probabilities, **origin(self.entry)})
+
+    def _explain(
+        self,
+        pictures: Mapping[int, NDArray[np.uint8]],
+        explained: Mapping[int, Explained],
+        answers: dict[int, Answer],
+    ) -> None:
+        """Replace the answers to calls for an explanation by the explanation."""
+        classes = {index: label or answers[index].body["label"] for index, (_, label) in explained.items()}
+        numbers = [self.entry["classes"].index(label) for label in classes.values()]
+        heat_maps = self.predictor.heat_maps(np.stack([pictures[index] for index in classes]), numbers)
+        for (index, label), heat in zip(classes.items(), heat_maps, strict=True):
+            content = io.BytesIO()
+            overlay(explained[index][0], heat).save(content, "PNG")
+            body = {
+                "label": answers[index].body["label"],
+                "class": label,
+                "overlay": base64.b64encode(content.getvalue()).decode(),
+                "blank": not heat.any(),
+            }
+            answers[index] = Answer(200, body | origin(self.entry))

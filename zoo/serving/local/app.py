@@ -1,0 +1,41 @@
+"""The ASGI app: a set of calls for each port, as TorchServe has them."""
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from zoo.serving.local.errors import HANDLERS
+from zoo.serving.local.inference import Inference
+from zoo.serving.local.management import Management
+from zoo.serving.local.metrics import Metrics
+from zoo.serving.local.tokens import TokenRequired, Tokens
+from zoo.serving.local.versions import Versions
+from zoo.serving.local.workers import Workers
+
+
+class App:
+    """All calls; the port at which one arrives decides what it may ask for."""
+
+    def __init__(self, versions: Versions, tokens: Tokens, port: int, threads: int) -> None:
+        """`port` is that of inference. Each model has `threads` of its own.
+
+        So the long drawing of a generator does not keep classifiers waiting.
+        """
+        metrics, workers = Metrics(), {model: Workers(threads) for model in versions.models}
+        inference = _calls(Inference(versions, workers, metrics).routes)
+        management = _calls(Management(versions, workers, tokens).routes)
+        self._apps: dict[int, ASGIApp] = {
+            port: TokenRequired(inference, tokens, "inference"),
+            port + 1: TokenRequired(management, tokens, "management"),
+            port + 2: _calls(metrics.routes),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        await self._apps[scope["server"][1]](scope, receive, send)
+
+
+def _calls(routes: list[Route]) -> Starlette:
+    app = Starlette(routes=routes, exception_handlers=HANDLERS)
+    app.router.redirect_slashes = False
+    return app

@@ -1,0 +1,126 @@
+"""The server as a process of its own: started in a session of its own, found again, and stopped."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from lesions.files import atomic_write
+from zoo.serving.connection import KEY_FILE
+from zoo.serving.process import check_free, tail
+from zoo.serving.runtime import LOOPBACK, STATE, ServeRequest
+from zoo.study import ROOT
+
+NAME = "local"
+"""As `RUNTIMES` and the server's `STATE` name this runtime."""
+MODULE = "zoo.serving.local"
+READY = "ready.json"
+"""In the server's folder: of each version that was opened, why it cannot be served, or "" where it can."""
+LOGS, LOG, ACCESS_LOG, CONSOLE = "logs", "server.log", "access.log", "console.log"
+"""In the server's folder, its logs: of itself, of requests, and what Python says before these are open."""
+PORTS = ("inference", "management", "metrics")
+"""What listens on port, port + 1, ..."""
+PATIENCE = 10
+"""Seconds that a server has to end in, by either signal."""
+IN_BACKGROUND = '"$@" >"$0" 2>&1 & echo $!'
+"""By a shell that ends at once, so that the server is not our child: it may outlive us, and leaves us no zombie."""
+
+
+def read_state(folder: Path) -> dict[str, Any] | None:
+    """What `launch` wrote into `folder` (port, host, archives, pid), if that server still runs."""
+    folder = folder.resolve()
+    try:
+        state: dict[str, Any] = json.loads((folder / STATE).read_bytes())
+        process = psutil.Process(state["pid"])
+    except (OSError, ValueError, LookupError, TypeError, psutil.Error):
+        return None
+    return state if _is_ours(process, folder) else None  # process ids are used again
+
+
+def read_outcomes(folder: Path) -> dict[str, str]:
+    """What `READY` says so far."""
+    try:
+        outcomes: dict[str, str] = json.loads((folder / READY).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return outcomes
+
+
+def launch(store: Path, files: dict[str, str], request: ServeRequest) -> None:
+    """Start the server on `files` of the folder `store`, versions by file name, and write down its state.
+
+    Raises `ServerError` where a port is taken. Versions do not answer yet when this returns.
+    """
+    folder, port, host, digests, _ = request
+    check_free({name: (host if number == 0 else LOOPBACK, port + number) for number, name in enumerate(PORTS)})
+    shutil.rmtree(folder / LOGS, ignore_errors=True)
+    (folder / LOGS).mkdir(parents=True)
+    (folder / READY).unlink(missing_ok=True)
+    # Written before the start, since the server reads it; the pid is added after.
+    state = {"runtime": NAME, "port": port, "host": host, "archives": dict(digests), "store": str(store)}
+    atomic_write(folder / STATE, json.dumps(state | {"files": files}, indent=2))
+    command = [sys.executable, "-m", MODULE, str(folder)]
+    started = subprocess.run(
+        ["/bin/sh", "-c", IN_BACKGROUND, str(folder / LOGS / CONSOLE), *command],
+        cwd=ROOT,  # from where Python imports
+        env=_environment(),
+        umask=0o077,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C in the terminal is not for the server
+        check=True,
+    )
+    atomic_write(folder / STATE, json.dumps(state | {"files": files, "pid": int(started.stdout)}, indent=2))
+
+
+def halt(folder: Path) -> bool:
+    """Stop the server of `folder`, and clear up; False if none was running."""
+    folder = folder.resolve()
+    running = read_state(folder) is not None
+    # All that are ours: a `make serve` that is killed while it starts one has not written down which.
+    processes = [process for process in psutil.process_iter() if _is_ours(process, folder)]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for process in processes:
+            with suppress(psutil.Error):
+                process.send_signal(number)
+        deadline = time.monotonic() + PATIENCE
+        while processes and time.monotonic() < deadline:
+            time.sleep(0.02)
+            processes = [process for process in processes if _is_ours(process, folder)]
+    for name in (STATE, KEY_FILE, READY):
+        (folder / name).unlink(missing_ok=True)
+    return running
+
+
+def log_end(folder: Path) -> str:
+    """The end of what the server of `folder` wrote."""
+    files = [file for name in (LOG, CONSOLE) if (file := folder / LOGS / name).exists()]
+    return "\n".join(tail(file) for file in files)
+
+
+def _is_ours(process: psutil.Process, folder: Path) -> bool:
+    """Whether `process` is a server of `folder`, and not dead."""
+    try:
+        return process.cmdline()[-2:] == [MODULE, str(folder)] and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _environment() -> dict[str, str]:
+    """The server's environment: our modules and no others of their names, and one thread a request."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    return kept | {
+        "OMP_NUM_THREADS": "1",
+        # glibc's own, moving thresholds would keep what a large picture took: 1.7 GB of two at a time, of 50 million
+        # pixels. So a block of 4 MB or more goes back to the kernel; those of a usual picture are smaller.
+        "MALLOC_MMAP_THRESHOLD_": "4194304",
+        "MALLOC_TRIM_THRESHOLD_": "67108864",
+    }

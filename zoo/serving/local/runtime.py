@@ -1,0 +1,96 @@
+"""The runtime `local`: start and wait until every version answers, stop, connect, logs."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from tqdm import tqdm
+
+from zoo.serving.connection import RestServer, example_call
+from zoo.serving.http import HttpClient, NoServerError, ServerError
+from zoo.serving.local.process import ACCESS_LOG, LOG, LOGS, NAME, halt, launch, log_end, read_outcomes, read_state
+from zoo.serving.process import tail
+from zoo.serving.runtime import ServeRequest
+
+
+class Local:
+    """One process that serves every archive (`zoo.serving.runtime.Runtime`)."""
+
+    name = NAME
+    example_call = staticmethod(example_call)
+
+    def start(self, archives: Path, versions: Mapping[str, tuple[str, str]], request: ServeRequest) -> dict[str, str]:
+        """Serve these archives; returns why versions cannot be served, by name.
+
+        Raises `ServerError` where a port is taken, or the server dies.
+        """
+        folder, state = request.folder, read_state(request.folder)
+        same = {"archives": dict(request.digests), "port": request.port, "host": request.host}
+        if state is not None and {key: state.get(key) for key in same} == same:
+            print(f"already running on port {request.port} with these {len(request.digests)} archives")
+        else:
+            if halt(folder):
+                print("was running with other archives, or on another port or host: starting again")
+            launch(archives, {file: name for file, (_, name) in versions.items()}, request)
+        return _wait(len(versions), request)
+
+    def stop(self, folder: Path) -> bool:
+        """Stop the server of `folder`; False if none was running."""
+        return halt(folder)
+
+    def connect(self, folder: Path, port: int | None = None) -> RestServer:
+        """The server of `folder`, on `port` if that is given. Raises `NoServerError` where none is running."""
+        state = read_state(folder)
+        if port is None and state is None:
+            raise NoServerError(f"no server of the study {folder.parent.name} is running; start it: make serve")
+        return RestServer(folder, port or int((state or {})["port"]), (state or {}).get("archives"))
+
+    def logs(self, folder: Path, lines: int) -> dict[Path, str]:
+        """The last `lines` of each log file."""
+        files = [file for name in (LOG, ACCESS_LOG) if (file := folder / LOGS / name).exists()]
+        return {file: tail(file, lines) for file in files}
+
+
+def _wait(count: int, request: ServeRequest) -> dict[str, str]:
+    """Return when all of `count` versions answer, or never will; why these will not, by name."""
+    folder, deadline = request.folder, time.monotonic() + request.seconds
+    outcomes: dict[str, str] = {}
+    with tqdm(total=count, desc="versions ready", unit="version", disable=None) as bar:
+        while len(outcomes) < count:
+            outcomes = read_outcomes(folder)
+            bar.update(sum(not problem for problem in outcomes.values()) - bar.n)
+            if len(outcomes) < count:
+                _check(folder, deadline)
+                time.sleep(0.1)
+    server = RestServer(folder, request.port, seconds=10, tries=1)
+    http = HttpClient(server.auth, seconds=10, tries=1)
+    try:
+        while not _answers(http, server):
+            _check(folder, deadline)
+            time.sleep(0.1)
+    finally:
+        http.close()
+        server.close()
+    return {name: problem for name, problem in outcomes.items() if problem}
+
+
+def _answers(http: HttpClient, server: RestServer) -> bool:
+    """Whether both ports that want tokens answer, with tokens that are renewed if need be."""
+    try:
+        server.status()
+        http.call("GET", f"{server.url}/ping")
+    except ServerError:
+        return False
+    return True
+
+
+def _check(folder: Path, deadline: float) -> None:
+    """Raise `ServerError` where the server has died, or it is too late; then nothing of it is left."""
+    if read_state(folder) is None:
+        message = f"the server died:\n{log_end(folder)}"
+    elif time.monotonic() > deadline:
+        message = f"the server is not ready in time:\n{log_end(folder)}"
+    else:
+        return
+    halt(folder)
+    raise ServerError(message)
