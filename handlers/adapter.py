@@ -7,7 +7,7 @@ from zoo.models.session import read_archive
 from zoo.serving.service import REASONS, Call, Service
 
 
-def contents(context: Any) -> tuple[dict[str, Any], bytes]:
+def contents(context: Any) -> tuple[dict[str, Any], bytes | Path]:
     """The `entry.json` and the model of the archive that TorchServe unpacked.
 
     Raises `zoo.models.session.ModelError` where they do not belong together; TorchServe writes it into model_log.log.

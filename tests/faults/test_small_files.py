@@ -81,14 +81,14 @@ def test_the_cache(tiny: Path, tmp_path: Path, reliability: Reliability) -> None
 @pytest.mark.parametrize(
     ("size", "output"),
     [
-        (LIMIT + 1, "weights.safetensors: File too large; make room, and run the same command again"),
+        (LIMIT + 1, "model.onnx: File too large; make room, and run the same command again"),
         (LIMIT - 20_000, "torch-model-archiver failed on 'baseline' in "),
     ],
-    ids=["its weights", "the whole of it"],
+    ids=["its model", "the whole of it"],
 )
 def test_an_archive(size: int, output: str, tmp_path: Path, reliability: Reliability) -> None:
-    row = reliability.row(f"no file may be larger than {LIMIT:,} bytes: an archive, with weights of {size:,}", PROMISED)
-    (tmp_path / "weights.safetensors").write_bytes(bytes(size))
+    row = reliability.row(f"no file may be larger than {LIMIT:,} bytes: an archive, with a model of {size:,}", PROMISED)
+    (tmp_path / "model.onnx").write_bytes(bytes(size))
     (tmp_path / "entry.json").write_text(json.dumps(ENTRY))
     done = run(ARCHIVE, tmp_path / "entry.json", tmp_path)
     row.tried = 1

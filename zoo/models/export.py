@@ -1,46 +1,28 @@
-"""Turn a trained network into `model.onnx`: the same bytes for the same weights, checked against torch.
-
-torch's exporter takes some five seconds, so its graph is kept in a cache without the weights: a graph depends on the
-architecture and the size of the images. Weights are put in, and then constants are folded, batch norms among them.
-"""
+"""Turn a trained network into `model.onnx`, checked against torch and captum."""
 
 import copy
-import hashlib
-import logging
-import warnings
-from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx_ir
 import torch
 from numpy.typing import NDArray
-from onnx import numpy_helper
-from onnxscript import optimizer
 from torch import nn
 
-from lesions.errors import UserError
-from lesions.files import atomic_write, file_lock
 from lesions.labels import CLASSES
 from zoo.models.grad_cam import grad_cam
 from zoo.models.network import build, logits
+from zoo.models.onnx_graph import ExportError, serialize, to_onnx
 from zoo.models.predictor import Predictor
 from zoo.models.sampler import CHUNK, Sampler, latent
 
-OPSET = 18
-"""The version of ONNX's operators; onnxruntime reads it from 1.14 on."""
 TOLERANCE = 1e-4
 """The most by which probabilities may differ from torch's."""
 MAP_TOLERANCE = 1e-3
 """The most by which class activation maps may differ from Grad-CAM, as a part of a map's largest value."""
 EXPLAINED = 8
 """Images whose maps are compared, for each class."""
-
-
-class ExportError(UserError):
-    """A network that cannot be exported, or whose export answers otherwise than the network."""
 
 
 class ClassifierGraph(nn.Module):
@@ -171,93 +153,4 @@ def export_generator(graph: nn.Module, pixels: int, width: int, cache: Path) -> 
             raise ExportError(
                 f"a generator of {pixels} px: exported to ONNX, pixels differ from torch's by {difference}"
             )
-    return content
-
-
-# ---- graphs
-
-
-def to_onnx(
-    module: nn.Module, inputs: Mapping[str, torch.Tensor], outputs: Sequence[str], name: str, cache: Path
-) -> onnx.ModelProto:
-    """`module` as ONNX, with `inputs` (an example of each, a batch of 2 or more) and the names of its outputs.
-
-    `name` is that of the graph in the folder `cache`: modules of the same name differ in their tensors alone. Raises
-    `ExportError` where torch cannot export it.
-    """
-    tensors = dict(module.named_parameters()) | dict(module.named_buffers())
-    packages = [f"{package} {version(package)}" for package in ("torch", "timm", "onnx", "onnxscript")]
-    code = hashlib.sha256("\n".join([*packages, Path(__file__).read_text(encoding="utf-8")]).encode())
-    file = cache / f"{name}-{code.hexdigest()[:12]}.onnx"
-    with file_lock(file):
-        model = _read_graph(file)
-        if model is None:
-            model = _export(module, inputs, outputs, name)
-            if all(tensor.name in tensors for tensor in model.graph.initializer):
-                graph = onnx.ModelProto()
-                graph.CopyFrom(model)
-                for tensor in graph.graph.initializer:
-                    tensor.ClearField("raw_data")
-                atomic_write(file, graph.SerializeToString(deterministic=True))
-    for tensor in model.graph.initializer:
-        if tensor.name in tensors:
-            array = tensors[tensor.name].detach().cpu().contiguous().numpy()
-            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
-    return model
-
-
-def _read_graph(file: Path) -> onnx.ModelProto | None:
-    """The graph in `file`; none if there is none, or it is damaged."""
-    try:
-        return onnx.load_model_from_string(file.read_bytes())
-    except Exception:  # protobuf's class of errors depends on its implementation
-        return None
-
-
-def _export(
-    module: nn.Module, inputs: Mapping[str, torch.Tensor], outputs: Sequence[str], name: str
-) -> onnx.ModelProto:
-    module.eval()
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                module,
-                tuple(inputs.values()),
-                input_names=list(inputs),
-                output_names=list(outputs),
-                dynamic_shapes=tuple({0: torch.export.Dim("n")} for _ in inputs),
-                opset_version=OPSET,
-                dynamo=True,
-                optimize=False,  # constants would be folded into those of these weights
-                verbose=False,
-            )
-    except Exception as error:  # of many classes, by the step at which it fails
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ExportError(f"torch cannot export {name} to ONNX ({reason:.300})") from None
-    finally:
-        logger.setLevel(level)
-    assert program is not None
-    return _strip(program.model_proto)
-
-
-def _strip(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Remove what torch writes of the machine: paths and stack traces."""
-    model.ClearField("metadata_props")
-    model.graph.ClearField("metadata_props")
-    model.graph.ClearField("value_info")
-    for part in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.initializer):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
-    return model
-
-
-def serialize(model: onnx.ModelProto) -> bytes:
-    """The content of a file, with constants folded."""
-    folded = onnx_ir.serde.deserialize_model(model)
-    optimizer.optimize(folded)
-    content: bytes = _strip(onnx_ir.serde.serialize_model(folded)).SerializeToString(deterministic=True)
     return content

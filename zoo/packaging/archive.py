@@ -24,7 +24,7 @@ class ArchiveError(UserError):
 
 
 Packer = Callable[[Path, Kind, str], Mapping[str, bytes]]
-"""A runtime's `pack` (`zoo.serving.runtime.Runtime`)."""
+"""Makes the members of an archive out of a folder of files (`zoo.serving.torchserve.archiver.pack`)."""
 
 
 def module_files(kind: Kind) -> list[str]:
@@ -43,7 +43,7 @@ def module_files(kind: Kind) -> list[str]:
 
 
 def pack(entry: Mapping[str, object], model: Path, target: Path, packer: Packer) -> None:
-    """Pack a `model` (ONNX) and what is known of it into the archive `target`, by a runtime's `packer`.
+    """Pack a `model` (ONNX) and what is known of it into the archive `target`, by a `packer`.
 
     `entry` becomes the archive's `entry.json` and, for people, its `MODEL_CARD.md`; its `entry` is the served version,
     and its `model_sha256` must be the digest of `model`. The same input gives the same bytes. `target` is replaced

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ Explained = tuple[NDArray[np.uint8], str | None]
 class ClassifierService:
     """One version of the model `lesion_classifier` (`zoo.serving.service.Service`)."""
 
-    def __init__(self, entry: dict[str, Any], model: bytes) -> None:
+    def __init__(self, entry: dict[str, Any], model: bytes | Path) -> None:
         """Open an archive's model. Raises `zoo.models.session.ModelError`."""
         self.entry = entry
         self.predictor = Predictor.from_entry(entry, model)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from lesions.labels import CLASSES
 from tests.networks import GRAPHS, probabilities
 from zoo.models import export
-from zoo.models.export import ClassifierGraph, ExportError, export_classifier
+from zoo.models.export import ClassifierGraph, export_classifier
 from zoo.models.grad_cam import grad_cam
 from zoo.models.network import build
+from zoo.models.onnx_graph import OPSET, ExportError
 from zoo.models.predictor import Predictor
 
 MEAN, STD, PIXELS = [0.7, 0.5, 0.4], [0.2, 0.25, 0.3], 64
@@ -80,7 +81,7 @@ def test_nothing_of_this_machine_is_in_it(images: NDArray[np.uint8]) -> None:
     text = bare.SerializeToString()
     for mark in (rb"/[a-z]+/", rb"\.py", rb"File ", rb"stack_trace", rb"site-packages", rb"forward"):
         assert not re.search(mark, text), mark
-    assert [(opset.domain, opset.version) for opset in bare.opset_import] == [("", export.OPSET)]
+    assert [(opset.domain, opset.version) for opset in bare.opset_import] == [("", OPSET)]
 
 
 def test_any_number_of_images_at_once(images: NDArray[np.uint8]) -> None:

@@ -168,9 +168,5 @@ def _environment(scratch: Path) -> dict[str, str]:
         "TMPDIR": str(scratch),
         "TEMP": str(scratch),  # the launcher passes it on as java.io.tmpdir
         "OMP_NUM_THREADS": "1",
-        # glibc would give each batch's activations back and ask for them anew: a quarter of the time at 224 px
-        # (benchmarks/serve_throughput.py).
-        "MALLOC_MMAP_THRESHOLD_": "268435456",
-        "MALLOC_TRIM_THRESHOLD_": "268435456",
         "LC_ALL": "C.UTF-8",  # Java reads the names of files in the locale's encoding
     }
