@@ -21,12 +21,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import httpx
 import numpy as np
 import torch
 import typer
 from numpy.typing import NDArray
 
+from benchmarks.light_client import LightClient
 from benchmarks.peers import run as peers
 from benchmarks.peers.model import BATCH, Model, Settings
 from benchmarks.pictures import draw
@@ -161,13 +161,6 @@ def _take(post: Post, contents: Sequence[bytes]) -> Turn:
 
 
 @contextlib.contextmanager
-def _client() -> Iterator[httpx.Client]:
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    with httpx.Client(limits=limits, timeout=60, trust_env=False) as client:
-        yield client
-
-
-@contextlib.contextmanager
 def _runtime(folder: Path, runtime: str) -> Iterator[Post]:
     """One of our own, started as `make serve` does."""
     serve, port = folder / "serve", free_ports()
@@ -177,7 +170,7 @@ def _runtime(folder: Path, runtime: str) -> Iterator[Post]:
         key = json.loads((serve / "key_file.json").read_text())["inference"]["key"]
         url = f"http://127.0.0.1:{port}/predictions/lesion_classifier/random"
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/octet-stream"}
-        with _client() as client:
+        with LightClient() as client:
 
             def post(content: bytes) -> NDArray[np.float64]:
                 answer = client.post(url, content=content, headers=headers).raise_for_status()
@@ -191,7 +184,7 @@ def _runtime(folder: Path, runtime: str) -> Iterator[Post]:
 
 @contextlib.contextmanager
 def _peer(name: str, settings: Path, venv: Path) -> Iterator[Post]:
-    with peers.serving(name, settings, free_ports(), venv) as peer, _client() as client:
+    with peers.serving(name, settings, free_ports(), venv) as peer, LightClient() as client:
         yield lambda content: peer.post(client, content)
 
 

@@ -1,5 +1,6 @@
 """`python -m zoo.serving.local FOLDER`: serve what FOLDER/server.json says, until a signal comes."""
 
+import gc
 import json
 import logging.config
 import socket
@@ -41,6 +42,7 @@ def main(folder: Path) -> None:
 
     tokens = Tokens(folder / KEY_FILE)
     versions = open_all(Path(state["store"]), files, note)
+    gc.freeze()  # what is there now stays: no collection need look at it again
     config = uvicorn.Config(
         App(versions, tokens, port, processors()),
         loop="asyncio",
