@@ -18,6 +18,7 @@ from lesions.labels import CLASSES
 from lesions.split import PARTS
 from tests.faults.small_zoo import made
 from zoo.metrics import predictions
+from zoo.models.session import MODEL
 from zoo.study import ROOT, Folders, Study
 
 NOTEBOOK = ROOT / "docs" / "notebooks" / "first_look.ipynb"
@@ -32,11 +33,11 @@ def study(tmp_path: Path) -> Folders:
     picture = tmp_path / "data" / "phantom" / "HAM10000_images_part_1" / "picture.jpg"
     picture.parent.mkdir(parents=True)
     Image.fromarray(random.integers(0, 255, (45, 60, 3), dtype=np.uint8)).save(picture)
-    entry, weights = made("classifier", tmp_path / "classifier")
+    entry, model = made("classifier", tmp_path / "classifier")
     folders.archives.mkdir(parents=True)
     with zipfile.ZipFile(folders.archives / "transfer.mar", "w") as archive:
         archive.writestr("entry.json", json.dumps(entry | {"entry": "transfer", "study": folders.name}))
-        archive.write(weights, "weights.safetensors")
+        archive.write(model, MODEL)
     labels = np.arange(280) % len(CLASSES)
     index = Index(tuple(f"image{k}" for k in range(280)), labels, tuple(f"lesion{k}" for k in range(280)))
     parts = np.where(np.arange(280) < 140, PARTS.index("valid"), PARTS.index("test"))

@@ -30,6 +30,7 @@ ENTRY = {
     "versions": {},
     "commit": "",
     "split_sha256": "",
+    "weights_sha256": "",
 }
 
 CACHE = """

@@ -67,3 +67,12 @@ def test_a_model_of_another_size_is_refused(generator: Generator, tmp_path: Path
     model = save_generator(fuse(generator), 4, tmp_path / "model.onnx")
     with pytest.raises(ModelError, match="the model of another network: its outputs"):
         Sampler(model, 64)
+
+
+def test_graphs_of_fused_and_other_kernels_are_not_taken_for_one_another(generator: Generator, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    plain = Generator(32, 4, spectral_norm=False).eval()
+    for drawn_by in (generator, plain, generator):
+        sampler = Sampler(save_generator(drawn_by, 4, tmp_path / "model.onnx"), 32)
+        expected = torch.cat(list(draw(drawn_by, torch.full((4,), 2), 0))).numpy()
+        assert np.abs(sampler.draw(2, 4, 0).astype(int) - expected).max() <= 1

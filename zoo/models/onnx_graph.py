@@ -39,7 +39,7 @@ def to_onnx(
     `ExportError` where torch cannot export it.
     """
     tensors = dict(module.named_parameters()) | dict(module.named_buffers())
-    file = _cached(module, name, cache)
+    file = _cached(module, tensors, name, cache)
     with file_lock(file):
         model = _read_graph(file)
         if model is None:
@@ -57,9 +57,11 @@ def to_onnx(
     return model
 
 
-def _cached(module: nn.Module, name: str, cache: Path) -> Path:
-    """The file of a graph: another one for other code of the network, and for other versions of what exports it."""
-    digest = hashlib.sha256(" ".join(version(package) for package in ("torch", "onnx", "onnxscript")).encode())
+def _cached(module: nn.Module, tensors: Mapping[str, torch.Tensor], name: str, cache: Path) -> Path:
+    """The file of a graph: another one for other tensors or code of the network, and other versions of the exporter."""
+    versions = [version(package) for package in ("torch", "onnx", "onnxscript")]
+    shapes = [(key, str(tensor.dtype), tuple(tensor.shape)) for key, tensor in sorted(tensors.items())]
+    digest = hashlib.sha256(f"{versions} {shapes}".encode())
     for source in sorted({inspect.getsourcefile(type(part)) or "" for part in module.modules()} | {__file__}):
         digest.update(Path(source).read_bytes())
     return cache / f"{name}-{digest.hexdigest()[:12]}.onnx"
