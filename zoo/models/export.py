@@ -150,7 +150,5 @@ def export_generator(graph: nn.Module, pixels: int, width: int, cache: Path) -> 
             expected = graph(torch.from_numpy(latent(0, 0, CHUNK)), torch.full((CHUNK,), label)).numpy()
         difference = np.abs(drawn.astype(int) - expected).max()
         if difference > 1:
-            raise ExportError(
-                f"a generator of {pixels} px: exported to ONNX, pixels differ from torch's by {difference}"
-            )
+            raise ExportError(f"a generator of {pixels} px: as ONNX, its pixels differ from torch's by {difference}")
     return content

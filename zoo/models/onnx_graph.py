@@ -62,7 +62,8 @@ def _cached(module: nn.Module, tensors: Mapping[str, torch.Tensor], name: str, c
     versions = [version(package) for package in ("torch", "onnx", "onnxscript")]
     shapes = [(key, str(tensor.dtype), tuple(tensor.shape)) for key, tensor in sorted(tensors.items())]
     digest = hashlib.sha256(f"{versions} {shapes}".encode())
-    for source in sorted({inspect.getsourcefile(type(part)) or "" for part in module.modules()} | {__file__}):
+    sources = {inspect.getsourcefile(type(part)) for part in module.modules()} | {__file__}
+    for source in sorted(source for source in sources if source is not None):
         digest.update(Path(source).read_bytes())
     return cache / f"{name}-{digest.hexdigest()[:12]}.onnx"
 
@@ -70,9 +71,10 @@ def _cached(module: nn.Module, tensors: Mapping[str, torch.Tensor], name: str, c
 def _read_graph(file: Path) -> onnx.ModelProto | None:
     """The graph in `file`; none if there is none, or it is damaged."""
     try:
-        return onnx.load_model_from_string(file.read_bytes())
+        model = onnx.load_model_from_string(file.read_bytes())
     except Exception:  # protobuf's class of errors depends on its implementation
         return None
+    return model if model.graph.node else None
 
 
 def _export(
