@@ -49,7 +49,7 @@ TRAINING = (
 )
 PACKING = (
     Case("archive", f"model_store/{STUDY}", "300k", "baseline.mar: No space left on device"),
-    Case("temporary files of packing", "tmp", "300k", "weights.safetensors: No space left on device"),
+    Case("temporary files of packing", "tmp", "300k", "model.onnx: No space left on device"),
 )
 
 

@@ -1,5 +1,10 @@
 """The predictor: what an exported network predicts, images together or separately, and what is refused."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -12,6 +17,7 @@ from tests.networks import probabilities, save_model
 from zoo.models.network import build
 from zoo.models.predictor import CHUNK, NoMapsError, Predictor
 from zoo.models.session import ModelError
+from zoo.study import ROOT
 
 MEAN, STD, PIXELS = [0.7, 0.5, 0.4], [0.2, 0.25, 0.3], 64
 
@@ -98,6 +104,14 @@ def test_an_operator_from_outside_is_refused(model: bytes, domain: str) -> None:
     changed.opset_import.append(helper.make_opsetid(domain, 1))
     with pytest.raises(ModelError, match="RunCommand"):
         Predictor(changed.SerializeToString(), PIXELS, len(CLASSES))
+
+
+def test_onnxruntime_reports_nothing(tmp_path: Path) -> None:
+    # Where its telemetry is on, it makes a file for it when it is imported.
+    kept = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name and name != "CI"}
+    code = "import os, zoo.models.session; assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=kept | {"TMPDIR": str(tmp_path)}, check=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_weights_from_another_file_are_refused(model: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:

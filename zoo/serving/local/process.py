@@ -119,6 +119,7 @@ def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
     return kept | {
         "OMP_NUM_THREADS": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
         # glibc's own, moving thresholds would keep what a large picture took: 1.7 GB of two at a time, of 50 million
         # pixels. So a block of 4 MB or more goes back to the kernel; those of a usual picture are smaller.
         "MALLOC_MMAP_THRESHOLD_": "4194304",

@@ -168,5 +168,6 @@ def _environment(scratch: Path) -> dict[str, str]:
         "TMPDIR": str(scratch),
         "TEMP": str(scratch),  # the launcher passes it on as java.io.tmpdir
         "OMP_NUM_THREADS": "1",
+        "ORT_DISABLE_TELEMETRY": "1",
         "LC_ALL": "C.UTF-8",  # Java reads the names of files in the locale's encoding
     }
