@@ -38,7 +38,7 @@ ENVIRONMENT = {
     # The two above hold for the main thread's arena only, and BentoML and Ray compute in another thread. In a bare
     # thread this saves some 10,000 page faults a batch at 224 px; through the servers no difference was measured.
     "MALLOC_ARENA_MAX": "1",
-    # Nobody is told that they run.
+    # Usage reports of each are off.
     "BENTOML_DO_NOT_TRACK": "True",
     "RAY_USAGE_STATS_ENABLED": "0",
     # Ray's own servers stay on this machine, as on macOS: it takes no `_node_ip_address` of 127.0.0.1.
@@ -105,7 +105,7 @@ def serving(name: str, settings: Path, port: int, venv: Path, seconds: float = 1
 def start(name: str, venv: Path, settings: Path, port: int) -> psutil.Popen:
     """Start the peer `name`; it is not ready yet. Its output goes into a file in its folder.
 
-    Raises `PeerError` where the port is taken: whoever has it would answer instead.
+    Raises `PeerError` where the port is taken, since another server would answer.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was in use just now is free

@@ -3,8 +3,11 @@
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from zoo.serving.http import ServerError
+from zoo.serving.connection import RestServer
+from zoo.serving.http import NoServerError, ServerError
+from zoo.serving.runtime import ServeRequest
 
 
 def check_free(ports: Mapping[str, tuple[str, int]]) -> None:
@@ -16,6 +19,22 @@ def check_free(ports: Mapping[str, tuple[str, int]]) -> None:
                 probe.bind((host, port))
             except (OSError, OverflowError) as error:
                 raise ServerError(f"port {port} ({purpose}): {error}; choose another: make serve PORT=8180") from None
+
+
+def runs_already(state: Mapping[str, Any] | None, request: ServeRequest) -> bool:
+    """Whether the server that wrote `state`, if one runs, serves what is requested; prints a line if so."""
+    same = {"archives": dict(request.digests), "port": request.port, "host": request.host}
+    if state is None or {key: state.get(key) for key in same} != same:
+        return False
+    print(f"already running on port {request.port} with these {len(request.digests)} archives")
+    return True
+
+
+def connect(state: Mapping[str, Any] | None, folder: Path, port: int | None = None) -> RestServer:
+    """The server of `folder` that wrote `state`, on `port` if that is given. Raises `NoServerError` where none runs."""
+    if port is None and state is None:
+        raise NoServerError(f"no server of the study {folder.parent.name} is running; start it: make serve")
+    return RestServer(folder, port or int((state or {})["port"]), (state or {}).get("archives"))
 
 
 def tail(file: Path, lines: int = 15) -> str:

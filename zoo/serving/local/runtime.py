@@ -7,9 +7,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from zoo.serving.connection import RestServer, example_call
-from zoo.serving.http import HttpClient, NoServerError, ServerError
+from zoo.serving.http import HttpClient, ServerError
 from zoo.serving.local.process import ACCESS_LOG, LOG, LOGS, NAME, halt, launch, log_end, read_outcomes, read_state
-from zoo.serving.process import tail
+from zoo.serving.process import connect, runs_already, tail
 from zoo.serving.runtime import ServeRequest
 
 
@@ -24,12 +24,8 @@ class Local:
 
         Raises `ServerError` where a port is taken, or the server dies.
         """
-        folder, state = request.folder, read_state(request.folder)
-        same = {"archives": dict(request.digests), "port": request.port, "host": request.host}
-        if state is not None and {key: state.get(key) for key in same} == same:
-            print(f"already running on port {request.port} with these {len(request.digests)} archives")
-        else:
-            if halt(folder):
+        if not runs_already(read_state(request.folder), request):
+            if halt(request.folder):
                 print("was running with other archives, or on another port or host: starting again")
             launch(archives, {file: name for file, (_, name) in versions.items()}, request)
         return _wait(len(versions), request)
@@ -40,10 +36,7 @@ class Local:
 
     def connect(self, folder: Path, port: int | None = None) -> RestServer:
         """The server of `folder`, on `port` if that is given. Raises `NoServerError` where none is running."""
-        state = read_state(folder)
-        if port is None and state is None:
-            raise NoServerError(f"no server of the study {folder.parent.name} is running; start it: make serve")
-        return RestServer(folder, port or int((state or {})["port"]), (state or {}).get("archives"))
+        return connect(read_state(folder), folder, port)
 
     def logs(self, folder: Path, lines: int) -> dict[Path, str]:
         """The last `lines` of each log file."""

@@ -9,8 +9,8 @@ from tqdm import tqdm
 
 from zoo.kinds import KINDS
 from zoo.serving.connection import RestServer, example_call
-from zoo.serving.http import HttpClient, NoServerError, ServerError
-from zoo.serving.process import tail
+from zoo.serving.http import HttpClient, ServerError
+from zoo.serving.process import connect, runs_already, tail
 from zoo.serving.runtime import ServeRequest
 from zoo.serving.torchserve.process import NAME, halt, launch, log_end, read_state
 
@@ -30,15 +30,11 @@ class TorchServe:
 
         Raises `ServerError` where a port is taken, or the server dies.
         """
-        folder, state = request.folder, read_state(request.folder)
-        same = {"archives": dict(request.digests), "port": request.port, "host": request.host}
-        if state is not None and {key: state.get(key) for key in same} == same:
-            print(f"already running on port {request.port} with these {len(request.digests)} archives")
-        else:
-            if halt(folder):
+        if not runs_already(read_state(request.folder), request):
+            if halt(request.folder):
                 print("was running with other archives, or on another port or host: starting again")
             launch(archives, list(versions), request)
-        return _wait(list(versions.values()), folder, request.port, time.monotonic() + request.seconds)
+        return _wait(list(versions.values()), request.folder, request.port, time.monotonic() + request.seconds)
 
     def stop(self, folder: Path) -> bool:
         """Stop the server of `folder` and its workers; False if none was running."""
@@ -46,10 +42,7 @@ class TorchServe:
 
     def connect(self, folder: Path, port: int | None = None) -> RestServer:
         """The server of `folder`, on `port` if that is given. Raises `NoServerError` where none is running."""
-        state = read_state(folder)
-        if port is None and state is None:
-            raise NoServerError(f"no server of the study {folder.parent.name} is running; start it: make serve")
-        return RestServer(folder, port or int((state or {})["port"]), (state or {}).get("archives"))
+        return connect(read_state(folder), folder, port)
 
     def logs(self, folder: Path, lines: int) -> dict[Path, str]:
         """The last `lines` of each log file; the workers write into model_log.log."""
