@@ -36,10 +36,10 @@ help: ## list targets and settings
 	@echo "  DATA     phantom (default), or a folder with HAM10000 as downloaded"
 	@echo "  SCALE    demo (64 px, few epochs; default for the phantom), small (64 px), paper (224 px; default else)"
 	@echo "  SPLIT    lesion (default), thesis (by image: lesions leak), or thesis_without_siblings (what the leak is worth)"
-	@echo "  WEIGHTS  procedural (default for the phantom), imagenet (default else), or a .safetensors file"
-	@echo "  ARCH     tf_efficientnet_b0 (default), or any network of timm"
+	@echo "  WEIGHTS  imagenet (default), or a .safetensors file"
+	@echo "  ARCH     tf_efficientnet_lite0 (default; paper: tf_efficientnet_b0), or any network of timm"
 	@echo "  SEED     123 (default), of classifiers"
-	@echo "  GENERATOR_SEED  123 (default), of generators and of procedural weights: another SEED leaves them as they are"
+	@echo "  GENERATOR_SEED  123 (default), of generators: another SEED leaves them as they are"
 	@echo "  THREADS  1 (default), of each training; other numbers round differently"
 	@echo "  STUDY    a name, instead of the one that is made of the settings above"
 	@echo "Other settings:"
@@ -107,7 +107,7 @@ $(ENTRIES_MADE:%=$(RUNS)/%/weights.safetensors): $(RUNS)/%/weights.safetensors: 
 	@$(PYTHON) -m $(TRAINER) $* --study $(STUDY)
 
 $(RUNS)/source/weights.safetensors: $(RUNS)/source/recipe.json
-	@$(PYTHON) -m train source --study $(STUDY)
+	@$(PYTHON) -m zoo pretrained --study $(STUDY)
 endif
 
 ifneq ($(strip $(POOLS)),)

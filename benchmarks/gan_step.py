@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from torch.nn.utils import spectral_norm
 
 from gan import losses
-from gan.critics import Discriminator, DiscriminatorBlock, HalvingConv
+from gan.critics.sagan import Discriminator, DiscriminatorBlock, HalvingConv
 from gan.data import Images
 from gan.drawing import from_bytes
 from gan.networks import BOTTOM, DoublingConv, Generator, GeneratorBlock

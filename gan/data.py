@@ -45,12 +45,13 @@ class TrainingBatches:
 
     def __init__(self, recipe: GeneratorRecipe, part: Images) -> None:
         self.recipe, self.part = recipe, part
+        self.shares = class_shares(recipe, part.labels)
         self.indices_by_class = [torch.nonzero(part.labels == label).flatten() for label in range(len(CLASSES))]
 
     def batch(self, step: int) -> Images:
         """The `recipe.batch` real images of `step` (from 0)."""
         random = generator_for(self.recipe.seed, REAL, step)
-        indices = self._balanced(random) if self.recipe.sampling == "balanced" else self._natural(step)
+        indices = self._natural(step) if self.recipe.sampling == "natural" else self._by_class(random)
         images = self.part.images[indices]
         if self.recipe.turns == "quarter_turns":
             images = augment.turn(images, random)
@@ -58,9 +59,9 @@ class TrainingBatches:
             images = augment.mirror(images, random)
         return Images(images, self.part.labels[indices])
 
-    def _balanced(self, random: torch.Generator) -> torch.Tensor:
-        """Indices with replacement, each class equally likely."""
-        labels = torch.randint(len(CLASSES), (self.recipe.batch,), generator=random)
+    def _by_class(self, random: torch.Generator) -> torch.Tensor:
+        """Indices with replacement: a class by its share, then any of its images."""
+        labels = draw_labels(self.shares, self.recipe.batch, random)
         shares = torch.rand(self.recipe.batch, generator=random)
         members = (self.indices_by_class[label] for label in labels.tolist())
         return torch.stack(
@@ -72,6 +73,24 @@ class TrainingBatches:
         count, batch, seed = len(self.part.labels), self.recipe.batch, self.recipe.seed
         positions = range(step * batch, (step + 1) * batch)
         return torch.stack([_permutation(count, seed, position // count)[position % count] for position in positions])
+
+
+def class_shares(recipe: GeneratorRecipe, labels: torch.Tensor) -> torch.Tensor | None:
+    """The share of each class in the images that are asked of a generator, float64 [7]; none where all are alike.
+
+    `labels`, int64 [n], are those of the training images.
+    """
+    if isinstance(recipe.sampling, str):
+        return None
+    weights = torch.bincount(labels, minlength=len(CLASSES)).double() ** recipe.sampling
+    return weights / weights.sum()
+
+
+def draw_labels(shares: torch.Tensor | None, count: int, random: torch.Generator) -> torch.Tensor:
+    """Draw `count` classes by their `shares`, int64 [count]; each equally likely where there are none."""
+    if shares is None:
+        return torch.randint(len(CLASSES), (count,), generator=random)
+    return torch.multinomial(shares, count, replacement=True, generator=random)
 
 
 @lru_cache(maxsize=2)  # a batch may end one epoch and begin the next

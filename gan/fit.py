@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from lesions.errors import UserError
 from lesions.files import atomic_write, file_lock, is_json_object
 from zoo.build import integrity
 from zoo.build.provenance import begin, timed
-from zoo.kinds.generator import GeneratorRecipe
+from zoo.kinds.generator import Chooser, GeneratorRecipe
 from zoo.models.export import export_generator
 from zoo.models.session import MODEL
 from zoo.progress import ProgressBar
@@ -61,6 +62,7 @@ def fit(folders: Folders, name: str) -> None:
             return
         torch.set_num_threads(recipe.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a tenth of a step; no result depends on it
         run = Run(folders, recipe)
         with timed(folder / "training.json"):
             run.train()
@@ -83,18 +85,19 @@ class Run:
         features = Features(recipe.architecture, source, study.pixels).to(device)
         self.evaluator = QualityEvaluator(features, training, validation, recipe.seed)
         self.batches = TrainingBatches(recipe, training)
-        self.trainer = GANTrainer(recipe, device)
+        self.trainer = GANTrainer(recipe, device, self.batches.shares)
         self.step, self.best_step = 0, 0  # steps done; the step of the best snapshot
         self.history: list[dict[str, Any]] = []  # measurements of quality
         self.losses: list[list[float]] = []  # rows of losses.csv
         self.best: dict[str, torch.Tensor] = {}  # the best snapshot
         self.failed = False
+        self.monitor = TrainingMonitor()
         self._resume()
         self.board = SummaryWriter(self.folder / "logs" / "tensorboard", purge_step=self.step)
 
     def train(self) -> None:
         """Do all steps that are left, with canvases, measurements and checkpoints at the recipe's intervals."""
-        monitor, saved = TrainingMonitor(), time.monotonic()
+        saved = time.monotonic()
         progress = ProgressBar(self.recipe.entry, "step", self.recipe.steps, self.step)
         with closing(progress), closing(self.board):
             while self.step < self.recipe.steps and not self.failed:
@@ -102,9 +105,8 @@ class Run:
                 self.failed = has_diverged(step_metrics)
                 self.step += 1
                 progress.update()
-                warnings = ["the losses are no numbers any more: training ends here"] if self.failed else []
-                for warning in warnings + monitor.update(step_metrics):
-                    tqdm.write(f"{self.recipe.entry}: step {self.step}: warning: {warning}", file=sys.stderr)
+                self._warn(["the losses are no numbers any more: training ends here"] if self.failed else [])
+                self._warn(self.monitor.update(step_metrics))
                 self._log(step_metrics)
                 if self._evaluate(progress) or time.monotonic() - saved > CHECKPOINT_SECONDS:
                     self._save()
@@ -129,20 +131,25 @@ class Run:
         return True
 
     def _snapshot(self) -> Generator:
-        return snapshot(self.trainer.served_generator, self.recipe.width, self.recipe.seed)
+        return snapshot(self.trainer.served_generator, self.recipe.width, self.recipe.seed, self.batches.shares)
 
     def _measure(self, generator: Generator, progress: ProgressBar) -> None:
         """Measure a snapshot; keep its weights if they are the best so far (of equals, the earliest)."""
         quality = self.evaluator.measure(generator)
-        if all(quality.kid < earlier["kid"] for earlier in self.history):
+        if all(_is_better(quality.model_dump(), earlier, self.recipe.best_by) for earlier in self.history):
             self.best, self.best_step = tensors(generator), self.step
         self.history.append({"step": self.step} | quality.model_dump())
         for key, value in quality.model_dump(exclude={"kid_by_class"}).items():
             self.board.add_scalar(f"quality/{key}", value, self.step)
         columns = [key for key in self.history[0] if key != "kid_by_class"]
         _write_table(self.folder / "quality.csv", columns, [[row[key] for key in columns] for row in self.history])
-        scores = f"KID {quality.kid:.3f}  Fréchet {quality.frechet:.1f}  coverage {quality.coverage:.2f}"
-        progress.report(f"step {self.step:>5}/{self.recipe.steps}", scores)
+        scores = f"KID {quality.kid:.3f}  recall {quality.recall:.2f}  coverage {quality.coverage:.2f}"
+        progress.report(f"step {self.step:>5}/{self.recipe.steps}", f"{scores}  GAN-train {quality.gan_train:.2f}")
+        self._warn(self.monitor.check_quality(quality))
+
+    def _warn(self, warnings: list[str]) -> None:
+        for warning in warnings:
+            tqdm.write(f"{self.recipe.entry}: step {self.step}: warning: {warning}", file=sys.stderr)
 
     def _log(self, step_metrics: StepMetrics) -> None:
         if self.step % LOG_EVERY == 0 or self.failed:
@@ -184,6 +191,7 @@ class Run:
             "steps": self.step,
             "failed": self.failed,
             "best_step": self.best_step,
+            "best_by": self.recipe.best_by,
             "floor": self.evaluator.floor.model_dump(),
             "best": best_quality,
             "last": self.history[-1],
@@ -198,6 +206,11 @@ class Run:
         atomic_write(self.folder / "weights.safetensors", save(self.best, metadata))
         kid = f"KID {best_quality['kid']:.3f}, of real images {self.evaluator.floor.kid:.3f}"
         print(f"{self.recipe.entry}: best at step {self.best_step}: {kid}", file=sys.stderr)
+
+
+def _is_better(quality: Mapping[str, Any], earlier: Mapping[str, Any], by: Chooser) -> bool:
+    """Whether a measurement is better than an earlier one: strictly, so that of equals the earliest is kept."""
+    return bool(quality["kid"] < earlier["kid"] if by == "kid" else quality["gan_train"] > earlier["gan_train"])
 
 
 def _write_table(file: Path, header: list[str], rows: list[list[Any]]) -> None:

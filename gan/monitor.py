@@ -3,13 +3,15 @@
 import math
 from collections import deque
 
+from gan.quality import Quality
 from gan.trainer import StepMetrics
 
 WINDOW = 100  # the number of last steps whose means are checked
+LEAST_RECALL = 0.02  # below it, synthetic images are so alike that next to no real image is among them
 
 
 class TrainingMonitor:
-    """Checks the means of the last steps; each warning is returned once."""
+    """Checks the means of the last steps, and the quality; each warning is returned once."""
 
     def __init__(self) -> None:
         self.recent: deque[StepMetrics] = deque(maxlen=WINDOW)
@@ -26,9 +28,20 @@ class TrainingMonitor:
             (spread < 0.02, "all images of a batch look the same: G has collapsed"),
             (max(abs(real), abs(fake)) > 1000, "D's scores are beyond 1,000: the learning rates are too high"),
         )
-        warnings = [warning for present, warning in problems if present and warning not in self.shown]
-        self.shown.update(warnings)
-        return warnings
+        return self._once([warning for present, warning in problems if present])
+
+    def check_quality(self, quality: Quality) -> list[str]:
+        """Return the new warnings of a measurement."""
+        if quality.recall >= LEAST_RECALL:
+            return []
+        problem = f"recall is below {LEAST_RECALL}: images are much alike (mode collapse), or unlike any real one"
+        return self._once([problem])
+
+    def _once(self, warnings: list[str]) -> list[str]:
+        """Those of `warnings` that were not returned before."""
+        new = [warning for warning in warnings if warning not in self.shown]
+        self.shown.update(new)
+        return new
 
 
 def has_diverged(step_metrics: StepMetrics) -> bool:

@@ -20,6 +20,7 @@ from gan import canvas
 from gan.data import FLOOR, Images, generator_for
 from gan.drawing import draw
 from gan.features import Features, resize
+from gan.gan_train import IMAGES_PER_CLASS, gan_train
 from gan.networks import Generator
 from lesions.labels import CLASSES
 from zoo.models.predictor import Predictor
@@ -34,7 +35,7 @@ class Quality(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     kid: float
-    """The kernel distance, mean of classes (unbiased, so it can be below 0). The best snapshot has the smallest."""
+    """The kernel distance, mean of classes (unbiased, so it can be below 0)."""
     kid_by_class: dict[str, float]
     frechet: float
     """The Fréchet distance of all classes together: of a rare class alone, the covariance would be singular."""
@@ -42,6 +43,8 @@ class Quality(BaseModel):
     recall: float  # the share of real images among the neighbors of these
     density: float  # how densely real images surround these (Naeem et al. 2020): about 1 for real images
     coverage: float  # the share of real images with one of these among their neighbors
+    gan_train: float
+    """The balanced accuracy of a classifier that learned from such images alone (`gan.gan_train`)."""
 
 
 class QualityEvaluator:
@@ -54,8 +57,12 @@ class QualityEvaluator:
         self.training_features = self._standardize(raw)
         self.validation_features = self._standardize(features(validation.images))
         self.counts = torch.bincount(validation.labels, minlength=len(CLASSES))
-        rows = self._training_sample()
-        self.floor = self._measure(self.training_features[rows], training.labels[rows])
+        rows = self._training_sample(self.counts)
+        taught = self._training_sample(torch.full_like(self.counts, IMAGES_PER_CLASS))
+        self.floor = self._measure(
+            Images(self.training_features[rows], training.labels[rows]),
+            Images(self.training_features[taught], training.labels[taught]),
+        )
 
     def _standardize(self, features: torch.Tensor) -> torch.Tensor:
         """Scale features [n, d] to mean 0 and std 1 over training images, then each image's to a length of sqrt(d).
@@ -66,15 +73,16 @@ class QualityEvaluator:
         directions: torch.Tensor = F.normalize((features - self.mean) / self.std)
         return directions * math.sqrt(features.shape[1])
 
-    def draw(self, generator: Generator) -> Images:
-        """Draw as many images of each class as validation has, always of the same latent vectors."""
-        labels = torch.arange(len(CLASSES)).repeat_interleave(self.counts)
+    def draw(self, generator: Generator, counts: torch.Tensor | None = None) -> Images:
+        """Draw `counts` images of each class, else as many as validation has; always of the same latent vectors."""
+        labels = torch.arange(len(CLASSES)).repeat_interleave(self.counts if counts is None else counts)
         return Images(torch.cat(list(draw(generator, labels, self.seed))), labels)
 
     def measure(self, generator: Generator) -> Quality:
         """The quality of images that `generator` (a snapshot) draws."""
-        synthetic = self.draw(generator)
-        return self._measure(self._standardize(self.features(synthetic.images)), synthetic.labels)
+        sets = (self.draw(generator), self.draw(generator, torch.full_like(self.counts, IMAGES_PER_CLASS)))
+        as_many, taught = (Images(self._standardize(self.features(images)), labels) for images, labels in sets)
+        return self._measure(as_many, taught)
 
     def distance_to_training(self, generator: Generator, picture: Path) -> dict[str, float]:
         """Look for copies of training images: write `picture`, and return a ratio of distances for each class.
@@ -98,14 +106,16 @@ class QualityEvaluator:
         canvas.write_png(picture, canvas.grid(torch.cat(rows), PICTURES))
         return ratios
 
-    def _training_sample(self) -> torch.Tensor:
-        """Indices of random training images: of each class as many as validation has (or as there are)."""
+    def _training_sample(self, counts: torch.Tensor) -> torch.Tensor:
+        """Indices of random training images: of each class `counts` (or as many as there are)."""
         random = generator_for(self.seed, FLOOR, 0)
         order = torch.randperm(len(self.training.labels), generator=random)
         labels = self.training.labels[order]
-        return torch.cat([order[labels == label][:count] for label, count in enumerate(self.counts.tolist())])
+        return torch.cat([order[labels == label][:count] for label, count in enumerate(counts.tolist())])
 
-    def _measure(self, features: torch.Tensor, labels: torch.Tensor) -> Quality:
+    def _measure(self, as_many: Images, taught: Images) -> Quality:
+        """Quality, from features of images: `as_many` as validation has, and those that a classifier is `taught` by."""
+        features, labels = as_many
         real = self.validation_features
         kid_by_class = {
             name: _kid(real[self.validation.labels == label], features[labels == label])
@@ -113,6 +123,7 @@ class QualityEvaluator:
         }
         kid = float(np.nanmean(list(kid_by_class.values())))
         measures = {"kid": kid, "frechet": _frechet(real, features), **_neighborhoods(real, features)}
+        measures["gan_train"] = gan_train(*taught, real, self.validation.labels)
         # Six digits: the digits after them depend on the number of threads.
         kid_by_class, measures = ({key: round(x, 6) for key, x in table.items()} for table in (kid_by_class, measures))
         return Quality(kid_by_class=kid_by_class, **measures)

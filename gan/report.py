@@ -142,17 +142,20 @@ def _ratios(recognized: dict[str, dict[str, float]], report: dict[str, Any]) -> 
 
 def _curves(reports: Reports) -> bytes:
     """Each measure over the steps, as PNG; the floor dashed."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
+    figure = Figure(figsize=(11, 5), layout="constrained")
     floor = next(iter(reports.values()))["floor"]
-    for axes, (key, title) in zip(figure.subplots(2, 3).flat, QUALITY.items(), strict=True):
+    missing = float("nan")  # a measure that came after the training
+    for axes, (key, title) in zip(figure.subplots(2, 4).flat, QUALITY.items(), strict=False):
         for color, (name, report) in zip(mpl.color_sequences["tab10"], reports.items(), strict=False):
             steps = [row["step"] for row in report["history"]]
-            axes.plot(steps, [row[key] for row in report["history"]], ".-", color=color, label=name)
-        axes.axhline(floor[key], color="black", linestyle="--", linewidth=0.8, label="real training images")
+            axes.plot(steps, [row.get(key, missing) for row in report["history"]], ".-", color=color, label=name)
+        axes.axhline(floor.get(key, missing), color="black", linestyle="--", linewidth=0.8, label="real images")
         axes.set_title(title, fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8)
-    for axes in figure.axes[3:]:
+    for axes in figure.axes[len(QUALITY) :]:
+        axes.set_axis_off()
+    for axes in figure.axes[3 : len(QUALITY)]:
         axes.set_xlabel("step", fontsize=9)
     figure.axes[0].legend(frameon=False, fontsize=8)
     content = io.BytesIO()

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from gan.data import draw_labels
 from gan.networks import Generator, fold, fuse
 from lesions.labels import CLASSES
 from zoo.models.sampler import latent
@@ -11,11 +12,12 @@ BATCHES, IMAGES_PER_CLASS = 16, 4
 """Batches, and images of each class in a batch, from which the running statistics are computed."""
 
 
-def snapshot(generator: Generator, width: int, seed: int) -> Generator:
+def snapshot(generator: Generator, width: int, seed: int, shares: torch.Tensor | None = None) -> Generator:
     """A copy of `generator` to serve, on the same device: weights with spectral norm applied, new running statistics.
 
     The statistics of training do not fit averaged weights, and are noisy: they come from the last few batches. So they
-    are computed anew, from images of all classes alike ("standing statistics" of Brock et al. 2019).
+    are computed anew, from images whose classes are drawn as in training, by their `shares` (`gan.data.class_shares`);
+    all classes alike where there are none ("standing statistics" of Brock et al. 2019).
     """
     device = next(generator.parameters()).device
     copy = restored(fold(generator), generator.pixels, width).to(device)
@@ -25,8 +27,11 @@ def snapshot(generator: Generator, width: int, seed: int) -> Generator:
             module.momentum = None  # the mean of all batches
     copy.train()
     labels = torch.arange(len(CLASSES), device=device).repeat(IMAGES_PER_CLASS)
+    random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for batch in range(BATCHES):
+            if shares is not None:
+                labels = draw_labels(shares, len(labels), random).to(device)
             copy(torch.from_numpy(latent(seed, batch * len(labels), len(labels), copy.z)).to(device), labels)
     return copy.eval()
 

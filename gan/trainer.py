@@ -1,18 +1,20 @@
 """One training step of generator and discriminator."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from gan import augment, losses
-from gan.critics import Discriminator
-from gan.data import FAKE, Images, generator_for
+from gan.critics import CRITICS
+from gan.data import FAKE, Images, draw_labels, generator_for
 from gan.drawing import from_bytes
 from gan.networks import Generator, weights_computed_once
-from lesions.labels import CLASSES
 from zoo.kinds.generator import GeneratorRecipe
+
+Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
 
 
 class StepMetrics(NamedTuple):
@@ -27,30 +29,35 @@ class StepMetrics(NamedTuple):
 
 
 class GANTrainer:
-    """Generator and discriminator with their optimizers and averages, as a recipe configures them."""
+    """Generator and critic with their optimizers and averages, as a recipe configures them.
 
-    def __init__(self, recipe: GeneratorRecipe, device: torch.device) -> None:
+    `shares` are those of the classes that are asked of the generator (`gan.data.class_shares`). Raises
+    `zoo.models.weights.WeightsError` where the critic's frozen weights are not installed.
+    """
+
+    def __init__(self, recipe: GeneratorRecipe, device: torch.device, shares: torch.Tensor | None = None) -> None:
         torch.manual_seed(recipe.seed)  # of the initial weights alone
-        self.recipe, self.device = recipe, device
+        self.recipe, self.device, self.shares = recipe, device, shares
         self.bf16 = bf16_is_fast(device)
         self.generator = Generator(recipe.pixels, recipe.width).to(device)
-        self.discriminator = Discriminator(recipe.pixels, recipe.width).to(device)
+        self.critic = CRITICS[recipe.critic](recipe).to(device)
+        self.critic_parameters = [tensor for tensor in self.critic.parameters() if tensor.requires_grad]
         self.averaged: AveragedModel | None = None
         if recipe.ema is not None:
-            self.averaged = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema))  # type: ignore[no-untyped-call]
+            self.averaged = AveragedModel(self.generator, multi_avg_fn=moving_average(recipe.ema))
         self.optimizers = [
-            torch.optim.Adam(network.parameters(), rate, recipe.betas, recipe.epsilon, foreach=True)
-            for network, rate in (
-                (self.discriminator, recipe.learning_rate_discriminator),
-                (self.generator, recipe.learning_rate_generator),
+            torch.optim.Adam(parameters, rate, recipe.betas, recipe.epsilon, foreach=True)
+            for parameters, rate in (
+                (self.critic_parameters, recipe.learning_rate_discriminator),
+                (list(self.generator.parameters()), recipe.learning_rate_generator),
             )
         ]
         self.lecam = losses.LeCam()
 
     def step(self, number: int, batch: Images) -> StepMetrics:
-        """Update the discriminator, then the generator; `number` counts steps from 0, `batch` are real images."""
+        """Update the critic, then the generator; `number` counts steps from 0, `batch` are real images."""
         random = generator_for(self.recipe.seed, FAKE, number)
-        real, fake, lecam = self._update_discriminator(number, batch, random)
+        real, fake, lecam = self._update_critic(number, batch, random)
         generator_loss, spread = self._update_generator(random)
         if self.averaged is not None and number >= self.recipe.ema_from:
             self.averaged.update_parameters(self.generator)
@@ -63,10 +70,10 @@ class GANTrainer:
             spread,
         )
 
-    def _update_discriminator(
+    def _update_critic(
         self, number: int, batch: Images, random: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """Return the scores of real and of fake images, [n] each, and the regularization."""
+        """Return the scores of real and of fake images, [n, ...] each, and the regularization."""
         z, fake_labels = self._latent(random)
         with torch.no_grad(), weights_computed_once(self.generator), self._autocast():
             fake_images = self.generator(z, fake_labels).float()
@@ -74,15 +81,15 @@ class GANTrainer:
         if self.recipe.diffaugment:
             real_images = augment.diffaugment(real_images, self.recipe.diffaugment, random)
             fake_images = augment.diffaugment(fake_images, self.recipe.diffaugment, random)
-        with weights_computed_once(self.discriminator):
-            # Side by side: the discriminator has no batch statistics, so its scores are those of separate passes.
+        with weights_computed_once(self.critic):
+            # Side by side: a critic has no batch statistics, so its scores are those of separate passes.
             images, labels = torch.cat([real_images, fake_images]), torch.cat([real_labels, fake_labels])
             with self._autocast():
-                features = self.discriminator.features(images)
-                real, fake = self.discriminator.scores(features, labels).chunk(2)
+                features = self.critic.features(images)
+                real, fake = self.critic.scores(features, labels).chunk(2)
             loss = losses.discriminator_hinge(real, fake)
             if self.recipe.class_loss:
-                logits = self.discriminator.class_logits(features[: len(real)])
+                logits = self.critic.class_logits(features)[: len(real)]
                 loss = loss + self.recipe.class_loss * losses.classification(logits, real_labels)
             lecam = torch.zeros(())
             if self.recipe.lecam:
@@ -94,32 +101,44 @@ class GANTrainer:
 
     def _update_generator(self, random: torch.Generator) -> tuple[float, float]:
         """Return the loss, and the spread of the fake images."""
-        z, labels = self._latent(random)
-        self.discriminator.requires_grad_(False)  # gradients only pass through it
-        with weights_computed_once(self.generator, self.discriminator):
+        z, labels = self._latent(random, paired=self.recipe.mode_seeking > 0)
+        self._train_critic(False)  # gradients only pass through it
+        with weights_computed_once(self.generator, self.critic):
             with self._autocast():
                 images = self.generator(z, labels).float()
                 changes = self.recipe.diffaugment
                 augmented = augment.diffaugment(images, changes, random) if changes else images
-                features = self.discriminator.features(augmented)
-                scores = self.discriminator.scores(features, labels)
+                features = self.critic.features(augmented)
+                scores = self.critic.scores(features, labels)
             loss = losses.generator_hinge(scores)
             if self.recipe.class_loss:
-                logits = self.discriminator.class_logits(features)
+                logits = self.critic.class_logits(features)
                 loss = loss + self.recipe.class_loss * losses.classification(logits, labels)
+            if self.recipe.mode_seeking:
+                loss = loss + self.recipe.mode_seeking * losses.mode_seeking(images, z)
             self._descend(self.optimizers[1], loss)
-        self.discriminator.requires_grad_(True)
+        self._train_critic(True)
         return loss.item(), images.detach().std(0).mean().item()
+
+    def _train_critic(self, trains: bool) -> None:
+        for tensor in self.critic_parameters:
+            tensor.requires_grad_(trains)
 
     def _descend(self, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
-    def _latent(self, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Random latent vectors [batch, z] and classes [batch]: drawn on the CPU, so the same on every device."""
-        z = torch.randn(self.recipe.batch, self.generator.z, generator=random)
-        labels = torch.randint(len(CLASSES), (self.recipe.batch,), generator=random)
+    def _latent(self, random: torch.Generator, paired: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """Random latent vectors [batch, z] and classes [batch]: drawn on the CPU, so the same on every device.
+
+        Where they are `paired`, the second half of the batch asks for the classes of the first (`losses.mode_seeking`).
+        """
+        batch = self.recipe.batch
+        z = torch.randn(batch, self.generator.z, generator=random)
+        labels = draw_labels(self.shares, batch, random)
+        if paired:
+            labels[batch // 2 : batch // 2 * 2] = labels[: batch // 2]
         return z.to(self.device), labels.to(self.device)
 
     def _autocast(self) -> torch.autocast:
@@ -138,7 +157,7 @@ class GANTrainer:
         """All that the next step depends on: dictionaries of tensors and numbers."""
         return {
             "generator": self.generator.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
+            "critic": self.critic.state_dict(),
             "averaged": None if self.averaged is None else self.averaged.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "lecam": self.lecam.averages,
@@ -147,12 +166,23 @@ class GANTrainer:
     def load(self, state: dict[str, Any]) -> None:
         """Continue from `state`."""
         self.generator.load_state_dict(state["generator"])
-        self.discriminator.load_state_dict(state["discriminator"])
+        self.critic.load_state_dict(state["critic"])
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.lecam.averages = state["lecam"]
+
+
+def moving_average(decay: float) -> Callable[[Tensors, Tensors, torch.Tensor | int], None]:
+    """How `AveragedModel` averages in new parameters: with a `decay` that is smaller at first, as in TensorFlow."""
+
+    @torch.no_grad()
+    def update(averages: Tensors, parameters: Tensors, updates: torch.Tensor | int) -> None:
+        number = int(updates)
+        torch._foreach_lerp_(averages, parameters, 1 - min(decay, (1 + number) / (10 + number)))
+
+    return update
 
 
 def bf16_is_fast(device: torch.device) -> bool:

@@ -1,4 +1,4 @@
-"""`python -m train NAME ... [--study STUDY]`: train entries whose recipes `make zoo` wrote; `source` is the weights."""
+"""`python -m train NAME ... [--study STUDY]`: train entries whose recipes `make zoo` wrote."""
 
 import logging
 import warnings
@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from lesions.errors import exit_on_user_error
-from train import fit, source
+from train import fit
 from zoo.study import Folders, StudyError
 
 
 def main(
-    entries: Annotated[list[str], typer.Argument(help="Entries to train, in this order; `source` for the weights.")],
+    entries: Annotated[list[str], typer.Argument(help="Entries to train, in this order.")],
     study: Annotated[str, typer.Option(help="The study, as `make zoo` named it.")] = "phantom-demo",
 ) -> None:
     """Train classifier entries, or go on with them where they were interrupted."""
@@ -22,12 +22,9 @@ def main(
     folders = Folders(study)
     with exit_on_user_error():
         for name in entries:
-            if name == "source":
-                source.make(folders, folders.read())
-            elif (folders.run(name) / "recipe.json").is_file():
-                fit.fit(folders, name)
-            else:
+            if not (folders.run(name) / "recipe.json").is_file():
                 raise StudyError(f"{name} has no recipe in study {study!r}; `make zoo ENTRIES={name}` writes it")
+            fit.fit(folders, name)
 
 
 if __name__ == "__main__":

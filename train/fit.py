@@ -84,7 +84,7 @@ def _train(folders: Folders, run: Path, recipe: ClassifierRecipe, start: Path | 
         classes=len(CLASSES),
         mean=mean,
         std=std,
-        loss=ClassificationLoss.from_recipe(recipe, data.labels[data.positions_of_epoch(0)]),
+        loss=ClassificationLoss.from_recipe(recipe, data.labels_of(data.positions_of_epoch(0))),
         learning_rate=recipe.learning_rate,
         seed=recipe.seed,
     )

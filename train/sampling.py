@@ -33,6 +33,35 @@ def draw(
     return np.fromiter(WeightedRandomSampler(weights, draws, generator=generator), dtype=np.int64, count=draws)
 
 
+POSITIONS = 8
+"""The positions of a square: four turns, each as it is or flipped."""
+
+
+def duplicates(
+    real: NDArray[np.int64], target: int, seed: int, stage: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Copies that fill up classes to `target` in a stage: positions in `real`, and of the square (0 to 7), int64 [m].
+
+    `real` are classes, int64. Of a class, each image is copied equally often (but for one time), in a random position
+    of the square. A class that has `target` images or more gets none.
+    """
+    generator = np.random.default_rng(seed_of(seed, stage, FILL_UP))
+    chosen = []
+    for label in np.unique(real):
+        of_class = np.flatnonzero(real == label)
+        missing = max(0, target - len(of_class))
+        rounds = [generator.permutation(of_class) for _ in range(0, missing, len(of_class))]
+        chosen.append(np.concatenate([of_class[:0], *rounds])[:missing])
+    copies = np.sort(np.concatenate(chosen))
+    return copies, generator.integers(POSITIONS, size=len(copies))
+
+
+def turn(image: NDArray[np.uint8], position: int) -> NDArray[np.uint8]:
+    """An image [side, side, 3] in one of the `POSITIONS` of a square; 0 is as it is."""
+    turned = np.rot90(image, position % 4)
+    return turned if position < 4 else turned[:, ::-1]
+
+
 def fill_up(
     real: NDArray[np.int64], synthetic: NDArray[np.int64], target: int, seed: int, stage: int
 ) -> NDArray[np.int64]:

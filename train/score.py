@@ -88,7 +88,7 @@ def _calibrate(
     labels = data.store.index.labels
     valid, test = (Logits(logits[rows], labels[rows]) for rows in map(data.positions, (VALID, TEST)))
     weights = None if module.loss.class_weights is None else module.loss.class_weights.cpu().numpy()
-    seen = class_shares(data.labels[data.positions_of_epoch(epoch)], weights)
+    seen = class_shares(data.labels_of(data.positions_of_epoch(epoch)), weights)
     return calibrate(valid, test, natural=class_shares(labels[data.positions(0)]), seen=seen)
 
 

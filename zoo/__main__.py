@@ -68,6 +68,15 @@ def resolve(
     print(folders.name)
 
 
+@app.command()
+def pretrained(study_name: StudyName = DEFAULT_STUDY) -> None:
+    """Write the weights that transfer starts from into `runs/<study>/source/`."""
+    from zoo.models import pretrained
+
+    folders = Folders(study_name)
+    pretrained.make(folders, folders.read())
+
+
 @app.command(name="list")
 def list_(study_name: StudyName = DEFAULT_STUDY) -> None:
     """Show every entry: what differs, the thesis's macro F1, ours, and its state."""

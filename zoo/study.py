@@ -17,12 +17,14 @@ ROOT = Path(__file__).resolve().parents[1]
 """The checkout, by the place of this package."""
 SCALES: dict[str, int] = {"demo": 64, "small": 64, "paper": 224}
 """The classifier's pixels at each scale."""
-DEFAULT_ARCHITECTURE = "tf_efficientnet_b0"
-"""The thesis's backbone (timm's name)."""
+THESIS_ARCHITECTURE = "tf_efficientnet_b0"
+"""The thesis's backbone (timm's name): the default at scale `paper`."""
+SMALL_ARCHITECTURE = "tf_efficientnet_lite0"
+"""The default elsewhere: its ImageNet weights come with the installation."""
 
 EXAMPLES = {
     "data": "phantom, or a folder with HAM10000",
-    "weights": "imagenet, procedural, or a .safetensors file",
+    "weights": "imagenet, or a .safetensors file",
     "arch": "a timm network, say mobilenetv2_100",
 }
 
@@ -40,13 +42,13 @@ class Study(BaseModel):
     """`phantom`, or the absolute path of HAM10000 as downloaded."""
     scale: Literal["demo", "small", "paper"] = "demo"
     split: SplitName = "lesion"
-    weights: Annotated[str, Field(min_length=1)] = "procedural"
-    """Where transfer starts: `imagenet`, `procedural`, or the absolute path of a safetensors file."""
-    arch: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] = DEFAULT_ARCHITECTURE
+    weights: Annotated[str, Field(min_length=1)] = "imagenet"
+    """Where transfer starts: `imagenet`, or the absolute path of a safetensors file."""
+    arch: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] = SMALL_ARCHITECTURE
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 123
     """Of classifiers."""
     generator_seed: Annotated[int, Field(ge=0, lt=2**31)] = 123
-    """Of generators and procedural weights, which another `seed` leaves as they are."""
+    """Of generators, which another `seed` leaves as they are."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """Threads of one training: another number rounds differently, and so gives other weights."""
 
@@ -63,9 +65,9 @@ class Study(BaseModel):
     @property
     def name(self) -> str:
         """The study's own name: data and scale, then whatever differs from the default."""
-        defaults = _defaults(self.data)
+        defaults = _defaults(self.data, self.scale)
         parts = [self.data_name, self.scale]
-        if self.arch != DEFAULT_ARCHITECTURE:
+        if self.arch != defaults.arch:
             parts.append(self.arch)
         if self.weights != defaults.weights:
             parts.append(_slug(Path(self.weights).stem.removeprefix(f"{self.arch}_")))
@@ -76,9 +78,17 @@ class Study(BaseModel):
         return "-".join(parts)
 
 
-def _defaults(data: str) -> Study:
-    """The defaults, which depend on the data: a demo for the phantom, the thesis's figures for the real thing."""
-    return Study() if data == "phantom" else Study(data=data, scale="paper", weights="imagenet")
+def _defaults(data: str, scale: str | None = None) -> Study:
+    """The defaults, which depend on the data (a demo for the phantom, the thesis's figures for the real thing) and on
+    the scale.
+    """
+    scale = scale or ("demo" if data == "phantom" else "paper")
+    return Study.model_validate({"data": data, "scale": scale, "arch": default_architecture(scale)})
+
+
+def default_architecture(scale: str) -> str:
+    """The network of a scale, unless ARCH names another one."""
+    return THESIS_ARCHITECTURE if scale == "paper" else SMALL_ARCHITECTURE
 
 
 def _slug(name: str) -> str:
@@ -172,7 +182,7 @@ def settle(given: Mapping[str, str], name: str | None = None, root: Path | None 
     if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", name):
         raise StudyError(f"STUDY={name}: a name has letters, digits and - _ . only")
     try:
-        defaults = _defaults(settings.get("data", "phantom"))
+        defaults = _defaults(settings.get("data", "phantom"), settings.get("scale"))
         study = Study.model_validate(defaults.model_dump() | settings)
     except ValidationError as error:
         problem = error.errors()[0]
@@ -193,7 +203,7 @@ def settle(given: Mapping[str, str], name: str | None = None, root: Path | None 
 
 
 def _absolute(key: str, value: str) -> str:
-    if (key == "data" and value != "phantom") or (key == "weights" and value not in ("imagenet", "procedural")):
+    if (key == "data" and value != "phantom") or (key == "weights" and value != "imagenet"):
         return str(Path(value).expanduser().resolve())
     return value
 
@@ -201,5 +211,5 @@ def _absolute(key: str, value: str) -> str:
 def _exists(study: Study) -> None:
     if study.data != "phantom" and not Path(study.data).exists():
         raise StudyError(f"DATA={study.data}: no such folder; it is phantom, or a folder with HAM10000 as downloaded")
-    if study.weights not in ("imagenet", "procedural") and not Path(study.weights).is_file():
+    if study.weights != "imagenet" and not Path(study.weights).is_file():
         raise StudyError(f"WEIGHTS={study.weights}: no such file; it is {EXAMPLES['weights']}")

@@ -22,12 +22,14 @@ QUESTIONS = {
     "transfer": "Is anything better, or worse, than `transfer`: pretrained weights and nothing else?",
     "baseline": "Is anything better, or worse, than `baseline`: random weights and nothing else?",
     "rare": f"Do the rare classes ({', '.join(RARE)}) gain from weighting, sampling, or synthetic images?",
+    "duplicates": "Are synthetic images worth more than copies of real ones, at the same draws?",
 }
 
 TECHNIQUES: Mapping[str, Callable[[ClassifierRecipe], bool]] = {
     "weighting": lambda recipe: recipe.loss == "weighted_cross_entropy",
     "sampling": lambda recipe: recipe.sampling == "balanced",
     "synthetic images": lambda recipe: recipe.generator is not None,
+    "copies of real images": lambda recipe: recipe.duplicates,
 }
 """Whether a recipe uses a technique against class imbalance, by its name."""
 OUTCOMES = ("helped", "hurt", "no difference shown")
@@ -106,6 +108,11 @@ def by_question(study: StudyRecords, estimates: Estimates) -> dict[str, list[Eff
         if other is not None and techniques(study, name)
         for measure in (RARE_F1, RARE_RECALL)
     ]
+    comparisons["duplicates"] = [
+        (name, other, MACRO_F1)
+        for name in study.classifiers
+        if (other := filled_up_alike(study, name)) is not None and other in estimates
+    ]
     effects = {}
     for question, rows in comparisons.items():
         pairs = [(estimates[name][measure], estimates[other][measure]) for name, other, measure in rows]
@@ -113,6 +120,18 @@ def by_question(study: StudyRecords, estimates: Estimates) -> dict[str, list[Eff
             Effect(*row, difference) for row, difference in zip(rows, bootstrap.paired_differences(pairs), strict=True)
         ]
     return {question: answers for question, answers in effects.items() if answers}
+
+
+def filled_up_alike(study: StudyRecords, name: str) -> str | None:
+    """The entry that is as the entry `name`, with copies of real images in place of synthetic ones."""
+    recipe = study.classifiers[name].recipe
+    if recipe.generator is None or not recipe.fill_up:
+        return None
+    same = {"fill_up": recipe.fill_up, "draws": recipe.draws, "start": recipe.start, "loss": recipe.loss}
+    for other, record in study.classifiers.items():
+        if record.recipe.duplicates and all(getattr(record.recipe, key) == value for key, value in same.items()):
+            return other
+    return None
 
 
 def lineage(study: StudyRecords, name: str) -> Iterator[ClassifierRecord]:

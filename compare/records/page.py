@@ -17,7 +17,7 @@ from zoo.kinds import Entry
 from zoo.kinds.base import Thesis
 from zoo.kinds.classifier import CLASSIFIER
 from zoo.kinds.generator import GENERATOR
-from zoo.study import DEFAULT_ARCHITECTURE, Study
+from zoo.study import Study, default_architecture
 
 PAGE = RESULTS.with_suffix(".md")
 PICTURES = ("macro_f1", "class_f1", *(f"question_{name}" for name in effects.QUESTIONS))
@@ -83,10 +83,10 @@ def _study(study: StudyRecords, catalog: Mapping[str, Entry], with_absent: bool 
 def _options(study: StudyRecords, is_whole: bool) -> str:
     """The options of the command `make zoo` that makes the study's records again; `is_whole` if it has every entry."""
     settings = study.settings
-    is_file = settings.weights not in ("imagenet", "procedural")
+    is_file = settings.weights != "imagenet"
     options = {} if settings.data == "phantom" else {"DATA": f"~/{settings.data}"}
     options |= {"SCALE": settings.scale, "WEIGHTS": f"~/{settings.weights}" if is_file else settings.weights}
-    if settings.arch != DEFAULT_ARCHITECTURE:
+    if settings.arch != default_architecture(settings.scale):
         options["ARCH"] = settings.arch
     for key in ("split", "seed", "generator_seed", "threads"):
         if (value := getattr(settings, key)) != getattr(Study(), key):

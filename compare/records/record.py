@@ -20,7 +20,7 @@ from lesions.index import DataError
 from lesions.labels import CLASSES
 from zoo.kinds.base import Parent, Thesis
 from zoo.kinds.classifier import ClassifierRecipe
-from zoo.kinds.generator import GeneratorRecipe
+from zoo.kinds.generator import Chooser, GeneratorRecipe
 from zoo.metrics.scores import Scores
 from zoo.study import Study
 
@@ -149,6 +149,7 @@ class GeneratorRecord(Record):
     """The measurements of real training images in the place of synthetic ones."""
     best: dict[str, Any]
     last: dict[str, Any]
+    best_by: Chooser = "kid"
     distance_to_training: dict[str, float | None]
     """By class; none where it is not finite, as in the measurements above."""
 

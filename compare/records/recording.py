@@ -71,7 +71,7 @@ def _record(folders: Folders, name: str, entry: Entry) -> AnyRecord:
     split_sha256 = sha256(folders.split)
     if not described["recipe"]["split_sha256"] == split_sha256 == data.split_sha256:
         raise RecordError(f"{name}: trained on another split than {folders.split} holds; run `make zoo` again")
-    weights = study.weights if study.weights in ("imagenet", "procedural") else Path(study.weights).name
+    weights = study.weights if study.weights == "imagenet" else Path(study.weights).name
     same = ("entry", "study", "about", "thesis", "commit", "versions", "hardware", "weights_sha256", "data_licence")
     fields: dict[str, Any] = {key: described[key] for key in same} | {
         "settings": Settings.model_validate(study.model_dump() | {"data": study.data_name, "weights": weights}),

@@ -40,7 +40,7 @@ def tiny_recipe() -> GeneratorRecipe:
         mean=[0.5] * 3,
         std=[0.5] * 3,
     )
-    resolved = resolve("x", EVERYTHING, Context(Study(), data, Pretrained("procedural")))
+    resolved = resolve("x", EVERYTHING, Context(Study(), data, Pretrained("imagenet")))
     return resolved.model_copy(update=TINY)
 
 
@@ -56,7 +56,7 @@ def folders(tiny: Path, tmp_path: Path, tiny_recipe: GeneratorRecipe) -> Iterato
     """A study with recipes of two generators, twelve steps each; the backbone is timm's network for tests."""
     torch.manual_seed(0)
     built = network.build("test_efficientnet", classes=0)
-    settings = {"data": str(tiny), "scale": "demo", "arch": "test_efficientnet", "weights": "procedural"}
+    settings = {"data": str(tiny), "scale": "demo", "arch": "test_efficientnet", "weights": "imagenet"}
     folders, study = settle(settings, "mine", tmp_path)
     described = prepare.make_data(folders, study)
     folders.run("source").mkdir()
@@ -65,7 +65,7 @@ def folders(tiny: Path, tmp_path: Path, tiny_recipe: GeneratorRecipe) -> Iterato
     (folders.runs / "study.json").write_text(study.model_dump_json())
     plain = Generator(kind="generator", about="x")
     for name, entry in {"everything": EVERYTHING, "plain": plain}.items():
-        resolved = resolve(name, entry, Context(study, described, Pretrained("procedural")))
+        resolved = resolve(name, entry, Context(study, described, Pretrained("imagenet")))
         short = {"steps": 12, "canvas_every": 3, "quality_every": 4, "ema_from": 2, "lecam_from": 3}
         pool = dict.fromkeys(CLASSES, 5)
         folders.run(name).mkdir()

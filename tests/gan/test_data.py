@@ -28,3 +28,15 @@ def test_balanced_sampling_takes_each_class_equally_often(tiny_recipe: Generator
     assert torch.bincount(batch.labels, minlength=7).min() > 70
     assert torch.equal(training.part.labels[batch.images[:, 0, 0, 0].long()], batch.labels)
     assert not torch.equal(batch.labels, training.batch(1).labels)
+
+
+def test_tempered_sampling_takes_classes_by_a_power_of_their_counts(tiny_recipe: GeneratorRecipe) -> None:
+    recipe = tiny_recipe.model_copy(update={"batch": 7000, "sampling": 0.5})
+    training = TrainingBatches(recipe, part([100, 25, 4, 4, 4, 4, 4]))
+    expected = torch.tensor([10, 5, 2, 2, 2, 2, 2]) / 25
+    assert training.shares is not None
+    torch.testing.assert_close(training.shares.float(), expected)
+    batch = training.batch(0)
+    torch.testing.assert_close(torch.bincount(batch.labels, minlength=7) / 7000, expected, atol=0.03, rtol=0)
+    assert torch.equal(training.part.labels[batch.images[:, 0, 0, 0].long()], batch.labels)
+    assert torch.equal(batch.labels, TrainingBatches(recipe, training.part).batch(0).labels)

@@ -85,7 +85,7 @@ def test_the_files_of_a_run(folders: Folders, tmp_path: Path) -> None:
     assert report["best_step"] == best["step"]
     assert report["last"]["step"] == 12
     assert set(report["distance_to_training"]) == set(CLASSES)
-    assert report["features"] == "test_efficientnet, frozen, weights: procedural"
+    assert report["features"] == "test_efficientnet, frozen, weights: imagenet"
 
     # The canvas shows what the weights draw.
     generator = restored(load_file(run / "weights.safetensors"), 32, 2)

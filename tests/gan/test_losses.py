@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gan.losses import LeCam, classification, discriminator_hinge, generator_hinge
+from gan.losses import LeCam, classification, discriminator_hinge, generator_hinge, mode_seeking
 
 
 def test_hinge() -> None:
@@ -32,3 +32,16 @@ def test_lecam_averages_scores_and_pulls_them_towards_the_other_side() -> None:
     assert real.grad is not None
     assert fake.grad is not None
     assert real.grad.item() > 0 > fake.grad.item(), "gradient descent brings the two sides together"
+
+
+def test_classification_of_several_heads_is_the_mean_of_theirs() -> None:
+    logits, labels = torch.randn(5, 3, 7, generator=torch.Generator().manual_seed(0)), torch.arange(5)
+    by_head = [classification(logits[:, head], labels) for head in range(3)]
+    torch.testing.assert_close(classification(logits, labels), torch.stack(by_head).mean())
+
+
+def test_mode_seeking_is_large_where_images_are_alike() -> None:
+    latents = torch.tensor([[0.0, 0.0], [5.0, 5.0], [1.0, 3.0], [0.0, 0.0]])  # pairs: 0 and 2, 1 and 3
+    images = torch.tensor([0.0, 0.0, 4.0, 10.0])[:, None, None, None].expand(4, 3, 2, 2)
+    assert mode_seeking(images, latents).item() == pytest.approx((2 / 4 + 5 / 10) / 2, rel=1e-4)
+    assert mode_seeking(images[:3], latents[:3]).item() == pytest.approx(5 / 1e-5, rel=1e-4), "the third has no partner"

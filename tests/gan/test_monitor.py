@@ -3,6 +3,7 @@
 import pytest
 
 from gan.monitor import WINDOW, TrainingMonitor, has_diverged
+from gan.quality import Quality
 from gan.trainer import StepMetrics
 
 GOOD = StepMetrics(discriminator=1.5, generator=0.1, real=0.5, fake=-0.5, lecam=0, spread=0.3)
@@ -40,3 +41,14 @@ def test_a_single_bad_step_is_no_problem() -> None:
 def test_losses_that_are_not_finite_have_diverged(value: float) -> None:
     assert not has_diverged(GOOD)
     assert has_diverged(GOOD._replace(generator=value))
+
+
+def test_mode_collapse_is_reported_once() -> None:
+    good = Quality(
+        kid=0.3, kid_by_class={}, frechet=1, precision=0.9, recall=0.4, density=1, coverage=0.7, gan_train=0.4
+    )
+    monitor = TrainingMonitor()
+    assert monitor.check_quality(good) == []
+    [warning] = monitor.check_quality(good.model_copy(update={"recall": 0.01}))
+    assert "mode collapse" in warning
+    assert monitor.check_quality(good.model_copy(update={"recall": 0.0})) == []

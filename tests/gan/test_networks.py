@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from gan.critics import Discriminator, HalvingConv
+from gan.critics.sagan import Discriminator, HalvingConv
 from gan.networks import DoublingConv, Generator, Z, fold, fuse, weights_computed_once
 
 

@@ -36,7 +36,7 @@ def evaluator(tmp_path: Path) -> quality.QualityEvaluator:
 
 
 def measure(evaluator: quality.QualityEvaluator, part: Images, monkeypatch: pytest.MonkeyPatch) -> quality.Quality:
-    monkeypatch.setattr(evaluator, "draw", lambda _generator: part)
+    monkeypatch.setattr(evaluator, "draw", lambda _generator, _counts=None: part)
     return evaluator.measure(Generator(32, 2))
 
 

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from gan.critics import CRITICS
 from gan.data import Images
-from gan.trainer import GANTrainer
+from gan.trainer import GANTrainer, moving_average
 from zoo.kinds.generator import GeneratorRecipe
 
 CPU = torch.device("cpu")
@@ -19,7 +20,7 @@ def test_spectral_norm_holds_every_singular_value_at_one(tiny_recipe: GeneratorR
     for number in range(50):
         trainer.step(number, batch)
     layers = 0
-    for network in (trainer.generator, trainer.discriminator):
+    for network in (trainer.generator, trainer.critic):
         network.eval()
         for name, module in network.named_modules():
             if parametrize.is_parametrized(module):
@@ -31,8 +32,11 @@ def test_spectral_norm_holds_every_singular_value_at_one(tiny_recipe: GeneratorR
     assert layers == (1 + 3 * 7 + 4 + 1) + (3 + 4 + 3 + 2 + 2 + 2)
 
 
-def test_a_state_continues_the_same(tiny_recipe: GeneratorRecipe, batch: Images) -> None:
-    trainer, continued = GANTrainer(tiny_recipe, CPU), GANTrainer(tiny_recipe, CPU)
+@pytest.mark.parametrize("critic", CRITICS)
+def test_a_state_continues_the_same(critic: str, tiny_recipe: GeneratorRecipe, batch: Images) -> None:
+    recipe = tiny_recipe.model_copy(update={"critic": critic, "mode_seeking": 0.2, "sampling": 0.5})
+    shares = torch.arange(1, 8) / 28
+    trainer, continued = GANTrainer(recipe, CPU, shares), GANTrainer(recipe, CPU, shares)
     trainer.step(0, batch)
     continued.load(deepcopy(trainer.state()))
     assert continued.step(1, batch) == trainer.step(1, batch)
@@ -57,3 +61,26 @@ def test_options_at_zero_leave_the_losses_alone(tiny_recipe: GeneratorRecipe, ba
     with_lecam = GANTrainer(tiny_recipe.model_copy(update=off | {"lecam": 0.3, "lecam_from": 1}), CPU).step(0, batch)
     assert with_lecam.lecam > 0
     assert with_lecam._replace(lecam=0) == metrics, "before `lecam_from` it is only measured"
+
+
+def test_averages_follow_quickly_at_first() -> None:
+    average = [torch.tensor([0.0])]
+    moving_average(0.999)(average, [torch.tensor([1.0])], 1)
+    assert average[0].item() == pytest.approx(1 - 2 / 11)
+    moving_average(0.9)(average, [torch.tensor([0.0])], 10_000)
+    assert average[0].item() == pytest.approx((1 - 2 / 11) * 0.9)
+
+
+def test_pairs_ask_for_one_class(tiny_recipe: GeneratorRecipe) -> None:
+    trainer = GANTrainer(tiny_recipe.model_copy(update={"batch": 9}), CPU)
+    _, labels = trainer._latent(torch.Generator().manual_seed(0), paired=True)
+    assert torch.equal(labels[:4], labels[4:8])
+    assert len(labels) == 9
+
+
+def test_classes_are_asked_by_their_shares(tiny_recipe: GeneratorRecipe) -> None:
+    shares = torch.tensor([0.0, 0, 0, 0, 0.25, 0.75, 0])
+    trainer = GANTrainer(tiny_recipe.model_copy(update={"batch": 4000}), CPU, shares)
+    _, labels = trainer._latent(torch.Generator().manual_seed(0))
+    assert torch.bincount(labels, minlength=7)[4].item() == pytest.approx(1000, abs=100)
+    assert set(labels.tolist()) == {4, 5}

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from zoo.kinds.classifier import Classifier
+from zoo.models import pretrained
 from zoo.study import ROOT, Folders
 
 ENTRIES = {
@@ -15,6 +16,7 @@ ENTRIES = {
     "pretrained": Classifier(about="x", weights="pretrained", normalise="weights"),
     "frozen": Classifier(about="x", weights="pretrained", trainable_tensors=2),
     "child": Classifier(about="x", parent="pretrained", epochs=5),
+    "duplicates": Classifier(about="x", duplicates=True, fill_up=[(2000, 2)], epochs=3),
 }
 
 
@@ -26,6 +28,11 @@ def start(folders: Folders, *entries: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def prepare_pretrained(folders: Folders) -> None:
+    """What `make zoo` does before it trains."""
+    pretrained.make(folders, folders.read())
 
 
 def train(folders: Folders, *entries: str) -> str:

@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 
 from compare.records import record, recording
 from lesions.labels import CLASSES
-from tests.train.commands import ENTRIES, train
+from tests.train.commands import ENTRIES, prepare_pretrained, train
 from zoo.build import prepare
 from zoo.kinds.classifier import Classifier, ClassifierRecipe
 from zoo.metrics.calibration import without_temperature
@@ -25,7 +25,8 @@ pytestmark = pytest.mark.slow
 
 
 def test_everything_a_run_leaves(folders: Folders) -> None:
-    train(folders, "source", "plain", "pretrained", "frozen", "child")
+    prepare_pretrained(folders)
+    train(folders, "plain", "pretrained", "frozen", "child")
     run = folders.run("plain")
     report = json.loads((run / "scores.json").read_text())
 
@@ -109,7 +110,7 @@ def test_everything_a_run_leaves(folders: Folders) -> None:
 
 
 def test_siblings_that_are_left_out_are_neither_learned_nor_scored(tiny: Path, tmp_path: Path) -> None:
-    settings = {"data": str(tiny), "arch": "test_efficientnet", "scale": "demo", "weights": "procedural"}
+    settings = {"data": str(tiny), "arch": "test_efficientnet", "scale": "demo", "weights": "imagenet"}
     settled = settle(settings | {"split": "thesis_without_siblings"}, "mine", tmp_path)
     described = prepare.make_data(*settled)
     recipes = prepare.resolve_recipes(settled[1], described, {"plain": Classifier(about="x")})

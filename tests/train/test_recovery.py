@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tests.train.commands import start, train, weights
+from tests.train.commands import prepare_pretrained, start, train, weights
 from train.best import checkpoint_origin
 from zoo.build import prepare
 from zoo.kinds.classifier import Classifier
@@ -95,7 +95,8 @@ def test_a_changed_recipe_does_not_go_on_from_the_old_checkpoint(folders: Folder
 
 
 def test_another_start_is_another_training(folders: Folders) -> None:
-    train(folders, "source", "pretrained", "child")
+    prepare_pretrained(folders)
+    train(folders, "pretrained", "child")
     first = weights(folders, "child")
     parent = folders.run("pretrained") / "weights.safetensors"
     tensors = {name: tensor + (tensor.is_floating_point()) * 0.01 for name, tensor in load_file(parent).items()}

@@ -1,31 +1,13 @@
 """What cannot be trained is refused with one message, and nothing is left."""
 
-import errno
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-from tests.networks import save_network
-from tests.train.commands import ENTRIES, start, train
-from train import source
+from tests.train.commands import start, train
 from train.__main__ import main
 from zoo.build import prepare
 from zoo.kinds.classifier import Classifier
 from zoo.packaging import card
-from zoo.study import ROOT, Folders, StudyError, settle
-
-
-def test_weights_of_another_network_are_refused_and_nothing_is_left(folders: Folders, tmp_path: Path) -> None:
-    save_network("test_resnet", tmp_path / "w.safetensors")
-    process = start(folders, "source")
-    _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert "the weights of another network" in stderr
-    assert "Traceback" not in stderr
-    assert [file.name for file in folders.run("source").iterdir()] == ["recipe.json"]
+from zoo.study import Folders, StudyError
 
 
 @pytest.mark.parametrize(
@@ -53,24 +35,6 @@ def test_what_training_goes_by_is_damaged(
     assert message in capsys.readouterr().err
 
 
-def test_a_full_disk_under_the_source_is_one_message(
-    folders: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def full(file: Path, content: bytes) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
-
-    monkeypatch.setattr(source, "atomic_write", full)
-    monkeypatch.chdir(folders.root)
-    monkeypatch.setenv("LESION_ZOO_ROOT", str(folders.root))
-    with pytest.raises(SystemExit) as ended:
-        main(["source"], folders.name)
-    assert ended.value.code == 2
-    assert (
-        "weights.safetensors: No space left on device; make room, and run the same command again"
-        in capsys.readouterr().err
-    )
-
-
 def test_data_that_are_not_the_recipes_are_refused(folders: Folders) -> None:
     text = folders.split.read_text()
     folders.split.write_text(text.replace(",train\n", ",test\n", 1))
@@ -89,28 +53,6 @@ def test_scores_and_weights_of_another_recipe_are_not_archived(folders: Folders)
     prepare.write(folders, study, faster, prepare.resolve_recipes(study, prepare.make_data(folders, study), faster))
     with pytest.raises(StudyError, match="recipe, weights and scores do not belong together"):
         card.entry(folders, "plain")
-
-
-def test_without_a_network_imagenet_says_what_to_do(tiny: Path, tmp_path: Path) -> None:
-    settings = {"data": str(tiny), "scale": "demo", "arch": "mobilenetv2_100", "weights": "imagenet"}
-    folders, study = settle(settings, "hub", tmp_path)
-    prepare.write(folders, study, ENTRIES, prepare.resolve_recipes(study, prepare.make_data(folders, study), ENTRIES))
-    process = subprocess.run(
-        [sys.executable, "-m", "train", "source", "--study", "hub"],
-        cwd=tmp_path,
-        # A hub that refuses every connection, whatever network the machine has.
-        env=os.environ
-        | {"PYTHONPATH": str(ROOT), "LESION_ZOO_ROOT": str(tmp_path)}
-        | {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path / "hf")},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert process.returncode == 2
-    assert "WEIGHTS=imagenet: timm's hub did not give the weights of mobilenetv2_100" in process.stderr
-    assert "WEIGHTS=procedural" in process.stderr
-    assert "Traceback" not in process.stderr
-    assert [file.name for file in folders.run("source").iterdir()] == ["recipe.json"]
 
 
 def test_an_entry_without_a_recipe_is_named(folders: Folders) -> None:

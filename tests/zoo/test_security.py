@@ -25,8 +25,8 @@ from lesions import images, store
 from lesions.index import DataError
 from lesions.labels import CLASSES
 from tests.servers import start
-from train import source
 from train.best import checkpoint_origin
+from zoo.models import pretrained
 from zoo.models.network import build, load, pretrained_statistics
 from zoo.models.session import ModelError
 from zoo.models.weights import WeightsError, is_intact, origin_of
@@ -151,8 +151,8 @@ def test_nor_is_what_a_hub_gives(way: Way, tmp_path: Path, victim: Path, monkeyp
 
     monkeypatch.setattr("timm.models._hub.hf_hub_download", lambda *names, **rest: download(**_named(names, rest)))
     monkeypatch.setattr("httpx.head", lambda *_, **__: None)
-    with pytest.raises(source.WeightsUnavailable):
-        source._imagenet("mobilenetv2_100")
+    with pytest.raises(WeightsError, match="timm's hub did not give the weights"):
+        pretrained._from_hub("mobilenetv2_100")
     assert "pytorch_model.bin" in asked
     assert not victim.exists()
 

@@ -20,9 +20,13 @@ def data(tmp_path: Path) -> Path:
     [
         ({}, "phantom-demo"),
         ({"scale": "small"}, "phantom-small"),
+        ({"scale": "paper"}, "phantom-paper"),
+        ({"scale": "paper", "arch": "tf_efficientnet_lite0"}, "phantom-paper-tf_efficientnet_lite0"),
+        ({"arch": "tf_efficientnet_b0"}, "phantom-demo-tf_efficientnet_b0"),
         ({"data": "DATA"}, "ham10000-paper"),
-        ({"data": "DATA", "scale": "small", "arch": "tf_efficientnet_lite0"}, "ham10000-small-tf_efficientnet_lite0"),
-        ({"data": "DATA", "weights": "procedural"}, "ham10000-paper-procedural"),
+        ({"data": "DATA", "scale": "small", "arch": "tf_efficientnet_lite0"}, "ham10000-small"),
+        ({"data": "DATA", "scale": "small", "arch": "tf_efficientnet_lite1"}, "ham10000-small-tf_efficientnet_lite1"),
+        ({"data": "DATA", "weights": "imagenet"}, "ham10000-paper"),
         ({"arch": "mobilenetv2_100", "weights": "FILE"}, "phantom-demo-mobilenetv2_100-imagenet"),
         (
             {"split": "thesis_without_siblings", "seed": "7", "threads": "2"},
@@ -49,7 +53,7 @@ def test_the_name_says_what_differs_from_the_default(
         ({"threads": "0"}, "THREADS=0: "),
         ({"arch": "a b"}, "ARCH=a b: "),
         ({"data": "/nowhere/at/all"}, "DATA=/nowhere/at/all: no such folder"),
-        ({"weights": "/nowhere.safetensors"}, "WEIGHTS=/nowhere.safetensors: no such file; it is imagenet, procedural"),
+        ({"weights": "/nowhere.safetensors"}, "WEIGHTS=/nowhere.safetensors: no such file; it is imagenet, or a .safe"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(tmp_path: Path, given: dict[str, str], message: str) -> None:

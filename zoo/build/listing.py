@@ -95,9 +95,11 @@ def _images(value: int | list[tuple[int, int]]) -> str:
 WORDS: Mapping[str, Callable[[Any], str]] = {
     "weights": _value,
     "loss": _value,
-    "sampling": _value,
+    "sampling": lambda value: _value(value) if isinstance(value, str) else f"class counts to the power {value}",
     "parent": "goes on from {}".format,
     "generator": "images of {}".format,
+    "critic": "{} critic".format,
+    "best_by": lambda value: f"best step by {'GAN-train' if value == 'gan_train' else 'KID'}",
     "fill_up": lambda stages: f"classes filled up to {_images(stages)}",
     "draws": lambda draws: f"{_images(draws)} draws",
     "diffaugment": lambda changes: f"diffaugment by {' and '.join(changes)}",

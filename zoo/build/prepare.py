@@ -20,11 +20,6 @@ from zoo.kinds.base import SOURCE, Context, Data, Pretrained, RecipeError, read_
 from zoo.packaging.archive import module_files
 from zoo.study import Folders, Study, StudyError
 
-SOURCE_IMAGES, SOURCE_BATCH, SOURCE_PIXELS = 9000, 20, 64
-"""The procedural source task: a minute and a half on one core, for features that are weak beside ImageNet's.
-
-Chosen after four trials, by fine-tuned macro F1 on the phantom's validation and test images together."""
-
 
 def check_names(catalog: Mapping[str, Entry], names: Collection[str]) -> None:
     """Raise `EntryError` for a name that is not in the catalog, before the data are made."""
@@ -90,9 +85,9 @@ def write(folders: Folders, study: Study, catalog: Mapping[str, Entry], recipes:
         about = {"kind": entry.kind, "about": entry.about, "thesis": entry.thesis and entry.thesis.model_dump()}
         write_if_changed(run / "about.json", json.dumps(about, indent=1) + "\n")
     start = str(_pretrained(study))
-    source = {"arch": study.arch, "seed": study.generator_seed, "threads": study.threads, "start": start}
+    source = {"arch": study.arch, "start": start}
     write_if_changed(folders.run(SOURCE) / "recipe.json", json.dumps(source, indent=1) + "\n")
-    write_if_changed(folders.runs / "entries.mk", _rules(folders, study, recipes))
+    write_if_changed(folders.runs / "entries.mk", _rules(recipes))
     write_if_changed(folders.runs / "study.json", study.model_dump_json(indent=1) + "\n")
 
 
@@ -107,8 +102,6 @@ def remove_orphans(folders: Folders, catalog: Mapping[str, Entry]) -> list[str]:
 def _pretrained(study: Study) -> Pretrained:
     if study.weights == "imagenet":
         return Pretrained("imagenet")
-    if study.weights == "procedural":
-        return Pretrained(f"procedural: {SOURCE_IMAGES} images of {SOURCE_PIXELS} px")
     file = Path(study.weights)
     try:
         return Pretrained(file.name, sha256(file))
@@ -116,7 +109,7 @@ def _pretrained(study: Study) -> Pretrained:
         raise StudyError(f"WEIGHTS={file}: {error.strerror}") from None
 
 
-def _rules(folders: Folders, study: Study, recipes: Mapping[str, Recipe]) -> str:
+def _rules(recipes: Mapping[str, Recipe]) -> str:
     """What make must know: the entries, who trains each, and what each is made from beside its recipe."""
     kinds = {name: kind_of(recipe) for name, recipe in recipes.items()}
     needs = {name: kinds[name].needs(recipe) for name, recipe in recipes.items()}
@@ -130,7 +123,7 @@ def _rules(folders: Folders, study: Study, recipes: Mapping[str, Recipe]) -> str
     pools = [name for name in recipes if kinds[name].draws_pool]
     entries = [*sorted((name for name in recipes if name not in pools), key=start_early), *pools]
     lines = [f"ENTRIES_MADE := {' '.join(entries)}", f"POOLS := {' '.join(pools)}"]
-    if any(source in files for files in needs.values()) and study.weights != "procedural":
+    if any(source in files for files in needs.values()):
         lines.append(f"FIRST := $(RUNS)/{source}")  # a hub or a file may fail: better before hours of training
     for name in entries:
         weights, modules = f"$(RUNS)/{name}/weights.safetensors", " ".join(module_files(kinds[name]))

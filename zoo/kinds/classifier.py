@@ -44,6 +44,8 @@ class Classifier(Entry):
     """The generator entry whose pool of synthetic images is used."""
     fill_up: list[Stage] = Field(default=[])
     """Stages `[[images a class, epochs], ...]`: classes with fewer are filled up from the pool, anew each stage."""
+    duplicates: bool = False
+    """Fill up with copies of real images instead, each in one of the eight positions of a square."""
     real: bool = True
     """False: train on the generator's pool alone (classification accuracy score)."""
 
@@ -66,7 +68,12 @@ class Classifier(Entry):
                 self.parent is not None and self.weights == "pretrained",
                 "'parent' brings its own weights; leave 'weights' out",
             ),
-            (bool(self.fill_up) and self.generator is None, "'fill_up' needs a 'generator'"),
+            (
+                bool(self.fill_up) and self.generator is None and not self.duplicates,
+                "'fill_up' needs a 'generator', or duplicates = true",
+            ),
+            (self.duplicates and self.generator is not None, "'duplicates' are instead of a 'generator'"),
+            (self.duplicates and not self.fill_up, "'duplicates' are used by 'fill_up' only"),
             (not self.real and self.generator is None, "real = false needs a 'generator'"),
             (
                 not self.real and bool(self.fill_up),
@@ -116,6 +123,8 @@ class ClassifierRecipe(Recipe):
     """For each epoch, how many images a class is filled up to; 0 for none."""
     real: bool = True
     """False: synthetic images alone."""
+    duplicates: bool = False
+    """Classes are filled up with copies of real images."""
 
     @property
     def epochs(self) -> int:

@@ -9,6 +9,9 @@ from lesions.labels import CLASSES
 from zoo.kinds.base import SOURCE, THESIS_TRAINING_IMAGES, Context, Entry, Kind, Positive, Recipe, check_options
 
 DiffAugmentChange = Literal["colour", "translation", "cutout"]
+Tempering = Annotated[float, Field(gt=0, lt=1)]
+CriticName = Literal["sagan", "projected"]
+Chooser = Literal["kid", "gan_train"]
 
 
 class Generator(Entry):
@@ -31,8 +34,12 @@ class Generator(Entry):
         tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]], Field(strict=False)
     ] = (0.0, 0.999)
     epsilon: Annotated[float, Field(gt=0, le=1)] = 1e-6
-    sampling: Literal["natural", "balanced"] = "natural"
-    """Of real images: each once a pass over the data; or each class equally often, as fake ones are."""
+    critic: CriticName = "sagan"
+    """What the generator learns from: the thesis's projection discriminator of pixels; or heads on the features of a
+    frozen ImageNet network (Sauer et al. 2021)."""
+    sampling: Literal["natural", "balanced"] | Tempering = "natural"
+    """Of real images: each once a pass over the data; or each class equally often, as fake ones are; or classes, both
+    of real and of fake images, in proportion to this power of their numbers of images."""
     turns: Literal["none", "mirror", "quarter_turns"] = "mirror"
     """Of real images: as they are; flipped left to right or not; or in one of the eight positions of a square."""
     diffaugment: Literal[False] | Annotated[list[DiffAugmentChange], Field(min_length=1)] = False
@@ -44,10 +51,18 @@ class Generator(Entry):
 
     The discriminator's projection is the classifier (Han et al. 2021).
     """
+    mode_seeking: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """The strength of a loss against images that differ less than their latent vectors do (Mao et al. 2019); 0: none.
+
+    Without it a class may collapse to a few images.
+    """
     lecam: Annotated[float, Field(ge=0, le=100)] = 0.0
     """The strength of LeCam's regularization of the discriminator (Tseng et al. 2021); 0: none."""
     lecam_from: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
     """The step (from 0, at scale `paper`) from which LeCam regularizes; till then its averages settle."""
+    best_by: Chooser = "kid"
+    """What chooses the step that is served, on validation images: the smallest KID; or the best GAN-train, which is how
+    well a linear classifier learns the classes from synthetic images alone (Shmelkov et al. 2018)."""
     pool: Annotated[int, Field(ge=7, le=1_000_000)] = 33_000
     """Synthetic images drawn after training, the classes sharing them equally, at scales `small` and `paper`."""
 
@@ -113,7 +128,7 @@ class GeneratorRecipe(Recipe):
     learning_rate_discriminator: float
     betas: tuple[float, float]
     epsilon: float
-    sampling: Literal["natural", "balanced"]
+    sampling: Literal["natural", "balanced"] | Tempering
     turns: Literal["none", "mirror", "quarter_turns"]
     diffaugment: Literal[False] | list[DiffAugmentChange]
     ema: float | None
@@ -126,6 +141,9 @@ class GeneratorRecipe(Recipe):
     quality_every: int
     pool: dict[str, int]
     """Synthetic images of each class."""
+    critic: CriticName = "sagan"
+    mode_seeking: float = 0.0
+    best_by: Chooser = "kid"
 
 
 def resolve(name: str, entry: Generator, context: Context) -> GeneratorRecipe:

@@ -49,7 +49,7 @@ def _available_images(entry: "Classifier", real: Sequence[int], target: int, poo
     """The images that an epoch has to train on when its classes are filled up to `target`."""
     if not entry.real:
         return sum(pool or ())
-    if target and max(target - have - more for have, more in zip(real, pool or (), strict=True)) > 0:
+    if target and pool and max(target - have - more for have, more in zip(real, pool, strict=True)) > 0:
         raise RecipeError(f"classes filled up to {target} images: the pool of {entry.generator} is too small for it")
     return sum(max(have, target) for have in real)
 

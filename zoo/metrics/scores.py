@@ -33,6 +33,7 @@ QUALITY = {
     "recall": "recall",
     "density": "density",
     "coverage": "coverage",
+    "gan_train": "GAN-train",
 }
 """What is measured of generators (`gan.quality.Quality`), in words."""
 Interval = tuple[float, float]

@@ -140,7 +140,7 @@ def test_seeds_leak_and_generators(text: str) -> None:
     assert "on exactly these test images: accuracy higher by" in text
     assert "which lost no sibling: no difference that these images can show" in text
     assert "| real training images (the floor) |  | 0.011 |" in text
-    assert "Generators not trained (yet): `sagan_diffaugment`." in text
+    assert "Generators not trained (yet): `projected`." in text
     assert "make zoo DATA=~/ham10000 SCALE=small WEIGHTS=~/w.safetensors ARCH=mobilenetv2_100 SEED=1 ENTRIES=" in text
     assert "SPLIT=thesis_without_siblings" in text
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def made(tiny: Path, tmp_path: Path) -> tuple[Folders, Study]:
-    return settle({"data": str(tiny), "scale": "demo", "weights": "procedural"}, "mine", tmp_path)
+    return settle({"data": str(tiny), "scale": "demo", "weights": "imagenet"}, "mine", tmp_path)
 
 
 def test_what_the_data_turned_out_to_be(made: tuple[Folders, Study]) -> None:

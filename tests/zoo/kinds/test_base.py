@@ -47,7 +47,7 @@ class LaterClassifierRecipe(ClassifierRecipe):
 class LaterGeneratorRecipe(GeneratorRecipe):
     """Likewise."""
 
-    critic: str = "projection"
+    planner: str = "projection"
     views: list[int] = Field(default=[])
 
 
@@ -57,7 +57,7 @@ RECIPES: list[tuple[Recipe, type[Recipe], dict[str, object]]] = [
         LaterClassifierRecipe,
         {"optimizer": "sgd"},
     ),
-    (resolve_generator("x", Generator(kind="generator", about="x"), CONTEXT), LaterGeneratorRecipe, {"critic": "r3"}),
+    (resolve_generator("x", Generator(kind="generator", about="x"), CONTEXT), LaterGeneratorRecipe, {"planner": "r3"}),
 ]
 
 

@@ -36,14 +36,14 @@ def test_pools_suffice_for_the_schedules(scale: str) -> None:
 
 
 def test_a_recipe_reads_back_and_knows_its_digest(tmp_path: Path) -> None:
-    entry = catalog()["sagan_diffaugment"]
+    entry = catalog()["projected"]
     assert isinstance(entry, Generator)
-    recipe = resolve("x", entry, Context(Study(), DATA, Pretrained("procedural")))
+    recipe = resolve("x", entry, Context(Study(), DATA, Pretrained("imagenet")))
     (tmp_path / "recipe.json").write_text(recipe.text)
     again = GeneratorRecipe.read(tmp_path / "recipe.json")
     assert again == recipe
     assert again.sha256 == recipe.sha256
-    assert recipe.sha256 != resolve("x", entry, Context(Study(generator_seed=5), DATA, Pretrained("procedural"))).sha256
+    assert recipe.sha256 != resolve("x", entry, Context(Study(generator_seed=5), DATA, Pretrained("imagenet"))).sha256
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import torch
 from torch.nn.utils import parametrize
 
-from gan.critics import Discriminator
+from gan.critics.sagan import Discriminator
 from gan.networks import Conv
 
 

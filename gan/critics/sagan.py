@@ -1,14 +1,10 @@
-"""Critics: networks that score how real an image looks for its class, and so teach a generator.
-
-A critic has three methods. `features(images)` computes what the other two read, so that one pass serves both;
-`scores(features, labels)` is high for real images of a class and low for fake ones; `class_logits(features)` says
-which class an image shows. Not copied into archives: a served generator needs no critic.
-"""
+"""The critic of the thesis's SAGAN: a projection discriminator of pixels."""
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from gan.critics.base import Critic
 from gan.networks import Conv, SelfAttention, channel_plans, fused_kernel, initialize
 from lesions.labels import CLASSES
 
@@ -43,7 +39,7 @@ class DiscriminatorBlock(nn.Module):
         return h + (x if self.shortcut is None else self.shortcut(x))
 
 
-class Discriminator(nn.Module):
+class Discriminator(Critic):
     """A projection discriminator (Miyato & Koyama 2018): SAGAN's critic.
 
     Attention is after the first block, at half of the image's size. `pixels` and `width` as in `Generator`.
@@ -61,10 +57,6 @@ class Discriminator(nn.Module):
         self.score = nn.Linear(outputs[-1], 1)
         self.embedding = nn.Embedding(classes, outputs[-1])
         initialize(self, spectral_norm)
-
-    def forward(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Images [n, 3, pixels, pixels] in -1..1 and classes int64 [n] to scores float32 [n]."""
-        return self.scores(self.features(images), labels)
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """Images [n, 3, pixels, pixels] in -1..1 to float32 [n, channels], 0 or more: sums over all positions."""

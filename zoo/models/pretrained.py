@@ -1,0 +1,62 @@
+"""The weights that transfer starts from: ImageNet's, from a package or timm's hub, or a file's."""
+
+import json
+from pathlib import Path
+
+import httpx
+import timm
+import torch
+from huggingface_hub import constants
+from safetensors.torch import save
+
+from lesions.files import atomic_write
+from zoo.kinds.base import SOURCE
+from zoo.models import imagenet, network
+from zoo.models.weights import WeightsError
+from zoo.study import THESIS_ARCHITECTURE, Folders, Study
+
+THESIS_TAG = "aa_in1k"
+"""timm's tag of the weights that the bare name tf_efficientnet_b0 meant in 2021 (ImageNet, AutoAugment)."""
+
+
+def make(folders: Folders, study: Study) -> None:
+    """Write the study's pretrained weights, without a classifier, to `runs/<study>/source/weights.safetensors`.
+
+    Its metadata say what channel statistics they were trained with. Raises `WeightsError` where a package is not what
+    was published, the hub cannot be reached, or a file is of another network.
+    """
+    torch.set_num_threads(study.threads)
+    model = network.build(study.arch)
+    statistics = network.pretrained_statistics(model)
+    if study.weights != "imagenet":
+        network.load(model, Path(study.weights), without_classifier=True)
+        tensors = dict(model.state_dict())
+    elif study.arch in imagenet.PACKAGES:
+        tensors, statistics = imagenet.load(study.arch), imagenet.STATISTICS
+    else:
+        tensors = _from_hub(study.arch)
+    head = network.classifier_name(model)
+    kept = {name: tensor.cpu().contiguous() for name, tensor in tensors.items() if not name.startswith(head)}
+    target = folders.run(SOURCE) / "weights.safetensors"
+    atomic_write(target, save(kept, {"statistics": json.dumps(statistics)}))
+
+
+def _from_hub(architecture: str) -> dict[str, torch.Tensor]:
+    """The tensors that timm fetches. Raises `WeightsError`."""
+    tagged = f"{architecture}.{THESIS_TAG}" if architecture == THESIS_ARCHITECTURE else architecture
+    try:
+        httpx.head(constants.ENDPOINT, timeout=10)
+    except httpx.HTTPError:
+        # Cached weights still load; without this, the hub's client would try for a minute.
+        constants.HF_HUB_OFFLINE = True
+    try:
+        model = timm.create_model(tagged, pretrained=True, num_classes=0)
+    except Exception as error:  # the hub's client raises many types, all of which mean the same to the user
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WeightsError(
+            f"WEIGHTS=imagenet: timm's hub did not give the weights of {tagged} ({reason}). With a network, try again; "
+            "without one, set WEIGHTS to a .safetensors file of them, or ARCH to one of "
+            f"{', '.join(imagenet.PACKAGES)}, whose weights are installed"
+        ) from None
+    tensors: dict[str, torch.Tensor] = model.state_dict()
+    return tensors
