@@ -25,6 +25,10 @@ def main(
         typer.Option(help="For a report: the classifier to use; by default the best on validation."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="For a report: its folder; by default in reports/.")] = None,
+    features: Annotated[
+        str | None, typer.Option(help="For a report: a second network (timm's name) to measure quality by.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Its weights, a .safetensors file.")] = None,
 ) -> None:
     """Train generators, or continue their trainings; or draw their pools; or write a page on them."""
     logging.getLogger("tensorboard").setLevel(logging.WARNING)
@@ -43,7 +47,10 @@ def main(
                 pool.make(folders, name)
         if command == "report":
             folder = out or folders.root / "reports" / study / "generators"
-            report.write_page(folders, names, judge or report.best_classifier(folders), folder)
+            if (features is None) != (weights is None):
+                raise StudyError("--features names a network, and --weights its file: give both")
+            second = None if features is None or weights is None else report.Judge(features, weights)
+            report.write_page(folders, names, judge or report.best_classifier(folders), folder, second)
             print(folder / "README.md")
 
 

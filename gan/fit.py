@@ -32,6 +32,7 @@ from lesions.files import atomic_write, file_lock, is_json_object
 from zoo.build import integrity
 from zoo.build.provenance import begin, timed
 from zoo.kinds.generator import Chooser, GeneratorRecipe
+from zoo.models.determinism import compute_deterministically
 from zoo.models.export import export_generator
 from zoo.models.session import MODEL
 from zoo.progress import ProgressBar
@@ -60,9 +61,7 @@ def fit(folders: Folders, name: str) -> None:
             print(f"{name}: trained by this recipe already")
             os.utime(folder / "weights.safetensors")
             return
-        torch.set_num_threads(recipe.threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a tenth of a step; no result depends on it
+        compute_deterministically(recipe.threads)
         run = Run(folders, recipe)
         with timed(folder / "training.json"):
             run.train()

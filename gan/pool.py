@@ -17,6 +17,7 @@ from lesions.files import atomic_write, sha256
 from lesions.labels import CLASSES
 from lesions.sources.folders import ClassFolders
 from zoo.kinds.generator import GeneratorRecipe
+from zoo.models.determinism import compute_deterministically
 from zoo.models.sampler import CHUNK
 from zoo.progress import ProgressBar
 from zoo.study import Folders, StudyError
@@ -68,8 +69,7 @@ def make(folders: Folders, name: str) -> None:
             if file.parent.name in CLASSES and file.name.endswith((".png", ".png.part")):  # and no file of another kind
                 file.unlink()
         atomic_write(begun, content)
-    torch.set_num_threads(recipe.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    compute_deterministically(recipe.threads)
     generator = trained.load_generator(run, recipe.pixels, recipe.width)
     generator.to("cuda" if torch.cuda.is_available() else "cpu")
     total = sum(manifest.counts.values())

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import torch
@@ -13,13 +13,16 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from gan import trained
+from gan.critics.projected import BACKBONE
 from gan.data import Images, load_part
 from gan.drawing import draw
-from gan.quality import recognition
+from gan.features import Features
+from gan.gan_train import IMAGES_PER_CLASS as TAUGHT_PER_CLASS
+from gan.quality import Quality, QualityEvaluator, recognition
 from lesions import split, store
 from lesions.files import atomic_write
 from lesions.labels import CLASSES
-from zoo.kinds.base import Parent, RecipeError
+from zoo.kinds.base import SOURCE, Parent, RecipeError
 from zoo.kinds.classifier import CLASSIFIER, ClassifierRecipe
 from zoo.kinds.generator import GeneratorRecipe
 from zoo.metrics.scores import QUALITY
@@ -28,6 +31,7 @@ from zoo.models.session import MODEL
 from zoo.packaging.card import template
 from zoo.study import Folders, StudyError
 
+TRAIN, VALID, TEST = range(3)  # parts of the split, as in `split.PARTS`
 IMAGES_PER_CLASS = 100  # synthetic images of each class that the classifier gets
 ENLARGED = 640  # the smallest width of a canvas on the page: it is enlarged by a whole number
 REAL, SMALL = "real test images", "the same, at {} px"
@@ -35,10 +39,19 @@ Reports = dict[str, dict[str, Any]]
 """By generator: its scores.json, with "recipe" and "training"."""
 
 
-def write_page(folders: Folders, names: list[str], classifier: str, out: Path) -> None:
+class Judge(NamedTuple):
+    """A network whose features quality is measured by."""
+
+    architecture: str
+    weights: Path
+
+
+def write_page(folders: Folders, names: list[str], classifier: str, out: Path, judge: Judge | None = None) -> None:
     """Write `out`/README.md on the generators `names`, and beside it their curves and canvases as PNG.
 
-    `classifier` is an entry trained on real images. Raises `StudyError` where it or a generator is not trained.
+    `classifier` is an entry trained on real images; the features of a second `judge` are reported beside those that the
+    training went by. Raises `StudyError` where an entry is not trained, `WeightsError` where the judge's weights do not
+    fit.
     """
     reports = {name: _read_report(folders, name) for name in names}
     recognized = _recognize(folders, reports, classifier)
@@ -51,6 +64,11 @@ def write_page(folders: Folders, names: list[str], classifier: str, out: Path) -
         classes=CLASSES,
         measures=QUALITY,
         images_per_class=IMAGES_PER_CLASS,
+        taught_per_class=TAUGHT_PER_CLASS,
+        on_test=_measure(folders, reports, TEST),
+        judge=judge,
+        by_judge=None if judge is None else _measure(folders, reports, VALID, judge),
+        frozen={"projected": BACKBONE},
     )
     out.mkdir(parents=True, exist_ok=True)
     atomic_write(out / "curves.png", _curves(reports))
@@ -120,17 +138,37 @@ def _recognize(folders: Folders, reports: Reports, classifier: str) -> dict[str,
     with _reading(folders, classifier):
         recipe = ClassifierRecipe.read(run / "recipe.json")
     predictor = Predictor(run / MODEL, recipe.pixels, len(CLASSES))
-    images = store.load(folders.store(folders.read()))
-    parts = split.read(folders.split, images.index.images)
-    shown = {REAL: load_part(images, parts, 2, recipe.pixels)}
+    shown = {REAL: _load_part(folders, TEST, recipe.pixels)}
     for name, report in reports.items():
         drawn_by: GeneratorRecipe = report["recipe"]
         if drawn_by.pixels != recipe.pixels:
-            shown[SMALL.format(drawn_by.pixels)] = load_part(images, parts, 2, drawn_by.pixels)
+            shown[SMALL.format(drawn_by.pixels)] = _load_part(folders, TEST, drawn_by.pixels)
         generator = trained.load_generator(folders.run(name), drawn_by.pixels, drawn_by.width)
         labels = torch.arange(len(CLASSES)).repeat_interleave(IMAGES_PER_CLASS)
         shown[name] = Images(torch.cat(list(draw(generator, labels, drawn_by.seed))), labels)
     return {name: recognition(part, predictor, recipe.pixels) for name, part in shown.items()}
+
+
+def _measure(folders: Folders, reports: Reports, part: int, judge: Judge | None = None) -> dict[str, Quality]:
+    """The quality of each generator, and of real training images ("floor"), against a `part` of the split.
+
+    By the features of the study's pretrained backbone, unless there is another `judge`.
+    """
+    study, first = folders.read(), next(iter(reports.values()))["recipe"]
+    judge = judge or Judge(study.arch, folders.run(SOURCE) / "weights.safetensors")
+    features = Features(judge.architecture, judge.weights, study.pixels)
+    training, real = (_load_part(folders, number, first.pixels) for number in (TRAIN, part))
+    evaluator = QualityEvaluator(features, training, real, first.seed)
+    measured = {"floor": evaluator.floor}
+    for name, report in reports.items():
+        drawn_by = report["recipe"]
+        measured[name] = evaluator.measure(trained.load_generator(folders.run(name), drawn_by.pixels, drawn_by.width))
+    return measured
+
+
+def _load_part(folders: Folders, part: int, pixels: int) -> Images:
+    images = store.load(folders.store(folders.read()))
+    return load_part(images, split.read(folders.split, images.index.images), part, pixels)
 
 
 def _ratios(recognized: dict[str, dict[str, float]], report: dict[str, Any]) -> list[float]:

@@ -22,6 +22,7 @@ from zoo.build import integrity, provenance
 from zoo.kinds.base import Data, Parent, read_json
 from zoo.kinds.classifier import ClassifierRecipe
 from zoo.models import export, network
+from zoo.models.determinism import compute_deterministically
 from zoo.models.weights import origin_of
 from zoo.study import Folders
 
@@ -67,8 +68,7 @@ def _load_data(folders: Folders, recipe: ClassifierRecipe) -> LesionDataModule:
 
 def _train(folders: Folders, run: Path, recipe: ClassifierRecipe, start: Path | None, origin: dict[str, str]) -> None:
     pl.seed_everything(recipe.seed, verbose=False)
-    torch.set_num_threads(recipe.threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    compute_deterministically(recipe.threads)
     data = _load_data(folders, recipe)
     described = read_json(Data, folders.data)
     model = network.build(recipe.architecture)

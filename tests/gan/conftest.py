@@ -53,7 +53,7 @@ def batch() -> Images:
 
 @pytest.fixture
 def folders(tiny: Path, tmp_path: Path, tiny_recipe: GeneratorRecipe) -> Iterator[Folders]:
-    """A study with recipes of two generators, twelve steps each; the backbone is timm's network for tests."""
+    """A study with recipes of three generators, twelve steps each; the backbone is timm's network for tests."""
     torch.manual_seed(0)
     built = network.build("test_efficientnet", classes=0)
     settings = {"data": str(tiny), "scale": "demo", "arch": "test_efficientnet", "weights": "imagenet"}
@@ -63,8 +63,21 @@ def folders(tiny: Path, tmp_path: Path, tiny_recipe: GeneratorRecipe) -> Iterato
     tensors = {name: tensor.contiguous() for name, tensor in built.state_dict().items()}
     save_file(tensors, folders.run("source") / "weights.safetensors")
     (folders.runs / "study.json").write_text(study.model_dump_json())
-    plain = Generator(kind="generator", about="x")
-    for name, entry in {"everything": EVERYTHING, "plain": plain}.items():
+    entries = {
+        "everything": EVERYTHING,
+        "plain": Generator(kind="generator", about="x"),
+        "projected": Generator(
+            kind="generator",
+            about="x",
+            critic="projected",
+            sampling=0.5,
+            ema=0.9,
+            class_loss=0.5,
+            mode_seeking=0.2,
+            best_by="gan_train",
+        ),
+    }
+    for name, entry in entries.items():
         resolved = resolve(name, entry, Context(study, described, Pretrained("imagenet")))
         short = {"steps": 12, "canvas_every": 3, "quality_every": 4, "ema_from": 2, "lecam_from": 3}
         pool = dict.fromkeys(CLASSES, 5)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from gan import fit
 from gan.__main__ import main
 from gan.data import Images
 from gan.drawing import draw
+from gan.quality import Quality, QualityEvaluator
 from gan.snapshot import restored
 from gan.trainer import GANTrainer, StepMetrics
 from lesions.labels import CLASSES
@@ -39,32 +41,58 @@ def start(folders: Folders, *words: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
-def test_killed_and_run_again_it_ends_in_the_same_bytes(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
-    run = folders.run("everything")
-    fit.fit(folders, "everything")
-    uninterrupted = {name: (run / name).read_bytes() for name in ("weights.safetensors", "last.safetensors")}
+@pytest.mark.parametrize("name", ["everything", "projected"])
+def test_killed_and_run_again_it_ends_in_the_same_bytes(
+    name: str, folders: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = folders.run(name)
+    fit.fit(folders, name)
+    uninterrupted = {file: (run / file).read_bytes() for file in ("weights.safetensors", "last.safetensors")}
     report = json.loads((run / "scores.json").read_text())
     capsys.readouterr()
 
-    fit.fit(folders, "everything")
+    fit.fit(folders, name)
     assert "trained by this recipe already" in capsys.readouterr().out
 
     recipe = (run / "recipe.json").read_text()
     shutil.rmtree(run)
     run.mkdir()
     (run / "recipe.json").write_text(recipe)
-    with start(folders, "everything") as process:
+    with start(folders, name) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "step     4/12" in line:
                 process.send_signal(signal.SIGKILL)
                 break
     assert not (run / "weights.safetensors").exists()
-    fit.fit(folders, "everything")
-    assert "everything: goes on from step" in capsys.readouterr().err
-    assert {name: (run / name).read_bytes() for name in uninterrupted} == uninterrupted
+    fit.fit(folders, name)
+    assert f"{name}: goes on from step" in capsys.readouterr().err
+    assert {file: (run / file).read_bytes() for file in uninterrupted} == uninterrupted
     assert json.loads((run / "scores.json").read_text()) == report
     assert not list(run.rglob("*.part")), "nothing half-written is left"
+
+
+@pytest.mark.slow
+def test_gan_train_chooses_where_the_recipe_says_so(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = {"kid": [0.1, 0.2, 0.3], "gan_train": [0.3, 0.5, 0.5], "recall": [0.5, 0.01, 0.0]}
+    measured = QualityEvaluator.measure
+    calls = iter(range(3))
+
+    def measure(evaluator: QualityEvaluator, generator: Any) -> Quality:
+        number = next(calls)
+        update = {key: of_key[number] for key, of_key in values.items()}
+        return measured(evaluator, generator).model_copy(update=update)
+
+    monkeypatch.setattr(QualityEvaluator, "measure", measure)
+    fit.fit(folders, "projected")
+    report = json.loads((folders.run("projected") / "scores.json").read_text())
+    assert (report["best_step"], report["best_by"]) == (8, "gan_train"), "the earliest of equals"
+    lines = capsys.readouterr().err
+    assert "KID 0.200  recall 0.01  coverage" in lines
+    assert "GAN-train 0.50" in lines
+    assert lines.count("warning: recall is below 0.02") == 1
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from gan import fit
 from gan.__main__ import main
 from gan.report import best_classifier
 from lesions.labels import CLASSES
-from tests.networks import save_model
+from tests.networks import save_model, save_network
 from zoo.build import prepare
 from zoo.kinds.base import Context, Parent, Pretrained
 from zoo.kinds.classifier import Classifier, ClassifierRecipe, resolve
@@ -56,6 +56,39 @@ def test_the_page_has_the_numbers_of_a_run(trained: Folders, tmp_path: Path, mon
         assert enlarged.size == (2 * canvas.width, 2 * canvas.height) == (640, 448)
     with Image.open(out / "curves.png") as curves:
         assert len(curves.convert("L").getcolors(100_000)) > 10  # type: ignore[arg-type]
+
+
+def test_a_second_network_may_judge(trained: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(trained.root)
+    monkeypatch.setenv("LESION_ZOO_ROOT", str(trained.root))
+    torch.manual_seed(1)
+    weights = save_network("test_resnet", tmp_path / "w.safetensors")
+    main(["report", "everything"], "mine", "classifier", tmp_path / "page", "test_resnet", weights)
+    page = (tmp_path / "page" / "README.md").read_text()
+    assert "--features test_resnet --weights w.safetensors" in page
+    section = page.partition("### By another network")[2].partition("##")[0]
+    rows = [line.split(" | ") for line in section.splitlines() if line.startswith(("| floor", "| everything"))]
+    assert len(rows) == 2
+    report = json.loads((trained.run("everything") / "scores.json").read_text())
+    assert rows[1][1] != f"{report['best']['kid']:.3g}", "another space"
+    with pytest.raises(SystemExit):
+        main(["report", "everything"], "mine", "classifier", tmp_path / "page", "test_resnet")
+
+
+def test_a_critic_that_is_its_own_judge_is_named(
+    trained: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained.root)
+    monkeypatch.setenv("LESION_ZOO_ROOT", str(trained.root))
+    fit.fit(trained, "projected")
+    main(["report", "projected"], "mine", "classifier", tmp_path / "page")
+    page = (tmp_path / "page" / "README.md").read_text()
+    assert "that of projected by GAN-train (the highest)" in page
+    assert "projected learned from features of tf_efficientnet_lite1, another network than the judge" in page
+    monkeypatch.setattr("gan.report.BACKBONE", "test_efficientnet")
+    main(["report", "projected"], "mine", "classifier", tmp_path / "page")
+    page = (tmp_path / "page" / "README.md").read_text()
+    assert "features of test_efficientnet, **the network that judges it here: these figures flatter it**" in page
 
 
 def test_the_best_classifier_is_chosen_among_those_trained_on_real_images_alone(trained: Folders) -> None:

@@ -109,7 +109,7 @@ def test_an_image_is_scored_alone(critic: ProjectedCritic) -> None:
     torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize(("pixels", "sides"), [(32, [4, 4, 4, 2]), (64, [4, 4, 4, 4]), (128, [4, 4, 4, 4])])
+@pytest.mark.parametrize(("pixels", "sides"), [(32, [4, 4, 4, 2]), (64, [4, 4, 4, 2]), (128, [4, 4, 4, 4])])
 def test_every_size_ends_at_few_places(pixels: int, sides: list[int]) -> None:
     with torch.no_grad():
         features = ProjectedCritic(pixels).features(torch.zeros(1, 3, pixels, pixels))
