@@ -38,6 +38,8 @@ class GANTrainer:
     def __init__(self, recipe: GeneratorRecipe, device: torch.device, shares: torch.Tensor | None = None) -> None:
         torch.manual_seed(recipe.seed)  # of the initial weights alone
         self.recipe, self.device, self.shares = recipe, device, shares
+        own = recipe.class_loss_generator
+        self.class_loss_generator = recipe.class_loss if own is None else own
         self.bf16 = bf16_is_fast(device)
         self.generator = Generator(recipe.pixels, recipe.width).to(device)
         self.critic = CRITICS[recipe.critic](recipe).to(device)
@@ -111,9 +113,9 @@ class GANTrainer:
                 features = self.critic.features(augmented)
                 scores = self.critic.scores(features, labels)
             loss = losses.generator_hinge(scores)
-            if self.recipe.class_loss:
+            if self.class_loss_generator:
                 logits = self.critic.class_logits(features)
-                loss = loss + self.recipe.class_loss * losses.classification(logits, labels)
+                loss = loss + self.class_loss_generator * losses.classification(logits, labels)
             if self.recipe.mode_seeking:
                 loss = loss + self.recipe.mode_seeking * losses.mode_seeking(images, z)
             self._descend(self.optimizers[1], loss)

@@ -75,13 +75,14 @@ def _study(study: StudyRecords, catalog: Mapping[str, Entry], with_absent: bool 
     return {
         "records": study,
         "rows": sorted(rows, key=lambda row: (section_key(row[1]), row[0])),
-        "options": _options(study, is_whole=not missing),
+        "options": _options(study, [name for name in study.records if name in catalog] if missing else []),
+        "gone": [name for name in study.records if name not in catalog],
         "missing_generators": [name for name, entry in missing.items() if entry.kind == GENERATOR.name],
     }
 
 
-def _options(study: StudyRecords, is_whole: bool) -> str:
-    """The options of the command `make zoo` that makes the study's records again; `is_whole` if it has every entry."""
+def _options(study: StudyRecords, entries: Sequence[str]) -> str:
+    """The options of the command `make zoo` that makes the study's records again: of `entries`; all, if empty."""
     settings = study.settings
     is_file = settings.weights != "imagenet"
     options = {} if settings.data == "phantom" else {"DATA": f"~/{settings.data}"}
@@ -93,8 +94,8 @@ def _options(study: StudyRecords, is_whole: bool) -> str:
             options[key.upper()] = value
     if settings.name != study.name:
         options["STUDY"] = study.name
-    if not is_whole:
-        options["ENTRIES"] = f'"{" ".join(study.records)}"'
+    if entries:
+        options["ENTRIES"] = f'"{" ".join(entries)}"'
     return " ".join(f"{key}={value}" for key, value in options.items())
 
 

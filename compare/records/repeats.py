@@ -4,6 +4,8 @@ Pretrained weights and synthetic images are the same in all of them: the effect 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -11,27 +13,36 @@ import numpy as np
 from compare.records import effects
 from compare.records.record import RecordError
 from compare.records.studies import StudyRecords
+from zoo.metrics import bootstrap
+from zoo.metrics.bootstrap import Difference, Estimate, Resamples
 from zoo.metrics.scores import Scores
 from zoo.study import Study
 
 
 class RepeatedEffect(NamedTuple):
-    """How much higher the macro F1 of an entry is than that of its reference."""
+    """How much higher the macro F1 of an entry is than that of a reference, over several seeds."""
 
+    entry: str
     reference: str
-    differences: dict[int, float]
-    """By seed, of the seeds of both."""
+    by_seed: dict[int, float]
+    """Of the seeds of both."""
+    difference: Difference
+    """Of the means over seeds; Holm-corrected for all effects of the same group.
+
+    The interval is by bootstrap over test lesions, the same resamples for every seed: other seeds are not in it.
+    """
 
     @property
     def direction(self) -> str:
         """Whether the differences, to three decimals, all point the same way; empty where there is only one."""
-        signs = {np.sign(round(value, 3)) for value in self.differences.values()}
-        if len(self.differences) == 1:
+        signs = {np.sign(round(value, 3)) for value in self.by_seed.values()}
+        if len(self.by_seed) == 1:
             return ""
         return "always higher" if signs == {1} else "always lower" if signs == {-1} else "not always the same way"
 
 
-class Repeats(NamedTuple):
+@dataclass(frozen=True)
+class Repeats:
     """Studies that differ in nothing but their seeds."""
 
     studies: list[StudyRecords]
@@ -44,16 +55,42 @@ class Repeats(NamedTuple):
         """The seeds of `studies`."""
         return [study.settings.seed for study in self.studies]
 
-    def effect(self, entry: str) -> "RepeatedEffect | None":
-        """How much higher the macro F1 of `entry` is than its reference's; none where the two share no seed."""
-        reference = effects.reference(next(study for study in self.studies if entry in study.classifiers), entry)
-        others = self.scores.get(reference or "", {})
-        differences = {
-            seed: scores.macro_f1 - others[seed].macro_f1
-            for seed, scores in self.scores[entry].items()
-            if seed in others
+    @cached_property
+    def effects(self) -> list[RepeatedEffect]:
+        """Of each entry against the one with the same start and nothing else, and against copies of real images."""
+        pairs: list[tuple[str, str, list[int]]] = []
+        for entry, by_seed in self.scores.items():
+            study = next(study for study in self.studies if entry in study.classifiers)
+            for other in (effects.reference(study, entry), effects.filled_up_alike(study, entry)):
+                seeds = [seed for seed in by_seed if seed in self.scores.get(other or "", {})]
+                if other is not None and seeds:
+                    pairs.append((entry, other, seeds))
+        differences = bootstrap.paired_differences(
+            [(self._mean(entry, seeds), self._mean(other, seeds)) for entry, other, seeds in pairs]
+        )
+        result = []
+        for (entry, other, seeds), difference in zip(pairs, differences, strict=True):
+            values = {seed: self.scores[entry][seed].macro_f1 - self.scores[other][seed].macro_f1 for seed in seeds}
+            result.append(RepeatedEffect(entry, other, values, difference))
+        return result
+
+    def _mean(self, entry: str, seeds: Sequence[int]) -> Estimate:
+        """The mean macro F1 over seeds, and that of each resample."""
+        each = [self._estimates[entry, seed] for seed in seeds]
+        resampled = np.mean([estimate.resampled for estimate in each], axis=0)
+        return Estimate(float(np.mean([estimate.value for estimate in each])), resampled)
+
+    @cached_property
+    def _estimates(self) -> dict[tuple[str, int], Estimate]:
+        """Of each entry and seed, all from the same resamples."""
+        first = next(iter(self.studies[0].classifiers.values()))
+        resamples = Resamples(first.labels, first.lesions, 0, bootstrap.PAIRED_RESAMPLES)
+        return {
+            (name, study.settings.seed): bootstrap.estimate(resamples, record.predicted)
+            for study in self.studies
+            for name, record in study.classifiers.items()
+            if name in self.scores
         }
-        return RepeatedEffect(reference, differences) if reference and differences else None
 
 
 def _precedence(study: StudyRecords) -> tuple[bool, int, int, str]:

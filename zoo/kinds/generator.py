@@ -51,6 +51,8 @@ class Generator(Entry):
 
     The discriminator's projection is the classifier (Han et al. 2021).
     """
+    class_loss_generator: Annotated[float, Field(ge=0, le=100)] | None = None
+    """That of asked classes alone, where it differs: images that are made to be told apart are not those that occur."""
     mode_seeking: Annotated[float, Field(ge=0, le=100)] = 0.0
     """The strength of a loss against images that differ less than their latent vectors do (Mao et al. 2019); 0: none.
 
@@ -145,6 +147,7 @@ class GeneratorRecipe(Recipe):
     pool: dict[str, int]
     """Synthetic images of each class."""
     critic: CriticName = "sagan"
+    class_loss_generator: float | None = None
     mode_seeking: float = 0.0
     best_by: Chooser = "kid"
 

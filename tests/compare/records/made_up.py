@@ -49,7 +49,7 @@ def classifier(
     if key not in _SCORED:
         _SCORED[key] = score(Predictions(labels, probabilities, lesions))
     data = _data(study)
-    recipes: dict[str, Any] = {"sagan": generator("sagan", study).recipe}
+    recipes: dict[str, Any] = {name: generator(name, study).recipe for name in ("sagan", "projected")}
     if entry.parent is not None:
         recipes[entry.parent] = classifier(entry.parent, skill, study, each).recipe
     context = Context(study, data, Pretrained("w.safetensors"), recipes)

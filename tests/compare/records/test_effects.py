@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, recall_score
 
-from compare.records import effects, markdown
+from compare.records import effects
 from compare.records.leakage import leakages
 from compare.records.rank_correlation import compare_ranks
 from compare.records.record import RecordError
-from compare.records.repeats import Repeats, repeats
+from compare.records.repeats import RepeatedEffect, repeats
 from compare.records.studies import StudyRecords, load_all
 from tests.compare.records.made_up import STUDY, classifier, write
 from zoo.metrics import bootstrap
-from zoo.metrics.bootstrap import Estimate
+from zoo.metrics.bootstrap import Difference, Estimate
 
 SKILLS = {
     "baseline": 0.3,
@@ -169,14 +169,33 @@ def test_repeats_over_seeds(tmp_path: Path) -> None:
     }
     values = [scores.macro_f1 for scores in result.scores["transfer"].values()]
     assert values == sorted(values)
-    effect = result.effect("transfer_weighted_loss")
-    assert effect is not None
-    assert (effect.reference, effect.direction) == ("transfer", "always higher")
+    [effect] = result.effects  # the reference of transfer, the baseline, is not repeated
+    assert (effect.entry, effect.reference, effect.direction) == ("transfer_weighted_loss", "transfer", "always higher")
     weighted = [scores.macro_f1 for scores in result.scores["transfer_weighted_loss"].values()]
     differences = {123: weighted[0] - values[0], 1: weighted[1] - values[1]}
-    assert effect.differences == pytest.approx(differences)
+    assert effect.by_seed == pytest.approx(differences)
     assert all(value > 0 for value in differences.values())
-    assert result.effect("transfer") is None, "its reference, the baseline, is not repeated"
+    assert effect.difference.difference == pytest.approx(sum(differences.values()) / 2)
+    low, high = effect.difference.interval
+    assert low < effect.difference.difference < high
+
+
+def test_synthetic_images_are_compared_with_copies_of_real_ones(tmp_path: Path) -> None:
+    for seed, skill in ((123, 0.8), (1, 0.7)):
+        study = STUDY.model_copy(update={"seed": seed})
+        write(tmp_path, classifier("duplicates_2", 0.5, study), classifier("gan_2", skill, study))
+        write(tmp_path, classifier("projected_2", 0.5, study))
+    studies = load_all(tmp_path / "docs" / "results")
+    [result] = repeats(studies)
+    pairs = {(effect.entry, effect.reference): effect for effect in result.effects}
+    assert set(pairs) == {("gan_2", "duplicates_2"), ("projected_2", "duplicates_2")}
+    assert pairs["gan_2", "duplicates_2"].difference.is_significant
+    questions = effects.by_question(studies[0], effects.estimate(studies[0]))
+    assert {effect.entry: effect.outcome for effect in questions["duplicates"]} == {
+        "gan_2": "helped",
+        "projected_2": "no difference shown",
+    }
+    assert effects.techniques(studies[0], "duplicates_2") == ["copies of real images"]
 
 
 def test_the_usual_seed_is_what_others_repeat(tmp_path: Path) -> None:
@@ -207,20 +226,8 @@ def test_another_recipe_is_no_repeat(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_said_of_differences_by_seed(scores: tuple[float, ...], words: str) -> None:
-    seeds = (123, 1, 2)
-    made = {name: classifier(name, 0.6) for name in ("baseline", "weighted_loss")}
-    study = StudyRecords("x", made["baseline"].settings, made)
-    same = made["baseline"].test.model_copy(update={"macro_f1": 0.6})
-    both = {
-        "weighted_loss": {
-            seed: same.model_copy(update={"macro_f1": value}) for seed, value in zip(seeds, scores, strict=True)
-        },
-        "baseline": dict.fromkeys(seeds, same),
-    }
-    template = '{% import "tables.md.j2" as tables %}{{ tables.seeds(group) }}'
-    table = markdown.templates().from_string(template).render(group=Repeats([study] * 3, both))
-    line = next(line for line in table.splitlines() if line.startswith("Macro F1 of `weighted_loss`"))
-    assert line.endswith(f": {words}.")
+    by_seed = {seed: value - 0.6 for seed, value in zip((123, 1, 2), scores, strict=True)}
+    assert RepeatedEffect("x", "y", by_seed, Difference(0.1, (0.0, 0.2), 0.5, 0.5)).direction == words
 
 
 def leaking(root: Path, with_siblings: float, without: float) -> list[StudyRecords]:

@@ -77,7 +77,10 @@ def test_every_row_of_the_thesis_is_there_in_its_order(text: str) -> None:
     sections = [[int(part) for part in row[0].strip("| ").split(".")] for row in rows]
     assert sections == sorted(sections)
     names = [row[1].strip("`") for row in rows]
-    assert set(names) == {name for name, entry in catalog().items() if isinstance(entry, Classifier)}
+    of_thesis = {
+        name for name, entry in catalog().items() if isinstance(entry, Classifier) and entry.thesis is not None
+    }
+    assert set(names) == of_thesis
     absent = [row[1] for row in rows if "not trained (yet)" in row]
     assert len(absent) == len(rows) - 6
     assert "`gan_1`" in absent
