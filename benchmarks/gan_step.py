@@ -1,4 +1,6 @@
-"""`python -m benchmarks.gan_step`: the time of a training step and of drawing, compared with plain networks.
+"""`python -m benchmarks.gan_step`: the time of a training step, with either critic, and of drawing.
+
+They are compared with plain networks, and the critics with one another.
 
 Plain networks are the same in float32 and contiguous memory, with torch's legacy spectral norm (also while drawing) and
 every convolution at the larger size. Both (with `--studiogan CHECKOUT`, all three) take turns in one process, so that
@@ -30,6 +32,7 @@ from gan.networks import BOTTOM, DoublingConv, Generator, GeneratorBlock
 from gan.snapshot import snapshot
 from gan.trainer import GANTrainer
 from lesions.labels import CLASSES
+from zoo.entry import catalog
 from zoo.kinds.base import Context, Data, Pretrained
 from zoo.kinds.generator import Generator as Entry
 from zoo.kinds.generator import GeneratorRecipe, resolve
@@ -45,20 +48,28 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    recipe = _recipe(arguments.pixels, arguments.width, arguments.batch)
+    recipe, projected = (
+        _recipe(name, arguments.pixels, arguments.width, arguments.batch) for name in ("sagan", "projected")
+    )
     images = torch.randint(256, (arguments.batch, arguments.pixels, arguments.pixels, 3), dtype=torch.uint8)
     batch = Images(images, torch.arange(arguments.batch) % len(CLASSES))
 
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # as in training
     trainer = GANTrainer(recipe, device)
     networks = {"plain": plain(recipe, device)}
     if arguments.studiogan:
         networks["studiogan"] = studiogan(arguments.studiogan, recipe, device)
     steps: dict[str, Callable[[], object]] = {"zoo": partial(trainer.step, 0, batch)}
+    steps["projected"] = partial(GANTrainer(projected, device, torch.full((7,), 1 / 7)).step, 0, batch)
     steps |= {name: PlainTrainer(recipe, device, *pair, batch).step for name, pair in networks.items()}
     where = torch.cuda.get_device_name() if device.type == "cuda" else f"{arguments.threads} threads"
     print(f"{recipe.pixels} px, width {recipe.width}, batch {recipe.batch}, {where}, torch {torch.__version__}")
     print(f"bf16 in training: {'yes' if trainer.bf16 else 'no, this processor has no units for it'}")
-    _report("training step, s", _medians(steps, arguments.steps, device), seconds=True)
+    seconds = _medians(steps, arguments.steps, device)
+    with_projected = seconds.pop("projected")
+    _report("training step, s", seconds, seconds=True)
+    print(f"with the projected critic: {with_projected:.3g} s")
+    print(f"  projected / sagan: {with_projected / seconds['zoo']:.3f} of the time", flush=True)
 
     generator = snapshot(trainer.served_generator, recipe.width, 0)
     for count in (1, 8, 32):
@@ -92,12 +103,12 @@ def _report(title: str, numbers: dict[str, float], seconds: bool = False) -> Non
             print(f"  zoo / {name}: {ratio:.3f}" + (" of the time" if seconds else " x the images"), flush=True)
 
 
-def _recipe(pixels: int, width: int, batch: int) -> GeneratorRecipe:
-    """The thesis's recipe at another size."""
+def _recipe(name: str, pixels: int, width: int, batch: int) -> GeneratorRecipe:
+    """The recipe of an entry at another size."""
     data = Data(store_sha256="", split_sha256="", counts={"train": [1] * 7}, mean=[0.5] * 3, std=[0.5] * 3)
-    resolved = resolve(
-        "sagan", Entry(kind="generator", about="-"), Context(Study(scale="paper"), data, Pretrained("-"))
-    )
+    entry = catalog()[name]
+    assert isinstance(entry, Entry)
+    resolved = resolve(name, entry, Context(Study(scale="paper"), data, Pretrained("-")))
     return resolved.model_copy(update={"pixels": pixels, "width": width, "batch": batch})
 
 

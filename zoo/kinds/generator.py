@@ -97,6 +97,8 @@ class Scale(NamedTuple):
     """Steps from one sample canvas to the next."""
     judgments: int
     """Steps from one measurement of quality to the next; the best of them is served."""
+    class_loss_generator: float = 1
+    """Times the entry's: in few steps a generator learns what the classes are only if that counts for much."""
 
 
 # Those at `demo` were chosen by how well networks that were trained on the phantom's training images name the classes
@@ -107,7 +109,7 @@ SCALES: dict[str, Scale] = {
     "small": Scale(64, 1 / 2, 3000 / 22_000, 1, 2, 2, 250, 500),
     "paper": Scale(128, 1, 1, 1, 1, 1, 500, 2000),
 }
-DEMO_SCALES: dict[CriticName, Scale] = {"projected": Scale(32, 1 / 4, 1400 / 30_000, 1 / 2, 4, 4, 200, 350)}
+DEMO_SCALES: dict[CriticName, Scale] = {"projected": Scale(32, 1 / 4, 1200 / 30_000, 1 / 2, 4, 4, 200, 400, 10)}
 """That of `demo` for other critics. A frozen network takes most of a step's time, and teaches in fewer steps."""
 
 
@@ -178,6 +180,9 @@ def resolve(name: str, entry: Generator, context: Context) -> GeneratorRecipe:
         "batch": max(2, round(entry.batch * scale.batch)),
         "learning_rate_generator": entry.learning_rate_generator * scale.rate_generator,
         "learning_rate_discriminator": entry.learning_rate_discriminator * scale.rate_discriminator,
+        "class_loss_generator": None
+        if entry.class_loss_generator is None
+        else entry.class_loss_generator * scale.class_loss_generator,
         # A short training must not be averaged with its beginning: a tenth of it counts at most.
         "ema": None if entry.ema is None else min(entry.ema, max(0.0, 1 - 10 / steps)),
         "ema_from": min(1000, steps // 4),
