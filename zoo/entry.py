@@ -40,7 +40,8 @@ def read(file: Path) -> Entry:
 
 def _explain(schema: type[Entry], problem: dict[str, object]) -> str:
     """One of pydantic's problems, in the terms of the file."""
-    location = [str(part) for part in problem["loc"]]  # type: ignore[attr-defined]
+    # Without pydantic's names of the members of a union, such as constrained-float.
+    location = [str(part) for part in problem["loc"] if str(part).isidentifier() or isinstance(part, int)]  # type: ignore[attr-defined]
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
         allowed = Thesis.model_fields if location[:-1] == ["thesis"] else schema.model_fields

@@ -198,7 +198,10 @@ def settle(given: Mapping[str, str], name: str | None = None, root: Path | None 
             study = made_with.model_copy(update={key: getattr(study, key) for key in settings})
         if differing := [key for key in Study.model_fields if getattr(study, key) != getattr(made_with, key)]:
             was = ", ".join(f"{key.upper()}={getattr(made_with, key)}" for key in differing)
-            raise StudyError(f"the study {folders.name!r} was made with {was}; name another one with STUDY=")
+            raise StudyError(
+                f"the study {folders.name!r} was made with {was}; name another one with STUDY=, "
+                f"or delete {folders.runs} and {folders.archives}"
+            )
     return folders, study
 
 

@@ -88,7 +88,10 @@ def test_links_point_to_files_and_headings(page: Path) -> None:
 def test_pages_of_the_site_exist_and_none_is_forgotten() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text().partition("\nnav:\n")[2].partition("\nnot_in_nav:")[0]
     pages = set(re.findall(r"([\w/-]+\.md)$", navigation, re.MULTILINE))
-    assert pages == {page.name for page in PAGES if page.parent.name == "docs"} | {"sagan/README.md", "projected/README.md"}
+    assert pages == {page.name for page in PAGES if page.parent.name == "docs"} | {
+        "sagan/README.md",
+        "projected/README.md",
+    }
 
 
 def test_targets_exist_in_the_makefile_and_are_listed() -> None:

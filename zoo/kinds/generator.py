@@ -74,6 +74,10 @@ class Generator(Entry):
             (self.lecam > 0 and self.lecam_from is None, "'lecam' needs 'lecam_from', the step it begins at"),
             (self.lecam == 0 and self.lecam_from is not None, "'lecam_from' needs a 'lecam' above 0"),
             ((self.lecam_from or 0) >= self.steps, "'lecam_from' lies behind the last of 'steps'"),
+            (
+                self.class_loss == 0 and bool(self.class_loss_generator),
+                "'class_loss_generator' needs a 'class_loss' above 0: else the critic does not learn the classes",
+            ),
             (self.width % 8 != 0, "'width' is a multiple of 8: scale `demo` takes an eighth of it"),
         )
         return self
