@@ -113,7 +113,7 @@ SCALES: dict[str, Scale] = {
     "small": Scale(64, 1 / 2, 3000 / 22_000, 1, 2, 2, 250, 500),
     "paper": Scale(128, 1, 1, 1, 1, 1, 500, 2000),
 }
-DEMO_SCALES: dict[CriticName, Scale] = {"projected": Scale(32, 1 / 4, 1000 / 30_000, 1 / 2, 4, 2, 200, 500, 50)}
+DEMO_SCALES: dict[CriticName, Scale] = {"projected": Scale(32, 1 / 4, 1200 / 30_000, 1 / 2, 4, 4, 200, 400, 50)}
 """That of `demo` for other critics. A frozen network takes most of a step's time, and teaches in fewer steps."""
 
 
