@@ -40,11 +40,14 @@ def test_records_in_the_repository_hold_no_path_and_no_picture() -> None:
 def test_records_in_the_repository_belong_together() -> None:
     """A digest is computed from a recipe's fields: a change of the schema must not change it."""
     generators, parents = {}, {}
-    for study in load_all(ROOT / RESULTS):
+    studies = load_all(ROOT / RESULTS)
+    # A generator is recorded where it was trained: other seeds' studies copy it from there.
+    trained = {record.recipe.sha256 for study in studies for record in study.generators.values()}
+    for study in studies:
         for name, record in study.classifiers.items():
             if record.recipe.generator is not None:
                 generators[name] = record.recipe.generator
-                assert record.recipe.generator_sha256 == study.generators[record.recipe.generator].recipe.sha256
+                assert record.recipe.generator_sha256 in trained
             if record.parent:
                 parents[name] = record.parent
                 assert record.recipe.parent_sha256 == study.classifiers[record.parent].recipe.sha256
