@@ -36,6 +36,7 @@ from zoo.entry import catalog
 from zoo.kinds.base import Context, Data, Pretrained
 from zoo.kinds.generator import Generator as Entry
 from zoo.kinds.generator import GeneratorRecipe, resolve
+from zoo.models.determinism import compute_deterministically
 from zoo.study import Study
 
 
@@ -46,7 +47,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--studiogan", type=Path, help="a checkout of PyTorch-StudioGAN, to compare with it, too")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    compute_deterministically(arguments.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     recipe, projected = (
         _recipe(name, arguments.pixels, arguments.width, arguments.batch) for name in ("sagan", "projected")
@@ -54,7 +55,6 @@ def main() -> None:
     images = torch.randint(256, (arguments.batch, arguments.pixels, arguments.pixels, 3), dtype=torch.uint8)
     batch = Images(images, torch.arange(arguments.batch) % len(CLASSES))
 
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # as in training
     trainer = GANTrainer(recipe, device)
     networks = {"plain": plain(recipe, device)}
     if arguments.studiogan:

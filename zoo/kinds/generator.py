@@ -52,7 +52,7 @@ class Generator(Entry):
     The discriminator's projection is the classifier (Han et al. 2021).
     """
     class_loss_generator: Annotated[float, Field(ge=0, le=100)] | None = None
-    """That of asked classes alone, where it differs: images that are made to be told apart are not those that occur."""
+    """The strength in the generator's step, where it differs; a high one makes images more typical than real ones."""
     mode_seeking: Annotated[float, Field(ge=0, le=100)] = 0.0
     """The strength of a loss against images that differ less than their latent vectors do (Mao et al. 2019); 0: none.
 

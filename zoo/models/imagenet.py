@@ -16,7 +16,7 @@ from zoo.models import network
 from zoo.models.weights import WeightsError
 
 STATISTICS = ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
-"""Mean and standard deviation of each channel that these networks were trained with, on the scale 0 to 1."""
+"""The channel mean and std of these networks' training, on the scale 0 to 1."""
 
 
 class Package(NamedTuple):
