@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from gan import trained
-from gan.critics.projected import BACKBONE
+from gan.critics import FROZEN
 from gan.data import Images, load_part
 from gan.drawing import draw
 from gan.features import Features
@@ -68,7 +68,7 @@ def write_page(folders: Folders, names: list[str], classifier: str, out: Path, j
         on_test=_measure(folders, reports, TEST),
         judge=judge,
         by_judge=None if judge is None else _measure(folders, reports, VALID, judge),
-        frozen={"projected": BACKBONE},
+        frozen=FROZEN,
     )
     out.mkdir(parents=True, exist_ok=True)
     atomic_write(out / "curves.png", _curves(reports))

@@ -9,6 +9,7 @@ from PIL import Image
 
 from gan import fit
 from gan.__main__ import main
+from gan.critics import FROZEN
 from gan.report import best_classifier
 from lesions.labels import CLASSES
 from tests.networks import save_model, save_network
@@ -85,7 +86,7 @@ def test_a_critic_that_is_its_own_judge_is_named(
     page = (tmp_path / "page" / "README.md").read_text()
     assert "that of projected by GAN-train (the highest)" in page
     assert "projected learned from features of tf_efficientnet_lite1, another network than the judge" in page
-    monkeypatch.setattr("gan.report.BACKBONE", "test_efficientnet")
+    monkeypatch.setitem(FROZEN, "projected", "test_efficientnet")
     main(["report", "projected"], "mine", "classifier", tmp_path / "page")
     page = (tmp_path / "page" / "README.md").read_text()
     assert "features of test_efficientnet, **the network that judges it here: these figures flatter it**" in page
