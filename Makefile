@@ -34,8 +34,9 @@ help: ## list targets and settings
 	@echo
 	@echo "Settings of a study (make zoo DATA=... SCALE=...):"
 	@echo "  DATA     phantom (default), or a folder with HAM10000 as downloaded"
-	@echo "  SCALE    demo (64 px, few epochs; default for the phantom), small (64 px), paper (224 px; default else)"
+	@echo "  SCALE    demo (64 px, few epochs; default for the phantom), small (64 px), medium (160 px), paper (224 px; default else)"
 	@echo "  SPLIT    lesion (default), thesis (by image: lesions leak), or thesis_without_siblings (what the leak is worth)"
+	@echo "           fold1 ... fold5: each tests on a fifth of the images, with a SEED of its own and fixed epochs"
 	@echo "  WEIGHTS  imagenet (default), or a .safetensors file"
 	@echo "  ARCH     tf_efficientnet_lite0 (default; paper: tf_efficientnet_b0), or any network of timm"
 	@echo "  SEED     123 (default), of classifiers"
@@ -90,7 +91,7 @@ ifdef STUDY
 -include $(RUNS)/entries.mk
 endif
 
-source: $(FIRST)
+source: $(SOURCES:%=$(RUNS)/%/weights.safetensors)
 	@:
 
 archives: $(ENTRIES_MADE:%=$(ARCHIVES)/%.mar)
@@ -106,8 +107,11 @@ $(ENTRIES_MADE:%=$(ARCHIVES)/%.mar): $(ARCHIVES)/%.mar: $(RUNS)/%/weights.safete
 $(ENTRIES_MADE:%=$(RUNS)/%/weights.safetensors): $(RUNS)/%/weights.safetensors: $(RUNS)/%/recipe.json
 	@$(PYTHON) -m $(TRAINER) $* --study $(STUDY)
 
-$(RUNS)/source/weights.safetensors: $(RUNS)/source/recipe.json
-	@$(PYTHON) -m zoo pretrained --study $(STUDY)
+endif
+
+ifneq ($(strip $(SOURCES)),)
+$(SOURCES:%=$(RUNS)/%/weights.safetensors): $(RUNS)/%/weights.safetensors: $(RUNS)/%/recipe.json
+	@$(PYTHON) -m zoo pretrained $* --study $(STUDY)
 endif
 
 ifneq ($(strip $(POOLS)),)

@@ -141,7 +141,7 @@ def _train(
         normalise="data",
     )
     splits = LesionDataModule(resolved, Store(Index(names, labels, names), pictures, ""), parts)
-    module = ClassifierModule(network.build(arch), len(CLASSES), MEAN, STD)
+    module = ClassifierModule(network.build(arch), resolved, len(CLASSES), MEAN, STD)
     watch = Stopwatch()
     with tempfile.TemporaryDirectory() as folder:
         configure_trainer(1, "32-true", Path(folder), [watch]).fit(module, datamodule=splits)

@@ -1,6 +1,5 @@
 """One training step of generator and discriminator."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +12,7 @@ from gan.data import FAKE, Images, draw_labels, generator_for
 from gan.drawing import from_bytes
 from gan.networks import Generator, weights_computed_once
 from zoo.kinds.generator import GeneratorRecipe
-
-Tensors = tuple[torch.Tensor, ...] | list[torch.Tensor]
+from zoo.models.averaging import moving_average
 
 
 class StepMetrics(NamedTuple):
@@ -174,17 +172,6 @@ class GANTrainer:
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.lecam.averages = state["lecam"]
-
-
-def moving_average(decay: float) -> Callable[[Tensors, Tensors, torch.Tensor | int], None]:
-    """How `AveragedModel` averages in new parameters: with a `decay` that is smaller at first, as in TensorFlow."""
-
-    @torch.no_grad()
-    def update(averages: Tensors, parameters: Tensors, updates: torch.Tensor | int) -> None:
-        number = int(updates)
-        torch._foreach_lerp_(averages, parameters, 1 - min(decay, (1 + number) / (10 + number)))
-
-    return update
 
 
 def bf16_is_fast(device: torch.device) -> bool:

@@ -1,4 +1,6 @@
-"""Split the images into training, validation and test, 70 / 15 / 15: by lesion (the default) or as in the thesis.
+"""Split the images into training, validation and test: by lesion (the default), as in the thesis, or in five folds.
+
+The first two have 70, 15 and 15 % of the images; each of the folds has 72, 8 and 20 %.
 
 The thesis's split leaks: test images have siblings in training, which are images of the same lesion. The third split
 leaves those siblings out of training and keeps the thesis's validation and test images: it measures what the leak adds.
@@ -24,8 +26,10 @@ PARTS = ("train", "valid", "test")
 PART_NAMES = (*PARTS, "left out")
 """Names of the part numbers. Left out are siblings of test images, in `thesis_without_siblings`."""
 LEFT_OUT = len(PARTS)
-SplitName = Literal["lesion", "thesis", "thesis_without_siblings"]
+SplitName = Literal["lesion", "thesis", "thesis_without_siblings", "fold1", "fold2", "fold3", "fold4", "fold5"]
 """Names of the splits."""
+FOLDS = 5
+"""Splits of which each tests on a fifth of the images; together they test on each image once."""
 SHARES = (0.70, 0.15, 0.15)
 """The share of each of `PARTS`."""
 SEED = 123
@@ -37,7 +41,10 @@ def split(index: Index, name: SplitName) -> NDArray[np.int64]:
 
     Raises `DataError` where a part lacks a class.
     """
-    parts = by_lesion(index) if name == "lesion" else thesis(len(index))
+    if (number := fold_number(name)) is not None:
+        parts = fold(index, number)
+    else:
+        parts = by_lesion(index) if name == "lesion" else thesis(len(index))
     if name == "thesis_without_siblings":
         parts = without_siblings(index, parts)
     for number, part in enumerate(PARTS):
@@ -86,6 +93,29 @@ def by_lesion(index: Index) -> NDArray[np.int64]:
             part = int(np.argmin((filled + len(positions) / 2) / np.maximum(target, 1e-9)))
             parts[positions] = part
             filled[part] += len(positions)
+    return parts
+
+
+def fold_number(name: SplitName) -> int | None:
+    """The number (1 to `FOLDS`) of the fold that a split tests on; none for splits that are no folds."""
+    return int(name.removeprefix("fold")) if name.startswith("fold") else None
+
+
+def fold(index: Index, number: int) -> NDArray[np.int64]:
+    """Test on fold `number` (from 1) of `FOLDS`, validate on a tenth of the rest, train on what is left, int64 [n].
+
+    Folds are stratified by class; images of one lesion stay together.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold  # here: it takes a second, which other splits need not
+
+    def folds(rows: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:
+        labels, lesions = index.labels[rows], np.array(index.lesions)[rows]
+        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=SEED)
+        return [rows[held_out] for _, held_out in splitter.split(labels, labels, lesions)]
+
+    parts = np.zeros(len(index), dtype=np.int64)
+    parts[folds(np.arange(len(index)), FOLDS)[number - 1]] = PARTS.index("test")
+    parts[folds(np.flatnonzero(parts == 0), 10)[0]] = PARTS.index("valid")
     return parts
 
 

@@ -1,10 +1,10 @@
-"""The best epoch by validation, kept inside the checkpoint, so that one file has everything."""
+"""The epoch that is kept, inside the checkpoint, so that one file has everything."""
 
 import copy
 import io
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -26,12 +26,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class BestEpoch(pl.Callback):
     """The weights of the epoch with the highest validation macro F1 (the earliest of equals), and every epoch's scores.
 
+    With `keep` = "last", the last epoch's weights are kept whatever their score.
+
     Its state travels in Lightning's checkpoint together with the training's `origin`: whatever must be the same for a
     training to go on from it. The checkpoint is written after each epoch.
     """
 
-    def __init__(self, origin: dict[str, str], checkpoint: Path) -> None:
-        self.origin, self.checkpoint = origin, checkpoint
+    def __init__(self, origin: dict[str, str], checkpoint: Path, keep: Literal["best", "last"] = "best") -> None:
+        self.origin, self.checkpoint, self.keep = origin, checkpoint, keep
         self.epoch = -1
         self.history: list[dict[str, float]] = []
         self.weights: dict[str, torch.Tensor] = {}
@@ -41,9 +43,9 @@ class BestEpoch(pl.Callback):
         scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
         earlier = [past["valid_macro_f1"] for past in self.history]
         self.history.append(scores)
-        if not earlier or scores["valid_macro_f1"] > max(earlier):
+        if self.keep == "last" or not earlier or scores["valid_macro_f1"] > max(earlier):
             self.epoch = trainer.current_epoch
-            self.weights = copy.deepcopy(module.network.state_dict())  # type: ignore[union-attr]
+            self.weights = copy.deepcopy(module.kept.state_dict())  # type: ignore[union-attr]
         trainer.save_checkpoint(self.checkpoint)
 
     def state_dict(self) -> dict[str, Any]:

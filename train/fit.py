@@ -1,11 +1,14 @@
 """Train one classifier by its recipe, or go on with it: `runs/<study>/<entry>/`."""
 
+import json
 import os
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from lesions import split, store
@@ -17,10 +20,11 @@ from train.data import LesionDataModule
 from train.loss import ClassificationLoss
 from train.module import ClassifierModule, freeze
 from train.progress import Progress
-from train.score import finish
+from train.score import finish, shares_seen
 from zoo.build import integrity, provenance
 from zoo.kinds.base import Data, Parent, read_json
 from zoo.kinds.classifier import ClassifierRecipe
+from zoo.metrics.calibration import class_shares
 from zoo.models import export, network
 from zoo.models.determinism import compute_deterministically
 from zoo.models.weights import origin_of
@@ -42,7 +46,7 @@ def fit(folders: Folders, name: str) -> None:
     run = folders.run(name)
     with file_lock(run):
         recipe = ClassifierRecipe.read(run / "recipe.json")
-        start = None if recipe.start.run is None else folders.run(recipe.start.run) / "weights.safetensors"
+        start = None if recipe.start_run is None else folders.run(recipe.start_run) / "weights.safetensors"
         origin = {"recipe_sha256": recipe.sha256, "start_sha256": "" if start is None else sha256(start)}
         weights = run / "weights.safetensors"
         if integrity.is_complete(run, recipe) and origin_of(weights) == origin:
@@ -71,7 +75,7 @@ def _train(folders: Folders, run: Path, recipe: ClassifierRecipe, start: Path | 
     compute_deterministically(recipe.threads)
     data = _load_data(folders, recipe)
     described = read_json(Data, folders.data)
-    model = network.build(recipe.architecture)
+    model = network.build(recipe.architecture, drop=recipe.drop)
     mean, std = described.mean, described.std
     if start is not None:
         network.load(model, start, without_classifier=not isinstance(recipe.start, Parent))
@@ -79,30 +83,40 @@ def _train(folders: Folders, run: Path, recipe: ClassifierRecipe, start: Path | 
             mean, std = network.pretrained_statistics(model, start)
     if recipe.trainable_tensors is not None:
         freeze(model, recipe.trainable_tensors)
-    module = ClassifierModule(
-        model,
-        classes=len(CLASSES),
-        mean=mean,
-        std=std,
-        loss=ClassificationLoss.from_recipe(recipe, data.labels_of(data.positions_of_epoch(0))),
-        learning_rate=recipe.learning_rate,
-        seed=recipe.seed,
-    )
-    export.check_exportable(recipe.architecture, recipe.pixels, folders.graphs)  # before hours of training
+    loss = ClassificationLoss.from_recipe(recipe, data.labels_of(data.positions_of_epoch(0))) if recipe.draws else None
+    module = ClassifierModule(model, recipe, classes=len(CLASSES), mean=mean, std=std, loss=loss)
+    # Before hours of training.
+    export.check_exportable(recipe.architecture, recipe.pixels, recipe.views, folders.graphs)
     checkpoint = run / "last.ckpt"
     precision: Precision = "16-mixed" if torch.cuda.is_available() else "32-true"  # on a GPU as in the thesis
-    best = BestEpoch(origin | {"precision": precision}, checkpoint)
+    best = BestEpoch(origin | {"precision": precision}, checkpoint, recipe.keep)
     resumed = checkpoint_origin(checkpoint) == best.origin
     if not (resumed and is_json_object(run / "training.json")):
         provenance.begin(run / "training.json")
     if not resumed:
         checkpoint.unlink(missing_ok=True)
-    trainer = configure_trainer(recipe.epochs, precision, run, [best, Progress(recipe.entry, recipe.draws)])
     with provenance.timed(run / "training.json"):
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint if resumed else None, weights_only=True)
+        if recipe.draws:
+            trainer = configure_trainer(recipe.epochs, precision, run, [best, Progress(recipe.entry, recipe.draws)])
+            trainer.fit(module, datamodule=data, ckpt_path=checkpoint if resumed else None, weights_only=True)
+        else:
+            best.weights = dict(model.state_dict())
     if ClassifierRecipe.read(run / "recipe.json") != recipe:
         raise TrainingError(f"{recipe.entry}: its recipe was changed while it trained; run `make zoo` again")
-    finish(run, recipe, module, data, best, origin, folders.graphs)
+    if recipe.draws:
+        seen = shares_seen(recipe, data, module.loss, best.epoch)
+    else:
+        assert start is not None
+        seen = _shares_of_parent(start.with_name("scores.json"), data)
+    finish(run, recipe, module, data, best, origin, seen, folders.graphs)
+
+
+def _shares_of_parent(scores: Path, data: LesionDataModule) -> NDArray[np.float64]:
+    """`train.score.shares_seen` of the parent, by its scores."""
+    corrected = json.loads(scores.read_bytes())["calibration"].get("prior_corrected")
+    if corrected is None:  # it saw the natural shares
+        return class_shares(data.labels_of(data.positions(0)))
+    return np.array([corrected["seen"][name] for name in CLASSES])
 
 
 def configure_trainer(epochs: int, precision: Precision, run: Path, callbacks: list[pl.Callback]) -> pl.Trainer:

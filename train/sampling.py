@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import WeightedRandomSampler
 
-FILL_UP = 1
-"""Keeps the seeds of filling up apart from those of drawing."""
+FILL_UP, AUGMENT, DROPOUT = 1, 2, 3
+"""Keep the seeds of filling up, augmentation and dropout apart from those of drawing, and from each other."""
 
 
 def seed_of(*numbers: int) -> int:

@@ -14,11 +14,12 @@ from lesions.labels import CLASSES
 from lesions.split import PARTS
 from train.best import BestEpoch
 from train.data import LesionDataModule
+from train.loss import ClassificationLoss
 from train.module import ClassifierModule
 from zoo.kinds.classifier import ClassifierRecipe
 from zoo.metrics import predictions, scores
 from zoo.metrics.calibration import Calibration, Logits, calibrate, class_shares
-from zoo.models.export import ClassifierGraph, export_classifier
+from zoo.models.export import ClassifierGraph, export_classifier, with_views
 from zoo.models.network import CHUNK, logits
 from zoo.models.predictor import Predictor
 from zoo.models.session import MODEL
@@ -33,18 +34,24 @@ def finish(
     data: LesionDataModule,
     best: BestEpoch,
     origin: dict[str, str],
+    seen: NDArray[np.float64],
     graphs: Path,
 ) -> None:
     """Write `predictions.csv`, `model.onnx`, `scores.json` and, last, `weights.safetensors` into the folder `run`.
 
     Probabilities come from `model.onnx`, which is what is served. Those of the last epoch, scored for comparison, are
-    not calibrated: nobody serves them. `graphs` is the cache of exported graphs. Raises `zoo.models.export.ExportError`
-    where the export answers otherwise than the network.
+    not calibrated: nobody serves them. `seen` are the shares of the classes, [7], whose posterior the logits are;
+    `graphs` is the cache of exported graphs. Raises `zoo.models.export.ExportError` where the export answers otherwise
+    than the network.
     """
-    network = module.network.cpu()
-    last = torch.softmax(torch.from_numpy(_logits(module, data)), dim=1).numpy()
-    network.load_state_dict(best.weights)
-    calibration = _calibrate(_logits(module, data), data, module, best.epoch)
+    kept = module.kept.cpu()
+    network = with_views(kept, recipe.views)
+    kept_logits = last_logits = _logits(network, module, data)
+    if best.epoch + 1 < recipe.epochs:
+        kept.load_state_dict(best.weights)
+        kept_logits = _logits(network, module, data)
+    last = torch.softmax(torch.from_numpy(last_logits), dim=1).numpy()
+    calibration = _calibrate(kept_logits, data, seen)
     graph = ClassifierGraph(network, module.mean, module.std, calibration.temperature, recipe.pixels)
     images = data.store.images
     model = export_classifier(graph, recipe.architecture, images[data.positions(VALID)], graphs)
@@ -72,23 +79,33 @@ def finish(
     atomic_write(run / "weights.safetensors", save(tensors, {"origin": json.dumps(origin)}))
 
 
-def _logits(module: ClassifierModule, data: LesionDataModule) -> NDArray[np.float32]:
+def shares_seen(
+    recipe: ClassifierRecipe, data: LesionDataModule, loss: ClassificationLoss, epoch: int
+) -> NDArray[np.float64]:
+    """The shares of the classes, [7], whose posterior a network's logits are that has just seen `epoch` (from 0).
+
+    Those of the images drawn, times their class's weight in the loss. With logit adjustment t, to the power 1 - t: the
+    loss sees the posterior of all of it, and the network is what is left.
+    """
+    weights = None if loss.class_weights is None else loss.class_weights.cpu().numpy()
+    shares = class_shares(data.labels_of(data.positions_of_epoch(epoch)), weights)
+    adjusted = shares ** (1 - recipe.logit_adjustment)
+    return np.asarray(adjusted / adjusted.sum())
+
+
+def _logits(network: torch.nn.Module, module: ClassifierModule, data: LesionDataModule) -> NDArray[np.float32]:
     """Logits [n, 7] of the validation and test images; the rows of all others are zero."""
     result = np.zeros((len(data.store.index), len(CLASSES)), dtype=np.float32)
     rows = data.held_out()
     for block in np.array_split(rows, max(1, len(rows) // CHUNK)):
-        result[block] = logits(module.network, data.store.images[block], module.mean, module.std)
+        result[block] = logits(network, data.store.images[block], module.mean, module.std)
     return result
 
 
-def _calibrate(
-    logits: NDArray[np.float32], data: LesionDataModule, module: ClassifierModule, epoch: int
-) -> Calibration:
-    """Calibrate the `logits` [n, 7] of a network that has just seen what `epoch` (from 0) draws."""
+def _calibrate(logits: NDArray[np.float32], data: LesionDataModule, seen: NDArray[np.float64]) -> Calibration:
+    """Calibrate the `logits` [n, 7] of a network, the posterior of classes whose shares are `seen` [7]."""
     labels = data.store.index.labels
     valid, test = (Logits(logits[rows], labels[rows]) for rows in map(data.positions, (VALID, TEST)))
-    weights = None if module.loss.class_weights is None else module.loss.class_weights.cpu().numpy()
-    seen = class_shares(data.labels_of(data.positions_of_epoch(epoch)), weights)
     return calibrate(valid, test, natural=class_shares(labels[data.positions(0)]), seen=seen)
 
 

@@ -13,6 +13,7 @@ from lesions.cli import command_group
 from lesions.files import atomic_write, lock_range
 from lesions.index import DataError
 from zoo.entry import catalog
+from zoo.kinds.base import SOURCE, source_network
 from zoo.study import Folders, Study, StudyError, settle
 
 app = command_group(__doc__)
@@ -69,12 +70,15 @@ def resolve(
 
 
 @app.command()
-def pretrained(study_name: StudyName = DEFAULT_STUDY) -> None:
-    """Write the weights that transfer starts from into `runs/<study>/source/`."""
+def pretrained(
+    run: Annotated[str, typer.Argument(help="source, or source.NETWORK for an entry's own network.")] = SOURCE,
+    study_name: StudyName = DEFAULT_STUDY,
+) -> None:
+    """Write the weights that transfer starts from into `runs/<study>/source/`, or `runs/<study>/source.NETWORK/`."""
     from zoo.models import pretrained
 
     folders = Folders(study_name)
-    pretrained.make(folders, folders.read())
+    pretrained.make(folders, folders.read(), source_network(run))
 
 
 @app.command(name="list")

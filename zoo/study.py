@@ -6,16 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lesions.errors import UserError
-from lesions.split import SplitName
+from lesions.split import SplitName, fold_number
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout, by the place of this package."""
-SCALES: dict[str, int] = {"demo": 64, "small": 64, "paper": 224}
+SCALES: dict[str, int] = {"demo": 64, "small": 64, "medium": 160, "paper": 224}
 """The classifier's pixels at each scale."""
 THESIS_ARCHITECTURE = "tf_efficientnet_b0"
 """The thesis's backbone (timm's name): the default at scale `paper`."""
@@ -40,13 +40,13 @@ class Study(BaseModel):
 
     data: Annotated[str, Field(min_length=1)] = "phantom"
     """`phantom`, or the absolute path of HAM10000 as downloaded."""
-    scale: Literal["demo", "small", "paper"] = "demo"
+    scale: Literal["demo", "small", "medium", "paper"] = "demo"
     split: SplitName = "lesion"
     weights: Annotated[str, Field(min_length=1)] = "imagenet"
     """Where transfer starts: `imagenet`, or the absolute path of a safetensors file."""
     arch: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] = SMALL_ARCHITECTURE
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 123
-    """Of classifiers."""
+    """Of classifiers; the default of a fold is its number."""
     generator_seed: Annotated[int, Field(ge=0, lt=2**31)] = 123
     """Of generators, which another `seed` leaves as they are."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
@@ -65,7 +65,7 @@ class Study(BaseModel):
     @property
     def name(self) -> str:
         """The study's own name: data and scale, then whatever differs from the default."""
-        defaults = _defaults(self.data, self.scale)
+        defaults = _defaults(self.data, self.scale, self.split)
         parts = [self.data_name, self.scale]
         if self.arch != defaults.arch:
             parts.append(self.arch)
@@ -78,12 +78,15 @@ class Study(BaseModel):
         return "-".join(parts)
 
 
-def _defaults(data: str, scale: str | None = None) -> Study:
-    """The defaults, which depend on the data (a demo for the phantom, the thesis's figures for the real thing) and on
-    the scale.
+def _defaults(data: str, scale: str | None = None, split: str | None = None) -> Study:
+    """The defaults, which depend on the data (a demo for the phantom, the thesis's figures for the real thing), on the
+    scale, and on the fold.
     """
     scale = scale or ("demo" if data == "phantom" else "paper")
-    return Study.model_validate({"data": data, "scale": scale, "arch": default_architecture(scale)})
+    study = Study.model_validate({"data": data, "scale": scale, "arch": default_architecture(scale)})
+    # Each fold has a seed of its own, so that differences between folds have that of the seeds in them, too.
+    fold = None if split not in get_args(SplitName) else fold_number(cast(SplitName, split))
+    return study if fold is None else study.model_copy(update={"seed": fold, "generator_seed": fold})
 
 
 def default_architecture(scale: str) -> str:
@@ -182,7 +185,7 @@ def settle(given: Mapping[str, str], name: str | None = None, root: Path | None 
     if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", name):
         raise StudyError(f"STUDY={name}: a name has letters, digits and - _ . only")
     try:
-        defaults = _defaults(settings.get("data", "phantom"), settings.get("scale"))
+        defaults = _defaults(settings.get("data", "phantom"), settings.get("scale"), settings.get("split"))
         study = Study.model_validate(defaults.model_dump() | settings)
     except ValidationError as error:
         problem = error.errors()[0]

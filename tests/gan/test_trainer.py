@@ -9,8 +9,9 @@ from torch.nn.utils import parametrize
 
 from gan.critics import CRITICS
 from gan.data import Images
-from gan.trainer import GANTrainer, moving_average
+from gan.trainer import GANTrainer
 from zoo.kinds.generator import GeneratorRecipe
+from zoo.models.averaging import moving_average
 
 CPU = torch.device("cpu")
 

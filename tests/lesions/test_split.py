@@ -84,3 +84,28 @@ def test_left_out_images_are_written_and_read(tmp_path: Path) -> None:
     assert split.read(tmp_path / "split.csv", data.images).tolist() == parts.tolist()
     assert split.digest(tmp_path / "split.csv") == digest
     assert digest != split.write(tmp_path / "other.csv", data, split.split(data, "thesis"))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.lists(st.integers(1, 4), min_size=60, max_size=90), min_size=7, max_size=7))
+def test_folds_test_on_each_image_once_and_keep_lesions_together(sizes: list[list[int]]) -> None:
+    lesions = [
+        (label, number) for label, of_class in enumerate(sizes) for number, n in enumerate(of_class) for _ in range(n)
+    ]
+    data = index([label for label, _ in lesions], [f"{label}.{number}" for label, number in lesions])
+    names: list[split.SplitName] = ["fold1", "fold2", "fold3", "fold4", "fold5"]
+    folds = [split.split(data, name) for name in names]
+    assert np.sum([parts == 2 for parts in folds], axis=0).tolist() == [1] * len(data)
+    for parts in folds:
+        of_lesion: dict[str, set[int]] = {}
+        for lesion, part in zip(data.lesions, parts.tolist(), strict=True):
+            of_lesion.setdefault(lesion, set()).add(part)
+        assert all(len(parts) == 1 for parts in of_lesion.values())
+        shares = np.bincount(parts, minlength=3) / len(data)
+        assert shares == pytest.approx([0.72, 0.08, 0.20], abs=0.03)
+    assert split.split(data, "fold1").tolist() == folds[0].tolist()
+
+
+def test_the_numbers_of_folds() -> None:
+    assert split.fold_number("fold3") == 3
+    assert split.fold_number("thesis") is None

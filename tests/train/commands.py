@@ -16,6 +16,21 @@ ENTRIES = {
     "pretrained": Classifier(about="x", weights="pretrained", normalise="weights"),
     "frozen": Classifier(about="x", weights="pretrained", trainable_tensors=2),
     "child": Classifier(about="x", parent="pretrained", epochs=5),
+    "modern": Classifier(
+        about="x",
+        weights="pretrained",
+        epochs=25,
+        augment="standard",
+        optimizer="adamw",
+        weight_decay=0.05,
+        schedule="one_cycle",
+        learning_rate=0.003,
+        ema=0.9,
+        drop=0.2,
+        keep="last",
+        logit_adjustment=0.5,
+    ),
+    "views": Classifier(about="x", parent="modern", epochs=0, views=8),
     "duplicates": Classifier(about="x", duplicates=True, fill_up=[(2000, 2)], epochs=3),
 }
 

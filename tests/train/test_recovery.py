@@ -20,25 +20,35 @@ pytestmark = pytest.mark.slow
 
 def test_killed_and_run_again_it_ends_in_the_same_bytes(folders: Folders) -> None:
     train(folders, "staged")
-    uninterrupted = weights(folders, "staged")
     corrected = json.loads((folders.run("staged") / "scores.json").read_text())["calibration"]["prior_corrected"]
     # Balanced draws, and their classes' weights: what was seen is near a seventh each.
     assert list(corrected["seen"].values()) == pytest.approx([1 / 7] * 7, abs=0.06)
     counts = json.loads(folders.data.read_text())["counts"]["train"]
     assert list(corrected["natural"].values()) == pytest.approx(np.array(counts) / sum(counts), abs=1e-5)
-    for file in folders.run("staged").glob("[!ra]*.*"):
+    kill_and_train_again(folders, "staged")
+
+
+def test_so_does_one_with_a_schedule_an_average_and_augmentation(folders: Folders) -> None:
+    prepare_pretrained(folders)
+    train(folders, "modern")
+    kill_and_train_again(folders, "modern")
+
+
+def kill_and_train_again(folders: Folders, name: str) -> None:
+    uninterrupted = weights(folders, name)
+    for file in folders.run(name).glob("[!ra]*.*"):
         file.unlink()
     for epoch in (1, 3):
-        process = start(folders, "staged")
+        process = start(folders, name)
         assert process.stderr is not None
         with process:
             for line in process.stderr:
                 if f"epoch  {epoch}/" in line:
                     process.send_signal(signal.SIGKILL)
                     break
-    assert not (folders.run("staged") / "weights.safetensors").exists()
-    assert "staged: goes on from epoch" in train(folders, "staged")
-    assert weights(folders, "staged") == uninterrupted
+    assert not (folders.run(name) / "weights.safetensors").exists()
+    assert f"{name}: goes on from epoch" in train(folders, name)
+    assert weights(folders, name) == uninterrupted
     assert not list(folders.root.rglob("*.part")), "nothing half-written is left"
 
 

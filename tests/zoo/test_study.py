@@ -32,6 +32,9 @@ def data(tmp_path: Path) -> Path:
             {"split": "thesis_without_siblings", "seed": "7", "threads": "2"},
             "phantom-demo-thesis_without_siblings-seed7-threads2",
         ),
+        ({"data": "DATA", "scale": "medium"}, "ham10000-medium"),
+        ({"data": "DATA", "scale": "small", "split": "fold3"}, "ham10000-small-fold3"),
+        ({"data": "DATA", "scale": "small", "split": "fold3", "seed": "4"}, "ham10000-small-fold3-seed4"),
         ({"seed": "7", "generator_seed": "8"}, "phantom-demo-seed7-generator_seed8"),
     ],
 )
@@ -47,7 +50,7 @@ def test_the_name_says_what_differs_from_the_default(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"scale": "huge"}, "SCALE=huge: Input should be 'demo', 'small' or 'paper'"),
+        ({"scale": "huge"}, "SCALE=huge: Input should be 'demo', 'small', 'medium' or 'paper'"),
         ({"seed": "x"}, "SEED=x: "),
         ({"seed": "-1"}, "SEED=-1: "),
         ({"threads": "0"}, "THREADS=0: "),
@@ -92,3 +95,10 @@ def test_an_unknown_study_names_those_that_are_there(tmp_path: Path) -> None:
 def test_folders_of_one_name_do_not_share_a_cache(tmp_path: Path) -> None:
     one, other = (Study(data=f"/{place}/ham10000", scale="small", weights="imagenet") for place in "ab")
     assert Folders("x").store(one) != Folders("x").store(other)
+
+
+def test_a_fold_has_its_own_seed(tmp_path: Path) -> None:
+    _, study = settle({"split": "fold4"}, root=tmp_path)
+    assert (study.seed, study.generator_seed, study.scale) == (4, 4, "demo")
+    with pytest.raises(StudyError, match="SPLIT=fold6: Input should be 'lesion', 'thesis', "):
+        settle({"split": "fold6"}, root=tmp_path)

@@ -54,12 +54,13 @@ def _is_table(file: Path) -> bool:
 
 
 def discard_damaged(folders: Folders, study: Study, recipes: Mapping[str, Recipe]) -> None:
-    """Remove what is damaged in the runs of these entries and of the source, with a message, so that make builds it.
+    """Remove what is damaged in the runs of these entries and of the sources, with a message, so that make builds it.
 
     Weights are removed where they, or a file beside them, cannot be read: training goes on from its last checkpoint,
     and ends in the same bytes. A pool then counts as begun: its images are checked, and decoded anew.
     """
-    files = {SOURCE: ()} | {name: kind_of(recipe).files for name, recipe in recipes.items()}
+    sources = {run.name: () for run in folders.runs.glob(f"{SOURCE}*")}
+    files = sources | {name: kind_of(recipe).files for name, recipe in recipes.items()}
     for name, beside in files.items():
         weights = folders.run(name) / "weights.safetensors"
         damaged = [] if is_intact(weights) else [weights]

@@ -16,7 +16,7 @@ from lesions.files import file_lock, sha256, write_if_changed
 from lesions.labels import CLASSES
 from zoo.entry import EntryError
 from zoo.kinds import Entry, Recipe, kind_of
-from zoo.kinds.base import SOURCE, Context, Data, Pretrained, RecipeError, read_json
+from zoo.kinds.base import SOURCE, Context, Data, Pretrained, RecipeError, read_json, source_network
 from zoo.packaging.archive import module_files
 from zoo.study import Folders, Study, StudyError
 
@@ -78,15 +78,16 @@ def resolve_recipes(
 
 
 def write(folders: Folders, study: Study, catalog: Mapping[str, Entry], recipes: Mapping[str, Recipe]) -> None:
-    """Write what make goes by: recipes, what entries are about, the source's recipe, rules; the study's settings."""
+    """Write what make goes by: recipes, what entries are about, the sources' recipes, rules; the study's settings."""
     for name, recipe in recipes.items():
         entry, run = catalog[name], folders.run(name)
         write_if_changed(run / "recipe.json", recipe.text)
         about = {"kind": entry.kind, "about": entry.about, "thesis": entry.thesis and entry.thesis.model_dump()}
         write_if_changed(run / "about.json", json.dumps(about, indent=1) + "\n")
-    start = str(_pretrained(study))
-    source = {"arch": study.arch, "start": start}
-    write_if_changed(folders.run(SOURCE) / "recipe.json", json.dumps(source, indent=1) + "\n")
+    for source_run in {SOURCE} | set(_sources(recipes)):
+        own = source_network(source_run)
+        source = {"arch": own or study.arch, "start": "imagenet" if own else str(_pretrained(study))}
+        write_if_changed(folders.run(source_run) / "recipe.json", json.dumps(source, indent=1) + "\n")
     write_if_changed(folders.runs / "entries.mk", _rules(recipes))
     write_if_changed(folders.runs / "study.json", study.model_dump_json(indent=1) + "\n")
 
@@ -109,11 +110,21 @@ def _pretrained(study: Study) -> Pretrained:
         raise StudyError(f"WEIGHTS={file}: {error.strerror}") from None
 
 
+def _needs(recipes: Mapping[str, Recipe]) -> dict[str, list[str]]:
+    """The files below the study's runs that each entry waits for."""
+    return {name: kind_of(recipe).needs(recipe) for name, recipe in recipes.items()}
+
+
+def _sources(recipes: Mapping[str, Recipe]) -> list[str]:
+    """The runs of pretrained weights that these entries need."""
+    runs = {Path(file).parts[0] for files in _needs(recipes).values() for file in files}
+    return sorted(run for run in runs if run not in recipes)
+
+
 def _rules(recipes: Mapping[str, Recipe]) -> str:
     """What make must know: the entries, who trains each, and what each is made from beside its recipe."""
     kinds = {name: kind_of(recipe) for name, recipe in recipes.items()}
-    needs = {name: kinds[name].needs(recipe) for name, recipe in recipes.items()}
-    source = f"{SOURCE}/weights.safetensors"
+    needs, sources = _needs(recipes), _sources(recipes)
 
     def start_early(name: str) -> tuple[bool, int]:
         """Make starts with what waits for a pool, the longest way, then with the longest trainings."""
@@ -122,9 +133,8 @@ def _rules(recipes: Mapping[str, Recipe]) -> str:
 
     pools = [name for name in recipes if kinds[name].draws_pool]
     entries = [*sorted((name for name in recipes if name not in pools), key=start_early), *pools]
-    lines = [f"ENTRIES_MADE := {' '.join(entries)}", f"POOLS := {' '.join(pools)}"]
-    if any(source in files for files in needs.values()):
-        lines.append(f"FIRST := $(RUNS)/{source}")  # a hub or a file may fail: better before hours of training
+    # Sources come first: a hub or a file may fail, better before hours of training.
+    lines = [f"ENTRIES_MADE := {' '.join(entries)}", f"POOLS := {' '.join(pools)}", f"SOURCES := {' '.join(sources)}"]
     for name in entries:
         weights, modules = f"$(RUNS)/{name}/weights.safetensors", " ".join(module_files(kinds[name]))
         lines += [f"{weights}: TRAINER := {kinds[name].trainer}", f"$(ARCHIVES)/{name}.mar: {modules}"]

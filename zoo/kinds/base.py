@@ -15,6 +15,18 @@ from zoo.study import Study
 CLOSED = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 SOURCE = "source"
 """The run that holds a study's pretrained weights."""
+
+
+def source_run(network: str | None) -> str:
+    """The run that holds the ImageNet weights of an entry's own `network`; none: those of the study."""
+    return SOURCE if network is None else f"{SOURCE}.{network}"
+
+
+def source_network(run: str) -> str | None:
+    """The network of a run that `source_run` named."""
+    return run.removeprefix(SOURCE).removeprefix(".") or None
+
+
 THESIS_TRAINING_IMAGES = 7011
 """The thesis's training images; scale `demo` multiplies numbers of images by its own count over this one."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]

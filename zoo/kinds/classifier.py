@@ -7,10 +7,27 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from PIL import Image
 from pydantic import Field, model_validator
 
-from zoo.kinds.base import Context, Entry, Kind, Name, Parent, Positive, Random, Recipe, Stage, Start, check_options
+from lesions.split import fold_number
+from zoo.kinds.base import (
+    Context,
+    Entry,
+    Kind,
+    Name,
+    Parent,
+    Positive,
+    Pretrained,
+    Random,
+    Recipe,
+    Stage,
+    Start,
+    check_options,
+    source_run,
+)
 from zoo.kinds.schedule import epoch_schedule
 
 DEMO_BATCH = 20
+UNTRAINED = frozenset({"kind", "about", "thesis", "parent", "epochs", "views"})
+"""The keys of an entry that trains for no epochs."""
 
 
 class Classifier(Entry):
@@ -20,17 +37,38 @@ class Classifier(Entry):
     """
 
     kind: Literal["classifier"] = "classifier"
+    network: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] | None = None
+    """A network of timm instead of the study's ARCH. Its pretrained weights are ImageNet's."""
     weights: Literal["random", "pretrained"] = "random"
     """Where the backbone starts: random, or the study's WEIGHTS (the classification layer always starts at random)."""
     parent: Name | None = None
     """Another entry, whose trained weights this one starts from."""
-    epochs: Annotated[int, Field(ge=1, le=1000)] = 10
+    epochs: Annotated[int, Field(ge=0, le=1000)] = 10
+    """0: the parent's weights as they are, with other `views`."""
     batch: Annotated[int, Field(ge=2, le=4096)] = 80
     """Images a step."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    """AdamW decouples `weight_decay` from the gradients (Loshchilov & Hutter, ICLR 2019)."""
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """AdamW's; norms and biases have none."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-4
-    """Adam's."""
+    """The optimizer's; of one cycle, the peak."""
+    schedule: Literal["constant", "one_cycle"] = "constant"
+    """One cycle (Smith & Topin 2018): the learning rate rises for a fifth of the steps, then falls to nearly 0."""
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Validate and keep a moving average of the weights, with this decay; none: the weights themselves."""
+    drop: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The share of features dropped before the classification layer in training (dropout)."""
+    keep: Literal["best", "last"] = "best"
+    """Which epoch's weights: those with the best macro F1 on validation, or the last."""
+    augment: Literal["none", "flips", "standard"] = "none"
+    """How training images are changed, anew in each step (`train.augment`)."""
+    views: Literal[1, 8] = 1
+    """8: a prediction is the mean of the logits of an image's eight positions of a square."""
     loss: Literal["cross_entropy", "weighted_cross_entropy"] = "cross_entropy"
     """Weighted: scikit-learn's "balanced" class weights of the labels as drawn, divided by their mean."""
+    logit_adjustment: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """In training, add this many times the logarithm of the classes' shares to the logits (Menon et al., ICLR 2021)."""
     sampling: Literal["natural", "balanced"] = "natural"
     """Natural: each training image once an epoch. Balanced: drawn with replacement, each class equally often."""
     draws: Positive | list[Stage] | None = None
@@ -84,6 +122,21 @@ class Classifier(Entry):
                 self.trainable_tensors is not None and starts_random,
                 "'trainable_tensors' would freeze random weights; use weights = \"pretrained\" or a 'parent'",
             ),
+            (self.parent is not None and self.network is not None, "'parent' brings its own network"),
+            (self.weight_decay > 0 and self.optimizer == "adam", "'weight_decay' needs optimizer = \"adamw\""),
+            (
+                self.logit_adjustment > 0 and self.loss != "cross_entropy",
+                "'logit_adjustment' and a weighted loss both correct for the classes' shares; use one",
+            ),
+            (
+                self.logit_adjustment > 0 and self.sampling == "balanced",
+                "'logit_adjustment' does nothing where classes are drawn equally often",
+            ),
+            (self.epochs == 0 and self.parent is None, "epochs = 0 needs a 'parent', whose weights are used"),
+            (
+                self.epochs == 0 and not self.model_fields_set <= UNTRAINED,
+                "epochs = 0 trains nothing: of the options, only 'parent' and 'views' have a meaning",
+            ),
             (
                 self.normalise == "weights" and self.weights != "pretrained",
                 'normalise = "weights" needs weights = "pretrained"',
@@ -111,8 +164,8 @@ class ClassifierRecipe(Recipe):
     learning_rate: float
     loss: Literal["cross_entropy", "weighted_cross_entropy"]
     sampling: Literal["natural", "balanced"]
-    draws: Annotated[list[int], Field(min_length=1)]
-    """Images drawn in each epoch; its length is the number of epochs."""
+    draws: list[int]
+    """Images drawn in each epoch; its length is the number of epochs. None: the parent's weights as they are."""
     trainable_tensors: int | None
     normalise: Literal["data", "weights"]
     generator: str | None = None
@@ -125,6 +178,22 @@ class ClassifierRecipe(Recipe):
     """False: synthetic images alone."""
     duplicates: bool = False
     """Classes are filled up with copies of real images."""
+    network: str | None = None
+    """The entry's own network, whose pretrained weights are ImageNet's; none: the study's."""
+    optimizer: Literal["adam", "adamw"] = "adam"
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "one_cycle"] = "constant"
+    ema: float | None = None
+    drop: float = 0.0
+    keep: Literal["best", "last"] = "best"
+    augment: Literal["none", "flips", "standard"] = "none"
+    views: Literal[1, 8] = 1
+    logit_adjustment: float = 0.0
+
+    @property
+    def start_run(self) -> str | None:
+        """The run whose weights it starts from; none for random weights."""
+        return source_run(self.network) if isinstance(self.start, Pretrained) else self.start.run
 
     @property
     def epochs(self) -> int:
@@ -143,6 +212,13 @@ def resolve(name: str, entry: Classifier, context: Context) -> ClassifierRecipe:
     demo = study.scale == "demo"
     parent = None if entry.parent is None else context.recipes[entry.parent]
     generator = None if entry.generator is None else context.recipes[entry.generator]
+    if entry.epochs == 0:
+        assert isinstance(parent, ClassifierRecipe)
+        return parent.model_copy(
+            update={"entry": name, "start": Parent(parent.entry), "parent_sha256": parent.sha256, "draws": []}
+            | {"fill_up": [], "views": entry.views}
+        )
+    network = None if entry.network == study.arch else entry.network
     pool = None if generator is None else list(generator.pool.values())
     fill_up, draws = epoch_schedule(entry, data.counts["train"], pool, demo)
     options = {
@@ -150,25 +226,37 @@ def resolve(name: str, entry: Classifier, context: Context) -> ClassifierRecipe:
     }
     settled = {
         "entry": name,
-        "architecture": study.arch,
+        "architecture": parent.architecture if parent else network or study.arch,
+        "network": parent.network if parent else network,
         "pixels": study.pixels,
         "seed": study.seed,
         "threads": study.threads,
         "store_sha256": data.store_sha256,
         "split_sha256": data.split_sha256,
-        "start": Parent(parent.entry) if parent else Random() if entry.weights == "random" else context.pretrained,
+        "start": _start(entry, network, context),
         "parent_sha256": parent and parent.sha256,
         "batch": min(entry.batch, DEMO_BATCH) if demo else entry.batch,
         "draws": draws,
         "generator_sha256": generator and generator.sha256,
         "fill_up": fill_up if entry.fill_up else [],
+        # Over folds, recipes are compared: the choice of an epoch on few validation images is no part of them.
+        "keep": entry.keep if fold_number(study.split) is None else "last",
     }
     return ClassifierRecipe.model_validate(options | settled)
 
 
+def _start(entry: Classifier, network: str | None, context: Context) -> Random | Pretrained | Parent:
+    """Where the training of `entry` starts; WEIGHTS, where it is a file, is of the study's own network."""
+    if entry.parent is not None:
+        return Parent(entry.parent)
+    if entry.weights == "random":
+        return Random()
+    return context.pretrained if network is None else Pretrained("imagenet")
+
+
 def needs(recipe: ClassifierRecipe) -> list[str]:
     """The weights that it starts from, and its generator's pool."""
-    start = [] if recipe.start.run is None else [f"{recipe.start.run}/weights.safetensors"]
+    start = [] if recipe.start_run is None else [f"{recipe.start_run}/weights.safetensors"]
     return start + ([] if recipe.generator is None else [f"{recipe.generator}/pool/manifest.json"])
 
 

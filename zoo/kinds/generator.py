@@ -108,9 +108,11 @@ class Scale(NamedTuple):
 # Those at `demo` were chosen by how well networks that were trained on the phantom's training images name the classes
 # of what is drawn: the SAGAN's among twenty, the projected critic's among three. No test image had a part in it. At
 # `small` they are one choice, tried once.
+SMALL = Scale(64, 1 / 2, 3000 / 22_000, 1, 2, 2, 250, 500)
 SCALES: dict[str, Scale] = {
     "demo": Scale(32, 1 / 8, 2800 / 22_000, 1 / 2, 2, 2, 200, 700),
-    "small": Scale(64, 1 / 2, 3000 / 22_000, 1, 2, 2, 250, 500),
+    "small": SMALL,
+    "medium": SMALL,
     "paper": Scale(128, 1, 1, 1, 1, 1, 500, 2000),
 }
 DEMO_SCALES: dict[CriticName, Scale] = {"projected": Scale(32, 1 / 4, 1200 / 30_000, 1 / 2, 4, 4, 200, 400, 50)}

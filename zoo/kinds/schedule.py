@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from zoo.kinds.classifier import Classifier
 
 DEMO_EPOCHS, DEMO_MIN_EPOCHS = 0.2, 3
-"""Scale `demo` trains for this share of the epochs, and for so many at least."""
+"""Scale `demo` trains for this share of the epochs, and where each image is drawn once, for so many at least."""
 Stages = Sequence[tuple[int, int]]
 """A number of images, and for how many epochs; several in a row."""
 
@@ -33,7 +33,8 @@ def epoch_schedule(
             for of_option in stages
         )
         shortest = [sum(n for _, n in of_option) + rest for of_option, rest in zip(stages, has_rest, strict=True)]
-        epochs = max(DEMO_MIN_EPOCHS, round(epochs * DEMO_EPOCHS), *shortest)
+        least = 1 if draws else DEMO_MIN_EPOCHS
+        epochs = max(least, round(epochs * DEMO_EPOCHS), *shortest)
         stages = tuple(
             of_option if rest else _extend_last(of_option, epochs)
             for of_option, rest in zip(stages, has_rest, strict=True)

@@ -16,6 +16,7 @@ from zoo.models.network import build, logits
 from zoo.models.onnx_graph import ExportError, serialize, to_onnx
 from zoo.models.predictor import Predictor
 from zoo.models.sampler import CHUNK, Sampler, latent
+from zoo.models.views import POSITIONS, EightViews
 
 TOLERANCE = 1e-4
 """The most by which probabilities may differ from torch's."""
@@ -61,10 +62,16 @@ class ClassifierGraph(nn.Module):
         return *answers, torch.relu(torch.einsum("kc,nchw->nkhw", weights, maps)) / (height * width)
 
 
-def check_exportable(architecture: str, pixels: int, cache: Path) -> None:
+def with_views(network: nn.Module, views: int) -> nn.Module:
+    """`network`, or with 8 `views` one that sees an image in the eight positions of a square."""
+    return network if views == 1 else EightViews(network)
+
+
+def check_exportable(architecture: str, pixels: int, views: int, cache: Path) -> None:
     """Raise `ExportError` where torch cannot export the network. torch's generator keeps its state."""
     with torch.random.fork_rng(devices=[]):
-        _classifier_to_onnx(ClassifierGraph(build(architecture), [0.5] * 3, [0.5] * 3, 1, pixels), architecture, cache)
+        network = with_views(build(architecture), views)
+        _classifier_to_onnx(ClassifierGraph(network, [0.5] * 3, [0.5] * 3, 1, pixels), architecture, cache)
 
 
 def export_classifier(graph: ClassifierGraph, architecture: str, images: NDArray[np.uint8], cache: Path) -> bytes:
@@ -89,7 +96,8 @@ def export_classifier(graph: ClassifierGraph, architecture: str, images: NDArray
 def _classifier_to_onnx(graph: ClassifierGraph, architecture: str, cache: Path) -> onnx.ModelProto:
     pixels = graph.pixels
     example = {"pixels": torch.zeros(2, pixels, pixels, 3, dtype=torch.uint8)}
-    return to_onnx(graph, example, graph.outputs, f"{architecture}-{pixels}", cache)
+    views = f"-{POSITIONS}-views" if isinstance(graph.network, EightViews) else ""
+    return to_onnx(graph, example, graph.outputs, f"{architecture}-{pixels}{views}", cache)
 
 
 def _difference(

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import timm
@@ -18,13 +19,15 @@ CHUNK = 64
 """Images that go through the network together."""
 
 
-def build(architecture: str, classes: int = len(CLASSES)) -> torch.nn.Module:
+def build(architecture: str, classes: int = len(CLASSES), drop: float = 0.0) -> torch.nn.Module:
     """A timm network with random weights (drawn from torch's global generator), channels last.
 
-    `classes` outputs; 0 gives the pooled features. Raises `WeightsError` where timm knows no such network.
+    `classes` outputs; 0 gives the pooled features. `drop` is the share of features that dropout leaves out in training
+    before the classification layer. Raises `WeightsError` where timm knows no such network.
     """
+    options: dict[str, Any] = {"drop_rate": drop} if drop else {}  # else timm's default, which may be another one
     try:
-        network: torch.nn.Module = timm.create_model(architecture, pretrained=False, num_classes=classes)
+        network: torch.nn.Module = timm.create_model(architecture, pretrained=False, num_classes=classes, **options)
     except RuntimeError as error:
         raise WeightsError(f"timm has no network {architecture!r} ({error})") from None
     return network.to(memory_format=torch.channels_last)

@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from safetensors.torch import save
 
 from lesions.files import atomic_write
-from zoo.kinds.base import SOURCE
+from zoo.kinds.base import source_run
 from zoo.models import imagenet, network
 from zoo.models.weights import WeightsError
 from zoo.study import THESIS_ARCHITECTURE, Folders, Study
@@ -19,25 +19,27 @@ THESIS_TAG = "aa_in1k"
 """timm's tag of the weights that the bare name tf_efficientnet_b0 meant in 2021 (ImageNet, AutoAugment)."""
 
 
-def make(folders: Folders, study: Study) -> None:
-    """Write the study's pretrained weights, without a classifier, to `runs/<study>/source/weights.safetensors`.
+def make(folders: Folders, study: Study, own: str | None = None) -> None:
+    """Write the pretrained weights of the study's network, or of an entry's `own`, without a classifier.
 
-    Its metadata say what channel statistics they were trained with. Raises `WeightsError` where a package is not what
-    was published, the hub cannot be reached, or a file is of another network.
+    To `weights.safetensors` in `runs/<study>/source/`, or in `runs/<study>/source.NETWORK/`. Its metadata say what
+    channel statistics they were trained with. Raises `WeightsError` where a package is not what was published, the hub
+    cannot be reached, or a file is of another network.
     """
     torch.set_num_threads(study.threads)
-    model = network.build(study.arch)
+    architecture = own or study.arch
+    model = network.build(architecture)
     statistics = network.pretrained_statistics(model)
-    if study.weights != "imagenet":
+    if study.weights != "imagenet" and own is None:
         network.load(model, Path(study.weights), without_classifier=True)
         tensors = dict(model.state_dict())
-    elif study.arch in imagenet.PACKAGES:
-        tensors, statistics = imagenet.load(study.arch), imagenet.STATISTICS
+    elif architecture in imagenet.PACKAGES:
+        tensors, statistics = imagenet.load(architecture), imagenet.STATISTICS
     else:
-        tensors = _from_hub(study.arch)
+        tensors = _from_hub(architecture)
     head = network.classifier_name(model)
     kept = {name: tensor.cpu().contiguous() for name, tensor in tensors.items() if not name.startswith(head)}
-    target = folders.run(SOURCE) / "weights.safetensors"
+    target = folders.run(source_run(own)) / "weights.safetensors"
     atomic_write(target, save(kept, {"statistics": json.dumps(statistics)}))
 
 

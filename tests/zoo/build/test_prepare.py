@@ -1,5 +1,6 @@
 """The first step of `make zoo`: what it writes, and that finding nothing to do is quick."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,9 @@ def test_everything_is_written_once(made: tuple[Folders, Study]) -> None:
     rules = (folders.runs / "entries.mk").read_text()
     needs = "$(RUNS)/source/weights.safetensors $(RUNS)/sagan/pool/manifest.json"
     assert f"$(RUNS)/gan_1/weights.safetensors: {needs}\n" in rules
+    assert "SOURCES := source source.tf_efficientnet_lite1 source.tf_efficientnet_lite2\n" in rules
+    own = json.loads((folders.runs / "source.tf_efficientnet_lite2" / "recipe.json").read_text())
+    assert own == {"arch": "tf_efficientnet_lite2", "start": "imagenet"}
     assert "$(RUNS)/gan_1/weights.safetensors: TRAINER := train\n" in rules
     assert "$(RUNS)/sagan/weights.safetensors: TRAINER := gan\n" in rules
     assert "$(ARCHIVES)/sagan.mar: handlers/lesion_generator.py handlers/" in rules

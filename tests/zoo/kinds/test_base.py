@@ -40,8 +40,8 @@ def test_a_start_reads_back(start: Random | Pretrained | Parent, text: str, run:
 class LaterClassifierRecipe(ClassifierRecipe):
     """A recipe with options that came later."""
 
-    optimizer: str = "adam"
-    views: list[int] = Field(default=[])
+    mixup: str = "none"
+    crops: list[int] = Field(default=[])
 
 
 class LaterGeneratorRecipe(GeneratorRecipe):
@@ -55,7 +55,7 @@ RECIPES: list[tuple[Recipe, type[Recipe], dict[str, object]]] = [
     (
         resolve_classifier("x", Classifier(about="x", weights="pretrained"), CONTEXT),
         LaterClassifierRecipe,
-        {"optimizer": "sgd"},
+        {"mixup": "strong"},
     ),
     (resolve_generator("x", Generator(kind="generator", about="x"), CONTEXT), LaterGeneratorRecipe, {"planner": "r3"}),
 ]

@@ -1,5 +1,7 @@
 """Recipes: the thesis's figures at the scales that keep them, and in proportion at `demo`."""
 
+from itertools import pairwise
+
 import pytest
 
 from zoo.entry import catalog
@@ -50,10 +52,10 @@ def test_the_theses_draws() -> None:
     )
 
 
-def test_demo_keeps_every_stage_and_at_least_three_epochs() -> None:
+def test_demo_keeps_every_stage_and_at_least_three_passes() -> None:
     demo = DATA.model_copy(update={"counts": {"train": [100] * 7, "valid": [1] * 7, "test": [1] * 7}})
     assert draws("baseline", Study(), demo) == [700] * 3
-    assert draws("oversampling", Study(), demo) == [3495] * 3
+    assert draws("oversampling", Study(), demo) == [3495] * 2
     assert draws("transfer_dynamic_sampling", Study(), demo) == [3495, 2496, 1498, 1198, 700]
     assert draws("transfer_dynamic_sampling_50", Study(), demo) == [3495, 2496, 1498, 1198] + [700] * 6
 
@@ -78,6 +80,52 @@ def test_a_child_depends_on_its_parents_recipe() -> None:
     of_one, of_other = (resolve("child", child, REAL, transfer=parent_recipe) for parent_recipe in (one, other))
     assert str(of_one.start) == "parent transfer"
     assert of_one.sha256 != of_other.sha256
+
+
+def test_an_entry_s_own_network_starts_from_imagenet_and_the_study_s_own_is_none() -> None:
+    entry = Classifier(about="x", weights="pretrained", network="tf_efficientnet_lite2")
+    recipe = resolve("lite2", entry, REAL, weights="file.safetensors")
+    assert (recipe.architecture, str(recipe.start)) == ("tf_efficientnet_lite2", "imagenet")
+    assert classifier.needs(recipe) == ["source.tf_efficientnet_lite2/weights.safetensors"]
+    child = resolve("child", Classifier(about="x", parent="lite2"), REAL, lite2=recipe)
+    assert child.architecture == child.network == "tf_efficientnet_lite2"
+    assert classifier.needs(child) == ["lite2/weights.safetensors"]
+    same = Classifier(about="x", weights="pretrained", network=REAL.arch)
+    assert resolve("x", same, REAL) == resolve("x", Classifier(about="x", weights="pretrained"), REAL)
+
+
+def test_an_entry_that_trains_for_no_epochs_is_its_parent_with_other_views() -> None:
+    entries = catalog()
+    adjusted, views = entries["adjusted"], entries["views"]
+    assert isinstance(adjusted, Classifier)
+    assert isinstance(views, Classifier)
+    parent = resolve("adjusted", adjusted, REAL)
+    recipe = resolve("views", views, REAL, adjusted=parent)
+    changed = {key for key, value in recipe if value != getattr(parent, key)}
+    assert changed == {"entry", "start", "parent_sha256", "draws", "views"}
+    assert recipe.epochs == 0
+    assert classifier.needs(recipe) == ["adjusted/weights.safetensors"]
+
+
+def test_a_fold_keeps_the_last_epoch() -> None:
+    entry = catalog()["transfer"]
+    assert isinstance(entry, Classifier)
+    assert resolve("transfer", entry, REAL).keep == "best"
+    assert resolve("transfer", entry, REAL.model_copy(update={"split": "fold2"})).keep == "last"
+
+
+def test_each_step_of_the_ladder_is_one_change() -> None:
+    entries = catalog()
+    steps = ["transfer", "augmented", "one_cycle", "adjusted", "lite1", "lite2"]
+    options = [entries[name].model_dump(exclude_defaults=True, exclude={"about", "thesis"}) for name in steps]
+    changes = [
+        {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)} for one, other in pairwise(options)
+    ]
+    schedule = {"optimizer", "weight_decay", "schedule", "learning_rate", "ema", "epochs", "keep"}
+    assert changes[:3] == [{"augment"}, changes[1], {"logit_adjustment"}]
+    assert changes[1] <= schedule | {"batch"}
+    assert changes[3:] == [{"network", "views"}, {"network"}]
+    assert entries["views"].model_dump()["parent"] == "adjusted"
 
 
 def test_what_an_entry_is_about_does_not_change_its_recipe() -> None:
