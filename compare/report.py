@@ -38,7 +38,7 @@ def page(results: Results, labeled: LabeledImages, answers: Mapping[str, Answers
         phantom=first.get("data_licence") is None,
         license=first.get("data_licence"),
         data=first["data"],
-        starts=sorted({_start(version.described) for version in answers.values()} - {"random"}),
+        starts=sorted({_start(version.described) for version in answers.values()} - {"random", "unknown"}),
         classes=CLASSES,
         diagnoses=DIAGNOSES,
         tolerance=TOLERANCE,
@@ -80,6 +80,9 @@ def _card(result: Result, answers: Answers, labeled: LabeledImages) -> dict[str,
 def _recipe(described: Mapping[str, Any]) -> dict[str, str]:
     """The resolved recipe in words, without the digests."""
     recipe = described["recipe"]
+    if "members" in described:
+        weights = ", ".join(f"{name} {weight:.3f}" for name, weight in described["members"].items())
+        return {"mean of": weights, "pixels": str(described["pixels"])}
     words = {"network": f"{described['architecture']}, {described['pixels']} px", "starts from": _start(described)}
     own = ("architecture", "pixels", "start")
     words |= card.recipe_in_words({name: value for name, value in recipe.items() if name not in own})

@@ -81,6 +81,17 @@ def pretrained(
     pretrained.make(folders, folders.read(), source_network(run))
 
 
+@app.command()
+def ensemble(
+    name: Annotated[str, typer.Argument(help="An entry of that kind, whose members are trained.")],
+    study_name: StudyName = DEFAULT_STUDY,
+) -> None:
+    """Fit the weights of an ensemble's members on validation, and make its model of theirs."""
+    from zoo.build import ensemble
+
+    ensemble.make(Folders(study_name), name)
+
+
 @app.command(name="list")
 def list_(study_name: StudyName = DEFAULT_STUDY) -> None:
     """Show every entry: what differs, the thesis's macro F1, ours, and its state."""

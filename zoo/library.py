@@ -10,6 +10,7 @@ from PIL import Image
 from lesions.errors import UserError
 from lesions.images import UnreadableImage, center_square, decode
 from lesions.sources.folders import SUFFIXES
+from zoo.kinds import KINDS
 from zoo.kinds.classifier import CLASSIFIER
 from zoo.metrics import predictions
 from zoo.metrics.predictions import PredictionTable
@@ -18,6 +19,8 @@ from zoo.models.predictor import Predictor
 from zoo.models.session import ModelError, read_archive
 from zoo.study import Folders, Study
 
+PREDICTING = [kind.name for kind in KINDS.values() if kind.model == CLASSIFIER.model]
+"""The kinds of entries that predict classes: classifiers and ensembles."""
 Picture = str | Path | bytes | Image.Image
 """A picture's file, the bytes of such a file, or a decoded picture."""
 
@@ -131,7 +134,7 @@ def load(entry: str | Path, study: str = Study().name) -> Classifier:
         described, model = read_archive(file)
     except ModelError as error:
         raise LoadError(str(error)) from None
-    if described.get("kind") != CLASSIFIER.name:
+    if described.get("kind") not in PREDICTING:
         raise LoadError(f"{file}: a {described.get('kind')}, and no classifier; ask it by: make synthesize")
     return Classifier(described, Predictor.from_entry(described, model))
 

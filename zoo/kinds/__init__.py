@@ -2,10 +2,11 @@
 
 from zoo.kinds.base import Entry, Kind, Recipe
 from zoo.kinds.classifier import CLASSIFIER
+from zoo.kinds.ensemble import ENSEMBLE
 from zoo.kinds.generator import GENERATOR
 
 __all__ = ["KINDS", "Entry", "Kind", "Recipe", "kind_of"]
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (CLASSIFIER, GENERATOR)}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (CLASSIFIER, ENSEMBLE, GENERATOR)}
 """By the value of `kind` in an entry."""
 
 

@@ -212,7 +212,7 @@ class Kind:
     needs: Callable[[Any], list[str]]
     """From a recipe to the files that must be there before it is trained, below `runs/<study>/`."""
     trainer: str
-    """The package that trains it: `python -m TRAINER NAME`."""
+    """The command that trains it: `python -m TRAINER NAME`."""
     files: tuple[str, ...]
     """What a finished run has beside its weights."""
     model: str

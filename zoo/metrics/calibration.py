@@ -1,4 +1,4 @@
-"""Temperature scaling, and what a prior correction would do.
+"""Temperature scaling, the weights of an ensemble, and what a prior correction would do.
 
 A predictor divides logits by the temperature, which changes no label. The prior correction does change labels: it is
 scored and reported, never applied. Both are fitted on validation; the test split is only scored.
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from lesions.labels import CLASSES
@@ -18,6 +18,8 @@ from zoo.metrics.scores import Reliability, reliability
 
 COLDEST, HOTTEST = 0.2, 20.0
 """The range of temperatures: for a network that is never wrong on validation there is no best one."""
+LEAST = 1e-7
+"""Probabilities below this count as this where a pool is fitted: tables have seven decimals."""
 
 
 class Logits(NamedTuple):
@@ -82,6 +84,26 @@ def temperature(logits: Logits) -> float:
 
     bounds = (math.log(COLDEST), math.log(HOTTEST))
     return round(math.exp(minimize_scalar(nll, bounds=bounds, method="bounded", options={"xatol": 1e-6}).x), 4)
+
+
+def coefficients(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The factors [members], 0 or more, four decimals, that the logarithms of several models' predictions have.
+
+    Of the logarithms of `probabilities` [members, n, 7], the sum with these factors, normalized, has the least negative
+    log-likelihood of the `labels` [n]: a logarithmic opinion pool (Genest & Zidek 1986) whose weights add up to 1,
+    divided by a temperature. The problem is convex.
+    """
+    logarithms = np.log(np.maximum(probabilities.astype(np.float64), LEAST))
+    rows = np.arange(len(labels))
+
+    def nll(factors: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        values = log_softmax(np.tensordot(factors, logarithms, 1), axis=1)
+        gradient = (np.exp(values) * logarithms).sum(2) - logarithms[:, rows, labels]
+        return -float(values[rows, labels].mean()), gradient.mean(1)
+
+    start = np.full(len(logarithms), 1 / len(logarithms))
+    found = minimize(nll, start, jac=True, bounds=[(0, 1 / COLDEST)] * len(start), method="L-BFGS-B")
+    return np.asarray(found.x.round(4), dtype=np.float64)
 
 
 def class_shares(labels: NDArray[np.int64], weights: NDArray[np.floating] | None = None) -> NDArray[np.float64]:

@@ -30,13 +30,13 @@ Packer = Callable[[Path, Kind, str], Mapping[str, bytes]]
 def module_files(kind: Kind) -> list[str]:
     """The source files that archives of a kind carry, with the handler first, relative to the root.
 
-    The modules are those of the import contract of that kind in pyproject.toml, which lets them import nothing else of
-    ours; with their packages' `__init__`.
+    The modules are those of the import contract of that kind's model in pyproject.toml, which lets them import nothing
+    else of ours; with their packages' `__init__`.
     """
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
         "contracts"
     ]
-    modules = next(contract["source_modules"] for contract in contracts if contract["id"] == f"archived-{kind.name}")
+    modules = next(contract["source_modules"] for contract in contracts if contract["id"] == f"archived-{kind.model}")
     files = {f"{module.replace('.', '/')}.py" for module in modules}
     packages = {f"{parent}/__init__.py" for file in files for parent in Path(file).parents if parent.name}
     return [f"handlers/{kind.model}.py", *sorted(files | packages)]

@@ -98,6 +98,8 @@ def recipe_in_words(recipe: Mapping[str, Any]) -> dict[str, str]:
         if name in ("draws", "fill_up"):
             epochs = [(images, len(list(group))) for images, group in groupby(value)]
             words[f"{name.replace('_', ' ')}, by epoch"] = ", ".join(f"{images:,} x {n}" for images, n in epochs)
+        elif name == "members":
+            words[name] = ", ".join(value)
         elif isinstance(value, Mapping):
             words[name] = ", ".join(f"{key} {number:,}" for key, number in value.items())
         else:

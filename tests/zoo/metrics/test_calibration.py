@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 
 from lesions.labels import CLASSES
-from zoo.metrics.calibration import COLDEST, Logits, calibrate, class_shares, temperature, without_temperature
+from zoo.metrics.calibration import (
+    COLDEST,
+    Logits,
+    calibrate,
+    class_shares,
+    coefficients,
+    temperature,
+    without_temperature,
+)
 
 UNIFORM = np.full(7, 1 / 7)
 NATURAL = np.array([0.03, 0.05, 0.11, 0.01, 0.11, 0.67, 0.02])
@@ -85,3 +93,25 @@ def test_a_temperature_can_be_reversed_and_changes_no_label(by: float) -> None:
     probabilities = softmax(predicted / by, axis=1)
     assert (probabilities.argmax(1) == predicted.argmax(1)).all()
     assert without_temperature(probabilities, by) == pytest.approx(softmax(predicted, axis=1), abs=1e-9)
+
+
+def test_an_ensemble_s_factors_have_the_least_likelihood_loss_and_are_never_negative() -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 7, 400)
+    truth = np.eye(7)[labels]
+    good, better = (softmax(truth * strength + random.normal(size=truth.shape), axis=1) for strength in (1.0, 2.0))
+    wrong = softmax(-3 * truth + random.normal(size=truth.shape), axis=1)
+    probabilities = np.stack([good, better, wrong])
+    found = coefficients(probabilities, labels)
+    assert found.min() >= 0
+    assert found[1] > found[0] > 0
+
+    def nll(factors: object) -> float:
+        values = log_softmax(np.tensordot(np.asarray(factors), np.log(probabilities), 1), axis=1)
+        return -float(values[np.arange(400), labels].mean())
+
+    for change in np.vstack([np.eye(3), -np.eye(3)]) * 0.02:
+        assert nll(found) <= nll(np.maximum(found + change, 0)) + 1e-9
+    # One model alone: its factor is one over the temperature.
+    own = coefficients(good[None], labels)
+    assert own[0] == pytest.approx(1 / temperature(Logits(np.log(good), labels)), abs=1e-3)

@@ -17,8 +17,8 @@ from zoo.serving.generator import GeneratorService
 from zoo.serving.local.errors import RequestError
 from zoo.serving.service import Call, Service
 
-SERVICES: dict[str, Callable[..., Service]] = {CLASSIFIER.name: ClassifierService, GENERATOR.name: GeneratorService}
-"""What answers for each kind of entry: made of an archive's `entry.json` and its model."""
+SERVICES: dict[str, Callable[..., Service]] = {CLASSIFIER.model: ClassifierService, GENERATOR.model: GeneratorService}
+"""What answers for each model: made of an archive's `entry.json` and its `model.onnx`."""
 
 
 @dataclass(eq=False)
@@ -102,7 +102,7 @@ def _open(archive: Path) -> Version:
     """The version in an archive, which has answered a request. Raises `UserError`, or what opening it raises."""
     entry, model = read_archive(archive)
     kind = KINDS[entry["kind"]]
-    service = SERVICES[kind.name](entry, model)
+    service = SERVICES[kind.model](entry, model)
     content, content_type = kind.probe()
     [answer] = service.answer([Call({"body": content}, {"content-type": content_type})])
     if answer.status != 200:
