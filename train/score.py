@@ -54,7 +54,8 @@ def finish(
     calibration = _calibrate(kept_logits, data, seen)
     graph = ClassifierGraph(network, module.mean, module.std, calibration.temperature, recipe.pixels)
     images = data.store.images
-    model = export_classifier(graph, recipe.architecture, images[data.positions(VALID)], graphs)
+    checked = images[data.positions(VALID)[:: recipe.views]]  # as many pictures go through the network either way
+    model = export_classifier(graph, recipe.architecture, checked, graphs)
     probabilities, rows = np.zeros_like(last), data.held_out()
     predictor = Predictor(model, recipe.pixels, len(CLASSES))
     for block in np.array_split(rows, max(1, len(rows) // CHUNK)):

@@ -113,7 +113,8 @@ def test_every_key_and_every_entry_is_on_the_page_of_experiments() -> None:
     for name in entries:
         assert f"| [`{name}`](cards/{name}.md) |" in page
     for schema in {type(entry) for entry in entries.values()}:
-        heading = f"## Options of a {schema.__name__.lower()}\n"
+        kind = schema.__name__.lower()
+        heading = f"## Options of {'an' if kind[0] in 'aeiou' else 'a'} {kind}\n"
         table = page.partition(heading)[2].partition("\n## ")[0]
         assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == schema.model_fields.keys()
 

@@ -95,6 +95,13 @@ class Curves(NamedTuple):
         won = np.einsum("pr,pr->r", self.times, self.lower + self.upper, dtype=np.float64)
         return _share(won, 2 * self.times.sum(0, dtype=np.float64) * self.negative)
 
+    def areas_above(self, sensitivity: float) -> NDArray[np.float64]:
+        """Between the curves and the line of a `sensitivity` (0 to 1), [resamples]: 0 to 1 - `sensitivity`."""
+        ends = _share(self.times.cumsum(0, dtype=np.float64), self.times.sum(0, dtype=np.float64))
+        heights = np.diff(np.maximum(ends, sensitivity), axis=0, prepend=sensitivity)
+        won = (self.lower + self.upper).astype(np.float64) / 2
+        return _share((heights * won).sum(0), self.negative.astype(np.float64))
+
     def sensitivities(self, specificity: float) -> NDArray[np.float64]:
         """The highest of each curve at a specificity of at least `specificity`, [resamples]."""
         allowed = self.lower >= (specificity - 1e-6) * self.negative
