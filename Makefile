@@ -79,8 +79,9 @@ lock: ## write requirements.lock and requirements-serve.lock anew from pyproject
 zoo: .venv/installed ## train and archive every entry of a study, or ENTRIES
 	@begin=$$(date +%s); mkdir -p runs && exec 9>>runs/.lock || exit 2; \
 	study=$$($(PYTHON) -m zoo resolve $(SETTINGS) --entries "$(ENTRIES)" --claim 9) || exit 2; \
-	$(MAKE) --no-print-directory STUDY=$$study source && \
-	$(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS)) STUDY=$$study archives || exit 2; \
+	jobs="$(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))"; \
+	$(MAKE) --no-print-directory $$jobs STUDY=$$study source && \
+	$(MAKE) --no-print-directory $$jobs STUDY=$$study archives || exit 2; \
 	$(PYTHON) -m zoo list --study $$study && \
 	seconds=$$(($$(date +%s) - begin)) && \
 	echo "make zoo took $$((seconds / 60)) min $$((seconds % 60)) s after installing." && \

@@ -18,6 +18,7 @@ from compare.results import AGAINST, Result, Results, most_misclassified
 from lesions.files import atomic_write
 from lesions.images import center_square, decode
 from lesions.labels import CLASSES, DIAGNOSES, NOTICE
+from zoo.metrics import challenge, malignancy
 from zoo.metrics.bootstrap import PAIRED_RESAMPLES, RESAMPLES, SIGNIFICANCE_LEVEL
 from zoo.metrics.scores import BINS
 from zoo.packaging import card
@@ -46,6 +47,9 @@ def page(results: Results, labeled: LabeledImages, answers: Mapping[str, Answers
         paired_resamples=PAIRED_RESAMPLES,
         level=SIGNIFICANCE_LEVEL,
         bins=BINS,
+        targets=malignancy.TARGETS,
+        challenge_words=challenge.IN_WORDS,
+        challenge_means=challenge.means,
         macro_f1=figures.macro_f1(results.results, results.champion),
         heat_map=figures.class_heat_map(results.results),
         melanoma=figures.melanoma_roc(predictions, [name for name in highlighted if name in predictions])

@@ -14,8 +14,10 @@ from compare.answers import Answers
 from compare.labeled import LabeledImages
 from compare.references import Agreement, Published, compare_offline, compare_record, record_messages
 from lesions.files import atomic_write
-from zoo.metrics import bootstrap, scores
+from zoo.metrics import bootstrap, challenge, malignancy, scores
 from zoo.metrics.calibration import without_temperature
+from zoo.metrics.challenge import ChallengeScore
+from zoo.metrics.malignancy import MalignancyScore
 from zoo.metrics.scores import Reliability
 from zoo.study import Folders
 
@@ -43,6 +45,10 @@ class Result(BaseModel):
     weights_sha256: str
     temperature: float | None = None
     """The version divides its logits by it; none where it is not calibrated."""
+    challenge: dict[str, ChallengeScore] = {}
+    """By class; empty in results of an earlier version."""
+    malignancy: MalignancyScore | None = None
+    """Thresholds are those that training chose on validation."""
     uncalibrated: Reliability | None = None
     """The scores of its probabilities without temperature scaling, computed from the answers."""
     prior_corrected: Reliability | None = None
@@ -160,6 +166,7 @@ def _result(
     thesis, calibration = (described.get(key) or {} for key in ("thesis", "calibration"))
     temperature, corrected = calibration.get("temperature"), calibration.get("prior_corrected") if is_own else None
     predictions, uncalibrated = answers.predictions(index), None
+    chosen = described["scores"].get("malignancy") or {}
     p50, p99 = (round(float(value), 1) for value in np.quantile(answers.milliseconds(index), [0.5, 0.99]))
     if temperature is not None:
         raw = without_temperature(predictions.probabilities.astype(np.float64), temperature)
@@ -177,6 +184,8 @@ def _result(
         published=compare_record(folders.root, folders.name, name, answers, index) if is_own else None,
         weights_sha256=described["weights_sha256"],
         temperature=temperature,
+        challenge=challenge.by_class(predictions),
+        malignancy=malignancy.score(predictions, chosen.get("thresholds", {}), resamples),
         uncalibrated=uncalibrated,
         prior_corrected=None if corrected is None else Reliability.model_validate(corrected["test"]),
     )

@@ -19,6 +19,8 @@ from train.module import ClassifierModule
 from zoo.kinds.classifier import ClassifierRecipe
 from zoo.metrics import predictions, scores
 from zoo.metrics.calibration import Calibration, Logits, calibrate, class_shares
+from zoo.metrics.evaluation import evaluate
+from zoo.metrics.scores import Predictions
 from zoo.models.export import ClassifierGraph, export_classifier, with_views
 from zoo.models.network import CHUNK, logits
 from zoo.models.predictor import Predictor
@@ -66,10 +68,12 @@ def finish(
         "mean": module.mean,
         "deviation": module.std,
         "best_epoch": best.epoch + 1,
-        "valid": _score(probabilities, data, VALID),
-        "test": _score(probabilities, data, TEST),
+        **evaluate(_predictions(probabilities, data, VALID), _predictions(probabilities, data, TEST)),
         "calibration": calibration.model_dump(exclude_none=True),
-        "last_epoch": {"valid": _score(last, data, VALID), "test": _score(last, data, TEST)},
+        "last_epoch": {
+            name: scores.score(_predictions(last, data, part)).model_dump()
+            for name, part in (("valid", VALID), ("test", TEST))
+        },
         "history": best.history,
     }
     predictions.write(run / "predictions.csv", data.store.index.take(rows), data.parts[rows], probabilities[rows])
@@ -110,8 +114,8 @@ def _calibrate(logits: NDArray[np.float32], data: LesionDataModule, seen: NDArra
     return calibrate(valid, test, natural=class_shares(labels[data.positions(0)]), seen=seen)
 
 
-def _score(probabilities: NDArray[np.float32], data: LesionDataModule, part: int) -> dict[str, object]:
-    """The scores of one part of the split, from the probabilities [n, 7] of all images."""
+def _predictions(probabilities: NDArray[np.float32], data: LesionDataModule, part: int) -> Predictions:
+    """Those of one part of the split, from the probabilities [n, 7] of all images."""
     rows = data.positions(part)
     index = data.store.index.take(rows)
-    return scores.score(scores.Predictions(index.labels, probabilities[rows], index.lesions)).model_dump()
+    return Predictions(index.labels, probabilities[rows], index.lesions)

@@ -1,16 +1,17 @@
 """The effect of each technique: paired differences on the same lesions, from records alone."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compare.records.record import ClassifierRecord
 from compare.records.studies import StudyRecords
 from lesions.labels import CLASSES
 from zoo.kinds.base import Random
 from zoo.kinds.classifier import ClassifierRecipe
+from zoo.kinds.ensemble import EnsembleRecipe
 from zoo.metrics import bootstrap
 from zoo.metrics.bootstrap import Difference, Estimate, Resamples
 
@@ -21,11 +22,16 @@ MACRO_F1, RARE_F1, RARE_RECALL = "macro F1", "mean F1 of the rare classes", "mea
 QUESTIONS = {
     "transfer": "Is anything better, or worse, than `transfer`: pretrained weights and nothing else?",
     "baseline": "Is anything better, or worse, than `baseline`: random weights and nothing else?",
-    "rare": f"Do the rare classes ({', '.join(RARE)}) gain from weighting, sampling, or synthetic images?",
+    "steps": "What is each step beyond `transfer` worth, over the one before it?",
+    "rare": f"Do the rare classes ({', '.join(RARE)}) gain from augmentation, weighting, sampling or synthetic images?",
     "duplicates": "Are synthetic images worth more than copies of real ones, at the same draws?",
 }
 
+STEPS = ("transfer", "augmented", "one_cycle", "adjusted", "views", "lite1", "lite2", "ensemble")
+"""Entries of which each has one change over the one before; each is compared with the last one before that is there."""
+
 TECHNIQUES: Mapping[str, Callable[[ClassifierRecipe], bool]] = {
+    "augmentation": lambda recipe: recipe.augment != "none",
     "weighting": lambda recipe: recipe.loss == "weighted_cross_entropy",
     "sampling": lambda recipe: recipe.sampling == "balanced",
     "synthetic images": lambda recipe: recipe.generator is not None,
@@ -102,6 +108,8 @@ def by_question(study: StudyRecords, estimates: Estimates) -> dict[str, list[Eff
         which: [(name, which, MACRO_F1) for name, other in references.items() if other == which]
         for which in ("transfer", "baseline")
     }
+    steps = [name for name in STEPS if name in estimates]
+    comparisons["steps"] = [(name, before, MACRO_F1) for before, name in pairwise(steps)]
     comparisons["rare"] = [
         (name, other, measure)
         for name, other in references.items()
@@ -125,26 +133,33 @@ def by_question(study: StudyRecords, estimates: Estimates) -> dict[str, list[Eff
 def filled_up_alike(study: StudyRecords, name: str) -> str | None:
     """The entry that is as the entry `name`, with copies of real images in place of synthetic ones."""
     recipe = study.classifiers[name].recipe
-    if recipe.generator is None or not recipe.fill_up:
+    if not isinstance(recipe, ClassifierRecipe) or recipe.generator is None or not recipe.fill_up:
         return None
     same = {"fill_up": recipe.fill_up, "draws": recipe.draws, "start": recipe.start, "loss": recipe.loss}
     for other, record in study.classifiers.items():
-        if record.recipe.duplicates and all(getattr(record.recipe, key) == value for key, value in same.items()):
+        found = record.recipe
+        if not isinstance(found, ClassifierRecipe) or not found.duplicates:
+            continue
+        if all(getattr(found, key) == value for key, value in same.items()):
             return other
     return None
 
 
-def lineage(study: StudyRecords, name: str) -> Iterator[ClassifierRecord]:
-    """The record of the entry `name`, and those of the entries that it goes on from."""
+def lineage(study: StudyRecords, name: str) -> Iterator[ClassifierRecipe]:
+    """The recipe of the entry `name`, and those of the entries that it goes on from; of an ensemble, its members'."""
     record = study.classifiers.get(name)
     while record is not None:
-        yield record
+        if isinstance(record.recipe, EnsembleRecipe):
+            for member in record.recipe.members:
+                yield from lineage(study, member)
+            return
+        yield record.recipe
         record = study.classifiers.get(record.parent)
 
 
 def techniques(study: StudyRecords, name: str) -> list[str]:
     """Which of `TECHNIQUES` the entry `name` or one that it goes on from uses."""
-    recipes = [record.recipe for record in lineage(study, name)]
+    recipes = list(lineage(study, name))
     return [technique for technique, is_used in TECHNIQUES.items() if any(map(is_used, recipes))]
 
 
@@ -156,9 +171,9 @@ def by_technique(study: StudyRecords, effects: Iterable[Effect]) -> dict[str, li
 
 def images_drawn(study: StudyRecords, name: str) -> int:
     """The images that the entry `name` saw in training, those of entries that it goes on from included."""
-    return sum(sum(record.recipe.draws) for record in lineage(study, name))
+    return sum(recipe.training_images for recipe in lineage(study, name))
 
 
 def from_random(study: StudyRecords, name: str) -> bool:
     """Whether the entry `name`, or the one that it goes on from, starts from random weights."""
-    return isinstance([record.recipe.start for record in lineage(study, name)][-1], Random)
+    return isinstance([recipe.start for recipe in lineage(study, name)][-1], Random)

@@ -6,9 +6,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from compare.records import effects
+from compare.records import effects, folds
 from lesions.labels import CLASSES
-from zoo.metrics import bootstrap
+from zoo.metrics import bootstrap, challenge
 from zoo.metrics.bootstrap import Difference
 from zoo.metrics.scores import QUALITY, SPECIFICITY
 
@@ -24,8 +24,9 @@ def templates() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= FILTERS
-    environment.globals |= {"bootstrap": bootstrap, "classes": CLASSES, "effects": effects}
+    environment.globals |= {"bootstrap": bootstrap, "classes": CLASSES, "effects": effects, "of_folds": folds}
     environment.globals |= {"quality_measures": QUALITY, "specificity": SPECIFICITY}
+    environment.globals |= {"challenge_words": challenge.IN_WORDS, "challenge_means": challenge.means}
     return environment
 
 
@@ -63,6 +64,11 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+def format_target(target: str) -> str:
+    """The heading of an operating point, by the sensitivity that it was chosen for."""
+    return f"sensitivity and specificity at the threshold for {float(target):.0%} on validation".replace("%", " %")
+
+
 def short_commit(commit: str | None) -> str:
     """A commit in twelve digits, with its `-dirty`."""
     name, dash, dirty = (commit or "unknown").partition("-")
@@ -76,7 +82,7 @@ def libraries(versions: Mapping[str, str]) -> str:
 
 FILTERS: Mapping[str, Callable[..., Any]] = {
     function.__name__: function
-    for function in (interval, difference, p, number, significant, duration, short_commit, libraries)
+    for function in (interval, difference, p, number, significant, duration, format_target, short_commit, libraries)
 } | {
     "code": lambda names: ", ".join(f"`{name}`" for name in names),
     "distinct": lambda values: sorted(set(values)),

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from compare.records import effects, figures, markdown
+from compare.records.folds import folds
 from compare.records.leakage import by_entry, leakages
 from compare.records.rank_correlation import RankComparison, compare_ranks
 from compare.records.record import RESULTS, ClassifierRecord
@@ -47,6 +48,7 @@ def page(studies: Sequence[StudyRecords], catalog: Mapping[str, Entry]) -> tuple
     catalog = in_thesis_order(catalog)
     repeated, leaks = repeats(studies), leakages(studies)
     repeating = {study.name for group in repeated for study in group.studies[1:]}
+    of_folds = folds(studies)
     main = [study for study in studies if study.name not in repeating and study.settings.split == "lesion"]
     pictures: dict[str, bytes] = {}
     template = markdown.templates().get_template("page.md.j2")
@@ -54,6 +56,7 @@ def page(studies: Sequence[StudyRecords], catalog: Mapping[str, Entry]) -> tuple
         "notice": NOTICE,
         "licenses": sorted({record.data_licence for study in studies for record in study.records.values()} - {None}),
         "main": [_study(study, catalog) | _analyses(study, pictures) for study in main],
+        "folds": of_folds,
         "others": [_study(study, catalog, with_absent=False) for study in studies if study not in main],
         "repeated": repeated,
         "leaks": leaks,

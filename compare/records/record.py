@@ -20,7 +20,10 @@ from lesions.index import DataError
 from lesions.labels import CLASSES
 from zoo.kinds.base import Parent, Thesis
 from zoo.kinds.classifier import ClassifierRecipe
+from zoo.kinds.ensemble import EnsembleRecipe
 from zoo.kinds.generator import Chooser, GeneratorRecipe
+from zoo.metrics.challenge import ChallengeScore
+from zoo.metrics.malignancy import MalignancyScore
 from zoo.metrics.scores import Scores
 from zoo.study import Study
 
@@ -86,20 +89,24 @@ class ClassifierRecord(Record):
     """One trained classifier."""
 
     kind: Literal["classifier"] = "classifier"
-    recipe: ClassifierRecipe
+    recipe: ClassifierRecipe | EnsembleRecipe
     counts: dict[str, list[int]]
     """Images of each class, for each part of the split."""
     best_epoch: int
-    """From 1; chosen on validation."""
+    """From 1; chosen on validation, or the last. 0 where nothing was trained."""
     valid: Scores
     test: Scores
-    last_valid: Scores
-    """The last epoch's, uncalibrated."""
-    last_test: Scores
+    last_valid: Scores | None
+    """The last epoch's, uncalibrated; none of an ensemble."""
+    last_test: Scores | None
     calibration: dict[str, Any] | None
     """As `zoo.metrics.calibration.Calibration`, without fields that are none."""
     images: list[ImageRecord]
     """Every test image."""
+    challenge: dict[str, ChallengeScore] | None = None
+    """The ISIC challenge's scores of the test images, by class; none in older records, as the next one."""
+    malignancy: MalignancyScore | None = None
+    """Of the test images; thresholds were chosen on validation."""
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
@@ -119,7 +126,15 @@ class ClassifierRecord(Record):
     @property
     def parent(self) -> str:
         """The entry that training goes on from; empty if it starts from other weights."""
-        return self.recipe.start.entry if isinstance(self.recipe.start, Parent) else ""
+        start = self.recipe.start if isinstance(self.recipe, ClassifierRecipe) else None
+        return start.entry if isinstance(start, Parent) else ""
+
+    @property
+    def made_from(self) -> dict[str, str]:
+        """The digests of the recipes of its parent, or of its members, by entry."""
+        if isinstance(self.recipe, EnsembleRecipe):
+            return self.recipe.members
+        return {} if self.recipe.parent_sha256 is None else {self.parent: self.recipe.parent_sha256}
 
     def same_recipe(self, other: "ClassifierRecord", *but: str) -> bool:
         """Whether two recipes, their data and split included, are equal in all fields `but` these."""
@@ -160,7 +175,8 @@ _RECORD: TypeAdapter[AnyRecord] = TypeAdapter(Annotated[AnyRecord, Field(discrim
 
 def text(record: AnyRecord) -> str:
     """The content of the record's file, the same bytes for the same record: each test image is a line."""
-    fields = _rounded(record.model_dump(mode="json", exclude={"images"}))
+    new = {"challenge", "malignancy"} - {key for key, value in record if value is not None}
+    fields = _rounded(record.model_dump(mode="json", exclude={"images", *new}))
     head = json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False)
     if isinstance(record, GeneratorRecord):
         return head + "\n"

@@ -22,6 +22,7 @@ from zoo.build.listing import describe_options
 from zoo.kinds import KINDS, Entry
 from zoo.kinds.base import Data
 from zoo.kinds.classifier import CLASSIFIER
+from zoo.kinds.generator import GENERATOR
 from zoo.metrics import predictions
 from zoo.packaging import card
 from zoo.study import Folders
@@ -79,15 +80,18 @@ def _record(folders: Folders, name: str, entry: Entry) -> AnyRecord:
         "seconds": training["seconds"],
         "recipe": KINDS[described["kind"]].recipe.read(run / "recipe.json"),
     }
-    if described["kind"] != CLASSIFIER.name:
+    if described["kind"] == GENERATOR.name:
         own = GeneratorRecord.model_fields.keys() - Record.model_fields.keys() - {"kind", "recipe"}
         return GeneratorRecord(**fields, **{key: report[key] for key in own})
-    fields |= {key: report[key] for key in ("best_epoch", "valid", "test")}
+    fields |= {key: report.get(key) for key in ("valid", "test", "challenge")}
+    last = report["last_epoch"] if described["kind"] == CLASSIFIER.name else {}
     result = ClassifierRecord(
         **fields,
         counts=data.counts,
-        last_valid=report["last_epoch"]["valid"],
-        last_test=report["last_epoch"]["test"],
+        best_epoch=report.get("best_epoch", 0),
+        last_valid=last.get("valid"),
+        last_test=last.get("test"),
+        malignancy=report.get("malignancy", {}).get("test"),
         calibration=report.get("calibration"),
         images=image_records(name, run / "predictions.csv", folders.split),
     )

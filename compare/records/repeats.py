@@ -116,7 +116,7 @@ def repeats(studies: Sequence[StudyRecords]) -> list[Repeats]:
             records = {seed: study.classifiers[name] for seed, study in by_seed.items() if name in study.classifiers}
             first, *others = records.values()
             for other in others:
-                if not first.same_recipe(other, "seed", "parent_sha256"):
+                if not first.same_recipe(other, "seed", "parent_sha256", "members"):
                     raise RecordError(f"{other.study}: {name} is no repeat of {first.study}'s: other recipe or data")
             if others:
                 scores[name] = {seed: record.test for seed, record in records.items()}

@@ -56,16 +56,15 @@ def _origin(record: AnyRecord) -> tuple[Settings, str, str]:
 
 
 def _check_parents(folder: Path, study: StudyRecords) -> None:
-    """Raise `RecordError` for an entry without its parent's record: its reference and its images are unknown then."""
+    """Raise `RecordError` for an entry without the records of its parent or members: what it was made of is unknown."""
     for name, record in study.classifiers.items():
-        if record.recipe.parent_sha256 is None:
-            continue
-        parent = study.classifiers.get(record.parent)
-        if parent is None or parent.recipe.sha256 != record.recipe.parent_sha256:
-            raise RecordError(
-                f"{folder / study.name / record.parent}.json: {name} went on from {record.parent}, and this is not its "
-                f"record; {AGAIN} {record.parent}"
-            )
+        for before, sha256 in record.made_from.items():
+            other = study.classifiers.get(before)
+            if other is None or other.recipe.sha256 != sha256:
+                raise RecordError(
+                    f"{folder / study.name / before}.json: {name} was made from {before}, and this is not its record; "
+                    f"{AGAIN} {before}"
+                )
 
 
 def same_images(record: ClassifierRecord, other: ClassifierRecord) -> bool:

@@ -16,6 +16,7 @@ from zoo.build import integrity, provenance
 from zoo.kinds.ensemble import EnsembleRecipe
 from zoo.metrics import predictions, scores
 from zoo.metrics.calibration import Calibration, coefficients, without_temperature
+from zoo.metrics.evaluation import evaluate
 from zoo.metrics.scores import Predictions
 from zoo.models import ensemble_graph
 from zoo.models.predictor import Predictor
@@ -76,26 +77,26 @@ def _make(folders: Folders, run: Path, recipe: EnsembleRecipe, origin: dict[str,
     ensemble_graph.check(content, list(models.values()), factors.tolist(), some, len(CLASSES))
     probabilities = _predict(recipe, content, data, rows)
 
-    def scored(part: str) -> scores.Scores:
+    def predictions_of(part: str) -> Predictions:
         chosen = np.flatnonzero(parts[rows] == split.PARTS.index(part))
         index = data.index.take(rows[chosen])
-        return scores.score(Predictions(index.labels, probabilities[chosen], index.lesions))
+        return Predictions(index.labels, probabilities[chosen], index.lesions)
 
-    def uncalibrated(part: str) -> scores.Reliability:
-        chosen = np.flatnonzero(parts[rows] == split.PARTS.index(part))
-        raw = without_temperature(probabilities[chosen].astype(np.float64), temperature)
-        return scores.reliability(data.index.labels[rows[chosen]], raw)
+    def uncalibrated(part: Predictions) -> scores.Reliability:
+        return scores.reliability(part.labels, without_temperature(part.probabilities.astype(np.float64), temperature))
 
     temperature = float(1 / factors.sum())
-    names = ("valid", "test")
+    valid_part, test_part = predictions_of("valid"), predictions_of("test")
     calibration = Calibration(
-        temperature=temperature, uncalibrated={part: uncalibrated(part) for part in names}, prior_corrected=None
+        temperature=temperature,
+        uncalibrated={"valid": uncalibrated(valid_part), "test": uncalibrated(test_part)},
+        prior_corrected=None,
     )
     report = {
         "recipe_sha256": recipe.sha256,
         "model_sha256": hashlib.sha256(content).hexdigest(),
         "members": dict(zip(recipe.members, (factors / factors.sum()).round(4).tolist(), strict=True)),
-        **{part: scored(part).model_dump() for part in names},
+        **evaluate(valid_part, test_part),
         "calibration": calibration.model_dump(exclude_none=True),
     }
     predictions.write(run / "predictions.csv", data.index.take(rows), parts[rows], probabilities)

@@ -28,7 +28,7 @@ def source_network(run: str) -> str | None:
 
 
 THESIS_TRAINING_IMAGES = 7011
-"""The thesis's training images; scale `demo` multiplies numbers of images by its own count over this one."""
+"""The thesis's training images; scale `demo` has numbers of images in proportion to its own."""
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 Stage = Annotated[tuple[Positive, Positive], Field(strict=False)]  # TOML has arrays, not tuples

@@ -26,6 +26,8 @@ from zoo.kinds.base import (
 from zoo.kinds.schedule import epoch_schedule
 
 DEMO_BATCH = 20
+EVALUATED = ("valid", "test", "challenge", "malignancy")
+"""The keys of `scores.json` that `zoo.metrics.evaluation` fills."""
 UNTRAINED = frozenset({"kind", "about", "thesis", "parent", "epochs", "views"})
 """The keys of an entry that trains for no epochs."""
 
@@ -267,7 +269,7 @@ def describe(recipe: ClassifierRecipe, scores: Mapping[str, Any]) -> dict[str, A
         "pixels": recipe.pixels,
         "mean": scores["mean"],
         "deviation": scores["deviation"],
-        "scores": {key: scores[key] for key in ("best_epoch", "valid", "test", "last_epoch")},
+        "scores": {key: scores[key] for key in ("best_epoch", "last_epoch", *EVALUATED) if key in scores},
     } | ({"calibration": scores["calibration"]} if "calibration" in scores else {})
 
 

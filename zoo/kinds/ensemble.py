@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from zoo.kinds.base import Context, Entry, Kind, Name, Recipe, check_options
-from zoo.kinds.classifier import CLASSIFIER
+from zoo.kinds.classifier import CLASSIFIER, EVALUATED
 
 
 class Ensemble(Entry):
@@ -56,7 +56,7 @@ def describe(recipe: EnsembleRecipe, scores: Mapping[str, Any]) -> dict[str, Any
     return {
         "pixels": recipe.pixels,
         "members": scores["members"],
-        "scores": {key: scores[key] for key in ("valid", "test")},
+        "scores": {key: scores[key] for key in EVALUATED},
         "calibration": scores["calibration"],
     }
 

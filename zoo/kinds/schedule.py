@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 DEMO_EPOCHS, DEMO_MIN_EPOCHS = 0.2, 3
 """Scale `demo` trains for this share of the epochs, and where each image is drawn once, for so many at least."""
+DEMO_IMAGES = 0.5
+"""Numbers of images are in proportion to the training images, and then this share of them."""
 Stages = Sequence[tuple[int, int]]
 """A number of images, and for how many epochs; several in a row."""
 
@@ -33,7 +35,7 @@ def epoch_schedule(
             for of_option in stages
         )
         shortest = [sum(n for _, n in of_option) + rest for of_option, rest in zip(stages, has_rest, strict=True)]
-        least = 1 if draws else DEMO_MIN_EPOCHS
+        least = 1 if draws or not entry.real else DEMO_MIN_EPOCHS
         epochs = max(least, round(epochs * DEMO_EPOCHS), *shortest)
         stages = tuple(
             of_option if rest else _extend_last(of_option, epochs)
@@ -67,4 +69,4 @@ def _extend_last(stages: Stages, epochs: int) -> Stages:
 
 
 def _in_proportion(images: int, training_images: int) -> int:
-    return max(1, round(images * training_images / THESIS_TRAINING_IMAGES))
+    return max(1, round(DEMO_IMAGES * images * training_images / THESIS_TRAINING_IMAGES))

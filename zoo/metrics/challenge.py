@@ -1,5 +1,7 @@
 """The scores of the ISIC challenge's classification tasks (isic-challenge-scoring), by class."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
@@ -34,6 +36,24 @@ class ChallengeScore(BaseModel):
     sensitivity_at_80_specificity: float
     sensitivity_at_95_specificity: float
     """The highest on these images' own ROC curve."""
+
+
+IN_WORDS = {
+    "auc_above_80_sensitivity": "AUC above 80 % sensitivity",
+    "average_precision": "average precision",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "ppv": "PPV",
+    "npv": "NPV",
+    "sensitivity_at_80_specificity": "sensitivity at 80 % specificity",
+    "sensitivity_at_95_specificity": "sensitivity at 95 % specificity",
+}
+"""The scores' names."""
+
+
+def means(scores: Mapping[str, ChallengeScore]) -> dict[str, float]:
+    """The mean of each score over the classes of `by_class`, as the challenge has it."""
+    return {name: float(np.mean([getattr(score, name) for score in scores.values()])) for name in IN_WORDS}
 
 
 def by_class(predictions: Predictions) -> dict[str, ChallengeScore]:

@@ -45,7 +45,7 @@ def leave(root: Path, record: ClassifierRecord, study: Study) -> Folders:
         "best_epoch": record.best_epoch,
         "valid": record.valid.model_dump(),
         "test": record.test.model_dump(),
-        "last_epoch": {"valid": record.last_valid.model_dump(), "test": record.last_test.model_dump()},
+        "last_epoch": {"valid": record.valid.model_dump(), "test": record.test.model_dump()},
     }
     (run / "model.onnx").write_bytes(MODEL)
     (run / "scores.json").write_text(json.dumps(report))

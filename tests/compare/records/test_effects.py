@@ -74,7 +74,7 @@ def test_each_entry_is_compared_with_its_own_start(study: StudyRecords, estimate
     }
     assert effects.techniques(study, "gan_3") == ["weighting", "synthetic images"], "its own and its parent's"
     drawn = {name: effects.images_drawn(study, name) for name in ("gan_2", "gan_3")}
-    assert drawn["gan_3"] == drawn["gan_2"] + sum(study.classifiers["gan_3"].recipe.draws)
+    assert drawn["gan_3"] == drawn["gan_2"] + study.classifiers["gan_3"].recipe.training_images
 
 
 def test_what_helped_what_hurt_and_what_cannot_be_shown(study: StudyRecords, estimates: effects.Estimates) -> None:

@@ -108,7 +108,7 @@ def test_a_child_is_not_read_without_its_parent(tmp_path: Path) -> None:
     assert set(study.classifiers) == {"gan_2", "gan_3"}
     known = json.loads(parent.read_text())
     parent.write_text(json.dumps(known | {"recipe": known["recipe"] | {"batch": 3}}))
-    with pytest.raises(RecordError, match=r"gan_3 went on from gan_2, and this is not its record; .* record gan_2"):
+    with pytest.raises(RecordError, match=r"gan_3 was made from gan_2, and this is not its record; .* record gan_2"):
         load_all(tmp_path / "docs" / "results")
     parent.unlink()
     with pytest.raises(RecordError, match="gan_3 went on from gan_2"):

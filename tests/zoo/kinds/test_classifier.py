@@ -55,9 +55,9 @@ def test_the_theses_draws() -> None:
 def test_demo_keeps_every_stage_and_at_least_three_passes() -> None:
     demo = DATA.model_copy(update={"counts": {"train": [100] * 7, "valid": [1] * 7, "test": [1] * 7}})
     assert draws("baseline", Study(), demo) == [700] * 3
-    assert draws("oversampling", Study(), demo) == [3495] * 2
-    assert draws("transfer_dynamic_sampling", Study(), demo) == [3495, 2496, 1498, 1198, 700]
-    assert draws("transfer_dynamic_sampling_50", Study(), demo) == [3495, 2496, 1498, 1198] + [700] * 6
+    assert draws("oversampling", Study(), demo) == [1747] * 2
+    assert draws("transfer_dynamic_sampling", Study(), demo) == [1747, 1248, 749, 599, 700]
+    assert draws("transfer_dynamic_sampling_50", Study(), demo) == [1747, 1248, 749, 599] + [700] * 6
 
 
 @pytest.mark.parametrize(
@@ -160,8 +160,8 @@ def test_the_theses_fill_up_schedules() -> None:
 
 def test_demo_keeps_the_stages_of_a_fill_up() -> None:
     demo = DATA.model_copy(update={"counts": {"train": [100] * 7, "valid": [1] * 7, "test": [1] * 7}})
-    assert filled("gan_1", Study(), demo).fill_up == [200, 100, 75, 50, 25, 0]
-    assert filled("gan_1", Study(), demo).draws == [1400, 700, 700, 700, 700, 700]
+    assert filled("gan_1", Study(), demo).fill_up == [100, 50, 37, 25, 12, 0]
+    assert filled("gan_1", Study(), demo).draws == [700] * 6
     assert len(filled("gan_2", Study(), demo).fill_up) == 7
 
 
