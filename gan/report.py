@@ -53,6 +53,7 @@ def write_page(folders: Folders, names: list[str], classifier: str, out: Path, j
     training went by. Raises `StudyError` where an entry is not trained, `WeightsError` where the judge's weights do not
     fit.
     """
+    torch.set_num_threads(folders.read().threads)  # small networks: more threads only wait for each other
     reports = {name: _read_report(folders, name) for name in names}
     recognized = _recognize(folders, reports, classifier)
     page = template(Path(__file__).with_name("report.md.j2")).render(
@@ -80,13 +81,14 @@ def write_page(folders: Folders, names: list[str], classifier: str, out: Path, j
 def best_classifier(folders: Folders) -> str:
     """The classifier with the best balanced accuracy on validation among those trained on real images alone.
 
-    Raises `StudyError` where none is trained.
+    Those with eight views are left out: they would look at each image eight times. Raises `StudyError` where none is
+    trained.
     """
     accuracies = {}
     for file in sorted(folders.runs.glob("*/weights.safetensors")):
         try:
             is_classifier = _read_json(file.parent / "about.json")["kind"] == CLASSIFIER.name
-            if is_classifier and _saw_real_images_alone(folders, file.parent.name):
+            if is_classifier and _is_judge(folders, file.parent.name):
                 scores = _read_json(file.parent / "scores.json")
                 accuracies[file.parent.name] = scores["valid"]["balanced_accuracy"]
         except (OSError, ValueError, LookupError, RecipeError):  # the source, or a training that is not complete
@@ -95,6 +97,11 @@ def best_classifier(folders: Folders) -> str:
         advice = "make zoo ENTRIES=transfer_oversampling"
         raise StudyError(f"no classifier is trained yet in study {folders.name}; {advice}")
     return max(accuracies, key=accuracies.__getitem__)
+
+
+def _is_judge(folders: Folders, name: str) -> bool:
+    recipe = ClassifierRecipe.read(folders.run(name) / "recipe.json")
+    return recipe.views == 1 and _saw_real_images_alone(folders, name)
 
 
 def _saw_real_images_alone(folders: Folders, name: str) -> bool:

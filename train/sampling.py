@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import WeightedRandomSampler
 
+from zoo.models.views import POSITIONS
+
 FILL_UP, AUGMENT, DROPOUT = 1, 2, 3
 """Keep the seeds of filling up, augmentation and dropout apart from those of drawing, and from each other."""
 
@@ -31,10 +33,6 @@ def draw(
         return torch.randperm(draws, generator=generator).numpy()
     weights = (1 / np.bincount(labels)[labels]).tolist()
     return np.fromiter(WeightedRandomSampler(weights, draws, generator=generator), dtype=np.int64, count=draws)
-
-
-POSITIONS = 8
-"""The positions of a square: four turns, each as it is or flipped."""
 
 
 def duplicates(

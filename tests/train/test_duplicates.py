@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from lesions import split, store
 from tests.train.commands import train
 from train.data import LesionDataModule, StoreDataset
-from train.sampling import POSITIONS, duplicates, turn
+from train.sampling import duplicates, turn
 from zoo.kinds.classifier import ClassifierRecipe
+from zoo.models.views import POSITIONS
 from zoo.study import Folders
 
 LABELS: NDArray[np.int64] = np.repeat([0, 1, 2], [3, 10, 40])
