@@ -3,7 +3,7 @@
 import json
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
@@ -79,7 +79,9 @@ def _train(folders: Folders, run: Path, recipe: ClassifierRecipe, start: Path | 
     mean, std = described.mean, described.std
     if start is not None:
         network.load(model, start, without_classifier=not isinstance(recipe.start, Parent))
-        if recipe.normalise == "weights":
+        if not recipe.draws:
+            mean, std = (_scores_of(start)[key] for key in ("mean", "deviation"))  # the parent's
+        elif recipe.normalise == "weights":
             mean, std = network.pretrained_statistics(model, start)
     if recipe.trainable_tensors is not None:
         freeze(model, recipe.trainable_tensors)
@@ -107,13 +109,18 @@ def _train(folders: Folders, run: Path, recipe: ClassifierRecipe, start: Path | 
         seen = shares_seen(recipe, data, module.loss, best.epoch)
     else:
         assert start is not None
-        seen = _shares_of_parent(start.with_name("scores.json"), data)
+        seen = _shares_of_parent(_scores_of(start), data)
     finish(run, recipe, module, data, best, origin, seen, folders.graphs)
 
 
-def _shares_of_parent(scores: Path, data: LesionDataModule) -> NDArray[np.float64]:
+def _scores_of(weights: Path) -> dict[str, Any]:
+    """The `scores.json` beside an entry's weights."""
+    return dict(json.loads(weights.with_name("scores.json").read_bytes()))
+
+
+def _shares_of_parent(scores: dict[str, Any], data: LesionDataModule) -> NDArray[np.float64]:
     """`train.score.shares_seen` of the parent, by its scores."""
-    corrected = json.loads(scores.read_bytes())["calibration"].get("prior_corrected")
+    corrected = scores["calibration"].get("prior_corrected")
     if corrected is None:  # it saw the natural shares
         return class_shares(data.labels_of(data.positions(0)))
     return np.array([corrected["seen"][name] for name in CLASSES])

@@ -111,7 +111,7 @@ def test_a_child_is_not_read_without_its_parent(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"gan_3 was made from gan_2, and this is not its record; .* record gan_2"):
         load_all(tmp_path / "docs" / "results")
     parent.unlink()
-    with pytest.raises(RecordError, match="gan_3 went on from gan_2"):
+    with pytest.raises(RecordError, match="gan_3 was made from gan_2"):
         load_all(tmp_path / "docs" / "results")
     assert child.exists()
 
