@@ -209,6 +209,7 @@ def _row(result: Result) -> dict[str, object]:
     row |= _columns(result, ["thesis_macro_f1", "valid_macro_f1"])
     row |= _columns(scores, ["balanced_accuracy", "accuracy", "macro_auc", "melanoma_sensitivity"])
     row |= _columns(scores, ["ece", "brier", "nll"]) | _columns(result, ["temperature"])
+    row |= _columns(result.malignancy, ["auc", "partial_auc"], "malignant_")
     for name in ("uncalibrated", "prior_corrected"):
         row |= _columns(getattr(result, name), Reliability.model_fields, f"{name}_")
     row |= _columns(result, ["latency_p50_ms", "latency_p99_ms"])
