@@ -120,7 +120,7 @@ def test_wrong_settings_get_one_line_and_leave_nothing(checkout: Checkout) -> No
         ({}, "zoo/entries/mine.toml: unknown key 'lose'; allowed: "),
         ({"ENTRIES": "nobody"}, "unknown key 'lose'"),
         ({"DATA": "/nowhere"}, "DATA=/nowhere: no such folder"),
-        ({"SCALE": "huge"}, "SCALE=huge: Input should be 'demo', 'small' or 'paper'"),
+        ({"SCALE": "huge"}, "SCALE=huge: Input should be 'demo', 'small', 'medium' or 'paper'"),
         ({"WEIGHTS": "nothing.safetensors"}, "nothing.safetensors: no such file"),
     )
     for settings, message in cases:
@@ -133,7 +133,7 @@ def test_wrong_settings_get_one_line_and_leave_nothing(checkout: Checkout) -> No
     lost.mkdir()
     (lost / "HAM10000_metadata.csv").write_text("lesion_id,image_id,dx\nl,i,nv\n")
     for settings, message in (
-        ({"ENTRIES": "nobody"}, "no entry nobody; there are: balanced_sampling, baseline"),
+        ({"ENTRIES": "nobody"}, "no entry nobody; there are: adjusted, augmented, "),
         ({"DATA": str(cut)}, "HAM10000_images_part_1.zip: not a whole zip file (cut short?)"),
         ({"DATA": str(lost)}, "names 1 images that are not in"),
     ):

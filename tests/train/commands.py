@@ -31,7 +31,7 @@ ENTRIES = {
         logit_adjustment=0.5,
     ),
     "views": Classifier(about="x", parent="modern", epochs=0, views=8),
-    "duplicates": Classifier(about="x", duplicates=True, fill_up=[(2000, 2)], epochs=3),
+    "duplicates": Classifier(about="x", duplicates=True, fill_up=[(4000, 2)], epochs=3),
 }
 
 

@@ -100,11 +100,7 @@ def test_a_child_without_epochs_has_its_parent_s_weights_and_prior(trained: Fold
     assert weights[0][-1000:] == weights[1][-1000:]
     assert child["best_epoch"] == 0
     assert child["history"] == []
-    seen, natural = (parent["calibration"]["prior_corrected"][key] for key in ("seen", "natural"))
-    assert child["calibration"]["prior_corrected"]["seen"] == pytest.approx(seen, abs=1e-5)
-    # Half of the classes' shares are taken out: what is left is their root.
-    roots = np.sqrt(list(natural.values()))
-    assert list(seen.values()) == pytest.approx(roots / roots.sum(), abs=1e-4)
+    assert child["calibration"].get("prior_corrected") is None, "the tiny data set has as many images of each class"
     assert child["test"]["nll"] != parent["test"]["nll"]
 
 

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from train.best import BestEpoch
 from train.loss import ClassificationLoss
 from train.module import ClassifierModule
+from train.score import shares_seen
 from zoo.kinds.classifier import ClassifierRecipe
 from zoo.models import network
 
@@ -169,3 +170,24 @@ def test_a_step_augments_by_seed_epoch_and_step(monkeypatch: pytest.MonkeyPatch)
     plain.log = lambda *_, **__: None  # type: ignore[method-assign]
     plain.training_step(batch, 0)
     assert len(seen) == 4
+
+
+class Drawn:
+    """Data whose every epoch draws the same labels."""
+
+    def positions_of_epoch(self, _: int) -> np.ndarray[Any, Any]:
+        return np.repeat(np.arange(7), [1, 2, 3, 4, 5, 6, 79])
+
+    def labels_of(self, positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        return positions
+
+
+def test_what_logit_adjustment_leaves_of_the_classes_shares() -> None:
+    shares = np.array([0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.79])
+    plain, half, whole = (
+        shares_seen(recipe(logit_adjustment=strength), Drawn(), ClassificationLoss(), 0)  # type: ignore[arg-type]
+        for strength in (0.0, 0.5, 1.0)
+    )
+    assert plain == pytest.approx(shares)
+    assert half == pytest.approx(np.sqrt(shares) / np.sqrt(shares).sum())
+    assert whole == pytest.approx(np.full(7, 1 / 7))

@@ -22,7 +22,7 @@ def test_killed_and_run_again_it_ends_in_the_same_bytes(folders: Folders) -> Non
     train(folders, "staged")
     corrected = json.loads((folders.run("staged") / "scores.json").read_text())["calibration"]["prior_corrected"]
     # Balanced draws, and their classes' weights: what was seen is near a seventh each.
-    assert list(corrected["seen"].values()) == pytest.approx([1 / 7] * 7, abs=0.06)
+    assert list(corrected["seen"].values()) == pytest.approx([1 / 7] * 7, abs=0.12)
     counts = json.loads(folders.data.read_text())["counts"]["train"]
     assert list(corrected["natural"].values()) == pytest.approx(np.array(counts) / sum(counts), abs=1e-5)
     kill_and_train_again(folders, "staged")

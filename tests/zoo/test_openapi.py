@@ -11,7 +11,7 @@ import yaml
 from compare import client
 from lesions import images
 from lesions.labels import CLASSES, NOTICE
-from zoo.kinds import KINDS
+from zoo.kinds import KINDS, MODELS
 from zoo.kinds.base import Name
 from zoo.kinds.classifier import CLASSIFIER
 from zoo.serving import connection
@@ -63,7 +63,7 @@ def test_classes_and_names_are_those_of_the_code(described: Any, schemas: Any) -
     assert schemas["Notice"]["const"] == NOTICE
     assert schemas["Name"]["pattern"] == Name.__metadata__[0].metadata[0].pattern  # type: ignore[attr-defined]
     models = described["components"]["parameters"]["model"]["schema"]["enum"]
-    assert models == [kind.model for kind in KINDS.values()]
+    assert models == MODELS
     assert set(client.Answer.__annotations__) == set(schemas["Classification"]["properties"])
 
 

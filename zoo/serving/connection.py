@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import httpx
 
-from zoo.kinds import KINDS
+from zoo.kinds import MODELS
 from zoo.serving.http import (
     HttpClient,
     NoServerError,
@@ -94,7 +94,7 @@ class RestServer:
     def status(self) -> list[Version]:
         """Every served version, sorted."""
         with expect_zoo_answer(self._management):
-            rows = [row for kind in KINDS.values() for row in self.rows(kind.model)]
+            rows = [row for model in MODELS for row in self.rows(model)]
             return sorted(
                 Version(
                     model=row["modelName"],
