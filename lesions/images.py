@@ -7,10 +7,13 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import TILELENGTH, TILEWIDTH, TiffImageFile
 
+from lesions import formats
+from lesions.colors import UnknownColors, bits_per_sample, raw_mode, to_srgb
 from lesions.errors import UserError
+from lesions.metadata import ORIENTATION, TURNS, without_metadata
 from lesions.time_limit import TimeLimitReached, within
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
@@ -24,6 +27,10 @@ MAX_SCANS = 64
 SECONDS = 4
 """Processor time that a server allows for an image; 50 million pixels take 1 or 2 seconds. A batch in which each image
 reaches this limit stays below the server's timeout for an answer."""
+RAW_TAGS = frozenset({50706, 33421})
+"""TIFF's tags of cameras' raw files: DNGVersion, CFARepeatPatternDim."""
+PREVIEW_TAG = 254
+"""NewSubfileType: 1 where the first picture is but a small one of another."""
 MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])")
 """The marker of a JPEG segment, without the markers that have no length (ITU-T T.81, table B.1)."""
 # Pillow warns of large and of odd images; what cannot be used is an error here. For the whole process, since
@@ -42,8 +49,10 @@ class UnreadableImage(UserError):
 def decode(content: bytes, seconds: float | None = None) -> Image.Image:
     """Decode an image file to upright 8-bit RGB.
 
-    EXIF rotation is applied, transparent pixels become white, 16-bit gray is scaled to 8 bits, CMYK and palettes are
-    converted. Raises `UnreadableImage`: with `too_large` for more than `MAX_PIXELS` pixels (by the header, before
+    EXIF rotation is applied, transparent pixels become white, embedded color profiles are converted to sRGB, 12 and 16
+    bits are scaled to 8, CMYK and palettes are converted. Damaged metadata are ignored.
+
+    Raises `UnreadableImage`: with `too_large` for more than `MAX_PIXELS` pixels (by the header, before
     anything is decoded), without it for anything else that is not a still image of a supported format, or takes more
     than `seconds` of processor time (none: no limit), which code in C may overrun. Several threads may decode at once.
     """
@@ -57,18 +66,54 @@ def decode(content: bytes, seconds: float | None = None) -> Image.Image:
 
 def _decode(content: bytes) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
-        _check(image, content)
-        image.load()  # releases Python's global lock for all of `FORMATS`: other threads go on meanwhile
-        return _to_rgb(ImageOps.exif_transpose(image))
+        return _read(content)
     except UnreadableImage:
         raise
-    except UnidentifiedImageError:
-        raise UnreadableImage(f"not an image of a supported format ({', '.join(FORMATS)})") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UnreadableImage(f"larger than {MAX_PIXELS:,} pixels", too_large=True) from None
     except Exception as error:  # Pillow's decoders raise many types on damaged files
-        raise UnreadableImage(f"the image is damaged or cut short ({error!s:.200})") from None
+        reason = f"the image is damaged or cut short ({error!s:.200})"
+        if isinstance(error, UnidentifiedImageError):
+            reason = formats.name_of(content) or f"not an image of a supported format ({', '.join(FORMATS)})"
+    # Damaged metadata are no damaged picture.
+    try:
+        if (bare := without_metadata(content)) != content:
+            return _read(bare)
+    except UnreadableImage:
+        raise
+    except Exception:
+        pass
+    raise UnreadableImage(reason)
+
+
+def _read(content: bytes) -> Image.Image:
+    """The picture in a file, as `decode` gives it. Raises `UnreadableImage`, and whatever Pillow does."""
+    if formats.is_dicom(content):
+        try:
+            image = formats.read_dicom(content, MAX_PIXELS)
+        except (ValueError, AttributeError, TypeError, RuntimeError, NotImplementedError, LookupError) as error:
+            raise UnreadableImage(f"a DICOM file that cannot be used: {error!s:.200}") from None
+        if image is None:
+            raise UnidentifiedImageError
+        bits, stored = 8, ""
+    else:
+        image = Image.open(io.BytesIO(content), formats=formats.pillow_formats(FORMATS))
+        _check(image, content)
+        bits, stored = bits_per_sample(image), raw_mode(image)
+        image.load()  # releases Python's global lock for all of `FORMATS`: other threads go on meanwhile
+    try:
+        return _upright(image, to_srgb(image, bits, stored))
+    except UnknownColors as error:
+        raise UnreadableImage(str(error)) from None
+
+
+def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
+    """`rgb`, turned as the EXIF of `image` says; damaged EXIF says nothing."""
+    try:
+        turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # Pillow raises many types
+        return rgb
+    return rgb if turn is None else rgb.transpose(turn)
 
 
 def _check(image: Image.Image, content: bytes) -> None:
@@ -78,6 +123,8 @@ def _check(image: Image.Image, content: bytes) -> None:
     if min(width, height) < MIN_SIDE:
         raise UnreadableImage(f"{width} x {height} pixels; each side must have at least {MIN_SIDE}")
     # A phone's JPEG may have a depth or gain map as further frames (Pillow calls it MPO); the first frame is the image.
+    if image.format == "HEIF":
+        return  # further pictures of a burst, or depth: the first is the image
     if image.format in ("JPEG", "MPO"):
         if _scans(content) > MAX_SCANS:
             raise UnreadableImage(f"a JPEG of more than {MAX_SCANS} scans; save it anew")
@@ -86,6 +133,10 @@ def _check(image: Image.Image, content: bytes) -> None:
         and image.tag_v2.get(TILEWIDTH, 1) * image.tag_v2.get(TILELENGTH, 1) > MAX_PIXELS
     ):
         raise UnreadableImage(f"a TIFF with tiles of more than {MAX_PIXELS:,} pixels", too_large=True)
+    elif isinstance(image, TiffImageFile) and (
+        RAW_TAGS.intersection(image.tag_v2) or image.tag_v2.get(PREVIEW_TAG) == 1
+    ):
+        raise UnreadableImage(f"a camera's raw file; {formats.SAVE}")
     elif getattr(image, "is_animated", False):  # not n_frames: counting a million pages takes hours
         raise UnreadableImage("more than one frame or page; send one still picture")
 
@@ -97,19 +148,6 @@ def _scans(jpeg: bytes) -> int:
         scans += marker[1] == b"\xda"
         position = marker.end() + int.from_bytes(jpeg[marker.end() : marker.end() + 2], "big")
     return scans
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):  # Pillow's own conversion clips at 255 instead of scaling
-        return Image.fromarray((np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)).convert("RGB")
-    if image.mode in ("I", "F"):
-        raise UnreadableImage("32-bit or floating-point pixels, whose range is unknown; send 8 or 16 bits a channel")
-    if image.mode == "LAB":
-        raise UnreadableImage("colors in L*a*b*; send RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
 
 
 def center_square(image: Image.Image, pixels: int) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lesions import images
+from lesions import colors, formats, images, metadata
 from lesions.files import atomic_folder, file_lock, free_space, sha256, with_filename
 from lesions.images import UnreadableImage, center_square, decode
 from lesions.index import DataError, Index
@@ -24,7 +24,7 @@ from lesions.sources import open_source
 from lesions.sources.folders import ImageFiles
 
 # Of the code that turns an image into pixels. Servers run it, so a cache that other code made is not fresh.
-CODE = sha256(Path(images.__file__))
+CODE = "-".join(sha256(Path(str(module.__file__))) for module in (images, colors, metadata, formats))
 
 
 @dataclass(frozen=True)
