@@ -16,6 +16,6 @@ class LesionClassifier:
         """Open the model of the archive that TorchServe unpacked. Raises `zoo.models.session.ModelError`."""
         self.service = ClassifierService(*adapter.contents(context))
 
-    def handle(self, data: list[dict[str, Any]], context: Any) -> list[dict[str, Any]]:
+    def handle(self, data: list[dict[str, Any]], context: Any) -> list[Any]:
         """Answer each request of a batch, as `ClassifierService.answer` does."""
         return adapter.answer(self.service, data, context)

@@ -1,9 +1,11 @@
 """The classifier's handler: answers, refusals with the reason, and what a version loads."""
 
 import base64
+import gzip
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 from PIL import Image
 
@@ -41,7 +43,6 @@ def test_an_answer_says_what_who_and_what_it_is_not_for(handler: LesionClassifie
         ({"body": bytearray(GOOD[0])}, {}),
         form(("mole", bytearray(GOOD[0]), "image/png")),
         form(("content-type", bytearray(GOOD[0]), "image/png")),
-        form(("note", bytearray(b"left arm"), ""), ("mole", bytearray(GOOD[0]), "image/png")),
         body({"image": base64.b64encode(GOOD[0]).decode()}, "application/json"),
         body(bytearray(json.dumps({"image": base64.b64encode(GOOD[0]).decode()}).encode()), "application/json"),
         body(bytearray(json.dumps({"image": base64.b64encode(GOOD[0]).decode()}).encode()), "image/png"),
@@ -59,14 +60,61 @@ def test_one_picture_however_sent_gets_one_answer(handler: LesionClassifier, fol
     assert answer["probabilities"] == pytest.approx(expected(GOOD[0]), abs=1e-6)
 
 
+PICTURE64 = base64.b64encode(GOOD[0]).decode()
+
+
+def zipped(request: Request) -> Request:
+    fields, headers = request
+    return fields, headers | {"Content-Encoding": "gzip"}
+
+
+def sent_twice(content: bytes) -> Request:
+    """What TorchServe hands on of two files in fields of one name: the last, and the length of all."""
+    files = [("image", ("a.png", content, "image/png"))] * 2
+    whole = httpx.Request("POST", "http://x", files=files)
+    fields, headers = form(("image", bytearray(content), "image/png"))
+    length = {"Content-Length": str(len(whole.read())), "Content-Type": whole.headers["Content-Type"]}
+    return fields, headers | length
+
+
+def test_a_long_name_of_a_file_is_no_second_file(handler: LesionClassifier, folder: Path) -> None:
+    whole = httpx.Request("POST", "http://x", files={"image": ("ä" * 127 + ".png", GOOD[0], "image/png")})
+    fields, headers = form(("image", bytearray(GOOD[0]), "image/png"))
+    length = {"Content-Length": str(len(whole.read())), "Content-Type": whole.headers["Content-Type"]}
+    [(code, _)] = ask(handler, folder, (fields, headers | length))
+    assert code == 200
+
+
 REFUSED: list[tuple[Request, int, str]] = [
     (body(bytearray()), 400, "the body is empty"),
     (({}, {}), 400, "the body is empty"),
     (body("hello", "text/plain"), 400, "not an image of a supported format"),
     (body(bytearray(GOOD[1][:400])), 400, "cut short"),
     (body(bytearray(HUGE)), 413, "50,000,000"),
-    (body({"picture": "x"}, "application/json"), 400, 'send {"image": "<base64>"}'),
-    (body([1, 2], "application/json"), 400, 'send {"image": "<base64>"}'),
+    (
+        body({"picture": "x"}, "application/json"),
+        400,
+        'unknown key \'picture\' in the JSON; send {"image": "<base64>"}',
+    ),
+    (body([1, 2], "application/json"), 400, "a list of 2 in the JSON; send one picture a request"),
+    (body({"image": [PICTURE64, PICTURE64]}, "application/json"), 400, "a list of 2 in the JSON; send one picture"),
+    (body({"images": [PICTURE64]}, "application/json"), 400, "a list of 1 in the JSON; send one picture a request"),
+    (body([{"image": PICTURE64}] * 3, "application/json"), 400, "a list of 3 in the JSON; send one picture a request"),
+    (body({"image": PICTURE64, "clas": "mel"}, "application/json"), 400, "unknown key 'clas' in the JSON"),
+    (body({}, "application/json"), 400, 'the JSON has no picture; send {"image": "<base64>"}'),
+    (body(bytearray(gzip.compress(GOOD[0])), "image/png"), 400, "a gzip file; unpack it first"),
+    (body(bytearray(gzip.compress(b"{}")), "application/json"), 400, "the body is compressed (gzip)"),
+    (zipped(body(bytearray(gzip.compress(GOOD[0])), "image/png")), 415, "Content-Encoding: gzip is not read"),
+    (body(bytearray(b"mole.jpg"), "image/jpeg"), 400, "the name of a file, 'mole.jpg', and not the file"),
+    (form(("image", bytearray(b"my moles/mole.JPEG"), "")), 400, "curl -F image=@mole.jpg"),
+    (form(("image", bytearray(b"@mole.jpg"), "")), 400, "the name of a file, 'mole.jpg', and not the file"),
+    (form(("mole", bytearray(GOOD[0]), "image/png"), ("label", bytearray(b"mel"), "")), 400, "unknown field 'label'"),
+    (
+        form(("note", bytearray(b"left arm"), ""), ("mole", bytearray(GOOD[0]), "image/png")),
+        400,
+        "unknown field 'note'",
+    ),
+    (sent_twice(GOOD[0]), 400, "more than one file in a field; send one picture a request"),
     (body(None, "application/json"), 400, 'send {"image": "<base64>"}'),
     (body({"image": 3}, "application/json"), 400, 'send {"image": "<base64>"}'),
     (body({"image": "@@@"}, "application/json"), 400, '"image" is not base64'),

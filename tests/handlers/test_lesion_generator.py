@@ -2,6 +2,7 @@
 
 import base64
 import concurrent.futures
+import gzip
 import io
 import json
 from collections.abc import Iterator
@@ -95,6 +96,41 @@ def test_grids(handler: LesionGenerator) -> None:
     assert decoded(all_["image"]).shape == (7 * PIXELS, 3 * PIXELS, 3)
     row = ask(handler, {"class": CLASSES[4], "count": 3})[0][1]["images"]
     assert (decoded(all_["image"])[4 * PIXELS : 5 * PIXELS, :PIXELS] == decoded(row[0])).all()
+
+
+def ask_with(handler: LesionGenerator, body: object, **headers: str) -> tuple[int, Any, str]:
+    """Status, answer and content type of one request with further headers."""
+    context = Context("lesion_generator", "", {"model": {}}, 1, None, "0.12.0")
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    context.request_processor = [RequestProcessor({"Content-Type": "application/json"} | named)]
+    [answer] = handler.handle([{"body": body}], context)
+    return context.get_response_status(0)[0], answer, context.get_response_content_type(0)
+
+
+def test_one_image_as_a_picture(handler: LesionGenerator) -> None:
+    for request in ({"class": "mel", "seed": 7}, {"class": "all", "count": 2, "format": "grid"}):
+        code, picture, kind = ask_with(handler, request, Accept="image/png")
+        body = ask(handler, request)[0][1]
+        assert (code, kind) == (200, "image/png")
+        assert picture == base64.b64decode(body.get("image") or body["images"][0])
+    code, refusal, kind = ask_with(handler, {"class": "mel", "count": 3}, Accept="image/png")
+    assert (code, refusal["type"], kind) == (406, "NotAcceptable", "application/json")
+    assert refusal["message"] == "3 images are no one PNG; ask for one image, or a grid, or JSON"
+    assert ask_with(handler, {"class": "mel", "count": 3}, Accept="application/json, image/png")[0] == 200
+
+
+def test_a_form_or_a_compressed_body_is_named(handler: LesionGenerator) -> None:
+    for kind in ("multipart/form-data; boundary=x", "application/x-www-form-urlencoded"):
+        code, refusal, _ = ask_with(handler, b"", Content_Type=kind)
+        assert code == 400
+        assert refusal["message"].startswith("the body was sent as a form; -H 'Content-Type: application/json'")
+    body = gzip.compress(b'{"class": "mel"}')
+    code, refusal, _ = ask_with(handler, body, Content_Encoding="gzip")
+    assert (code, refusal["type"]) == (415, "UnsupportedMediaType")
+    assert "Content-Encoding: gzip is not read" in refusal["message"]
+    code, refusal, _ = ask_with(handler, body)
+    assert code == 400
+    assert "the body is compressed (gzip); send it as it is" in refusal["message"]
 
 
 BAD: list[tuple[object, str]] = [

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from lesions.images import SECONDS, UnreadableImage, center_square, decode
 from zoo.models.explanation import LARGEST, overlay
 from zoo.models.predictor import Predictor
 from zoo.serving.request import parse
-from zoo.serving.service import Answer, Call, origin, refuse
+from zoo.serving.service import Answer, Call, origin, prefers_png, refuse, refuse_encoding
 
 Explained = tuple[NDArray[np.uint8], str | None]
 """The picture that heat is drawn on, uint8 [side, side, 3], and the class to explain (none: the predicted one)."""
@@ -33,13 +33,17 @@ class ClassifierService:
         A prediction has the keys label, probabilities (by class name; calibrated), entry, study and notice. An
         explanation has label, class (the one that is explained: as asked, else the label), overlay (base64 PNG of the
         picture's center square, at most 512 px), blank (whether nothing in the picture speaks for that class), entry,
-        study and notice. A refusal has code (400; 413 for a picture with too many pixels; 501 for an explanation by a
-        network that has none), type and message.
+        study and notice; where the header Accept asks for it, it is the overlay alone, as PNG. A refusal has code (400;
+        413 for a picture with too many pixels; 415 for a compressed body; 501 for an explanation by a network that has
+        none), type and message.
         """
         answers: dict[int, Answer] = {}
         pictures: dict[int, NDArray[np.uint8]] = {}
         explained: dict[int, Explained] = {}
         for index, call in enumerate(calls):
+            if refused := refuse_encoding(call.headers):
+                answers[index] = refused
+                continue
             if call.explain and not self.predictor.explains:
                 answers[index] = refuse(501, f"{self.entry['entry']} cannot explain: its maps do not equal Grad-CAM")
                 continue
@@ -61,7 +65,8 @@ class ClassifierService:
             for index, row in zip(pictures, probabilities.tolist(), strict=True):
                 answers[index] = self._predicted(row)
         if explained:
-            self._explain(pictures, explained, answers)
+            pngs = {index for index in explained if prefers_png(calls[index].headers)}
+            self._explain(pictures, explained, answers, pngs)
         return [answers[index] for index in range(len(calls))]
 
     def _predicted(self, row: list[float]) -> Answer:
@@ -74,18 +79,21 @@ class ClassifierService:
         pictures: Mapping[int, NDArray[np.uint8]],
         explained: Mapping[int, Explained],
         answers: dict[int, Answer],
+        pngs: Collection[int],
     ) -> None:
-        """Replace the answers to calls for an explanation by the explanation."""
-        classes = {index: label or answers[index].body["label"] for index, (_, label) in explained.items()}
+        """Replace the answers to calls for an explanation by the explanation; to those of `pngs` as a PNG, too."""
+        labels = {index: answers[index].body["label"] for index in explained}
+        classes = {index: label or labels[index] for index, (_, label) in explained.items()}
         numbers = [self.entry["classes"].index(label) for label in classes.values()]
         heat_maps = self.predictor.heat_maps(np.stack([pictures[index] for index in classes]), numbers)
         for (index, label), heat in zip(classes.items(), heat_maps, strict=True):
             content = io.BytesIO()
             overlay(explained[index][0], heat).save(content, "PNG")
             body = {
-                "label": answers[index].body["label"],
+                "label": labels[index],
                 "class": label,
                 "overlay": base64.b64encode(content.getvalue()).decode(),
                 "blank": not heat.any(),
             }
-            answers[index] = Answer(200, body | origin(self.entry))
+            png = content.getvalue() if index in pngs else None
+            answers[index] = Answer(200, body | origin(self.entry), png)

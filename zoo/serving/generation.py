@@ -39,12 +39,20 @@ class GenerationRequest:
     format: str
 
 
-def parse(request: Mapping[str, Any]) -> GenerationRequest:
-    """Read a `request` as the server passes it on, with a JSON body. Raises `InvalidRequest`."""
+def parse(request: Mapping[str, Any], headers: Mapping[str, Any] | None = None) -> GenerationRequest:
+    """Read a `request` as the server passes it on, with a JSON body; `headers` by name in lower case.
+
+    Raises `InvalidRequest`.
+    """
+    kind = str((headers or {}).get("content-type", "")).lower()
+    if kind.startswith(("multipart/", "application/x-www-form-urlencoded")):  # curl's defaults for -F and -d
+        raise InvalidRequest(f"the body was sent as a form; -H 'Content-Type: application/json', and {ALLOWED}")
     body = request.get("body", request.get("data", b""))
     if isinstance(body, bytes | bytearray | str):
         if not body.strip():
             raise InvalidRequest(f"the body is empty; {ALLOWED}")
+        if not isinstance(body, str) and body.startswith(b"\x1f\x8b"):
+            raise InvalidRequest(f"the body is compressed (gzip); send it as it is; {ALLOWED}")
         try:
             body = json.loads(body)
         except (ValueError, RecursionError) as error:

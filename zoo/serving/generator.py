@@ -13,7 +13,7 @@ from PIL import Image
 from lesions.labels import CLASSES
 from zoo.models.sampler import Sampler
 from zoo.serving.generation import ALL, GenerationRequest, InvalidRequest, parse
-from zoo.serving.service import Answer, Call, origin, refuse
+from zoo.serving.service import Answer, Call, origin, prefers_png, refuse, refuse_encoding
 
 COLUMNS = 8
 """Of a grid of one class; a grid of all has a row a class."""
@@ -31,19 +31,34 @@ class GeneratorService:
         """Answer each call on its own.
 
         An answer has class, count, seed, first, format, pixels, entry, study and notice, and `images` (a list of base64
-        PNG, 8-bit RGB) with `classes` or, for a grid, `image` (one). A refusal has code 400, type and message.
+        PNG, 8-bit RGB) with `classes` or, for a grid, `image` (one). Where the header Accept asks for it, an answer is
+        that one image, as PNG. A refusal has code (400; 406 for several images as one PNG; 415 for a compressed body),
+        type and message.
         """
         return [self._answer(call) for call in calls]
 
     def _answer(self, call: Call) -> Answer:
         if call.explain:
             return refuse(400, "a generator explains nothing; ask it by /predictions/lesion_generator")
+        if refused := refuse_encoding(call.headers):
+            return refused
         try:
-            request = parse(call.fields)
+            request = parse(call.fields, call.headers)
         except InvalidRequest as error:
             return refuse(400, str(error))
         rows = [self.sampler.draw(label, request.count, request.seed, request.first) for label in request.classes]
-        return Answer(200, self._described(request) | _pictures(request, rows) | origin(self.entry))
+        pictures = _pictures(request, rows)
+        if prefers_png(call.headers):
+            if len(pictures) > 1:
+                return refuse(406, f"{len(pictures)} images are no one PNG; ask for one image, or a grid, or JSON")
+            return Answer(200, {}, pictures[0])
+        texts = [base64.b64encode(picture).decode() for picture in pictures]
+        if request.format == "grid":
+            shown: dict[str, Any] = {"image": texts[0]}
+        else:
+            classes = [CLASSES[label] for label in request.classes for _ in range(request.count)]
+            shown = {"images": texts, "classes": classes}
+        return Answer(200, self._described(request) | shown | origin(self.entry))
 
     def _described(self, request: GenerationRequest) -> dict[str, Any]:
         return {
@@ -56,16 +71,13 @@ class GeneratorService:
         }
 
 
-def _pictures(request: GenerationRequest, rows: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
-    """The images of each class, uint8 [count, side, side, 3], as the request asks for them."""
+def _pictures(request: GenerationRequest, rows: Sequence[NDArray[np.uint8]]) -> list[bytes]:
+    """The images of each class, uint8 [count, side, side, 3], as PNG files: one file for a grid."""
     if request.format == "grid":
         if len(rows) == 1:
             rows = [rows[0][start : start + COLUMNS] for start in range(0, request.count, COLUMNS)]
-        return {"image": _png(_grid(rows))}
-    return {
-        "images": [_png(image) for row in rows for image in row],
-        "classes": [CLASSES[label] for label in request.classes for _ in range(request.count)],
-    }
+        return [_png(_grid(rows))]
+    return [_png(image) for row in rows for image in row]
 
 
 def _grid(rows: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
@@ -78,8 +90,8 @@ def _grid(rows: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return picture
 
 
-def _png(image: NDArray[np.uint8]) -> str:
-    """Uint8 [height, width, 3] as base64 PNG."""
+def _png(image: NDArray[np.uint8]) -> bytes:
+    """Uint8 [height, width, 3] as a PNG file."""
     content = io.BytesIO()
     Image.fromarray(image).save(content, "PNG")
-    return base64.b64encode(content.getvalue()).decode()
+    return content.getvalue()

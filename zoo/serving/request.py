@@ -3,12 +3,20 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from lesions.images import UnreadableImage
+from zoo.serving.service import header
 
 UPLOAD = "send the picture's bytes with -H 'Content-Type: image/jpeg', or upload it with curl -F image=@mole.jpg"
+KEYS = ("image", "class")
+"""Of a JSON object."""
+FORM = 'send {"image": "<base64>"}, and for an explanation perhaps "class"'
+PART = 600
+"""Bytes, at most, of what a form has around a file: its headers, with the file's name."""
+FILE_NAME = re.compile(rb"@?[^\0\r\n]{0,250}\.(jpe?g|png|webp|tiff?|bmp|gif|heic|dcm)", re.IGNORECASE)
 
 
 class Request(NamedTuple):
@@ -26,7 +34,7 @@ def parse(fields: Mapping[str, Any], headers: Mapping[str, Any]) -> Request:
     A body is the field "body", a form's field has its own name; the URL's parameters are not handed on. Raises
     `UnreadableImage`.
     """
-    kind = str(headers.get("content-type", "")).lower()
+    kind = header(headers, "content-type")
     if kind.startswith("application/x-www-form-urlencoded"):  # curl's default for -d and --data-binary
         raise UnreadableImage(f"the body was sent as a web form; {UPLOAD}")
     given = dict(fields)
@@ -36,14 +44,33 @@ def parse(fields: Mapping[str, Any], headers: Mapping[str, Any]) -> Request:
         files = {name for name in given if isinstance(own := headers.get(name.lower()), dict) and own["content-type"]}
         if len(files) > 1:
             raise UnreadableImage(f"{len(files)} files ({', '.join(sorted(files)):.200}); send one picture a request")
+        _check_lengths(given, headers, kind)
         if "class" not in files and len(given) > 1:
             label = _text(given.pop("class", None))
-        if len(given) > 1:
-            given = {name: given[name] for name in files}
+        if len(given) > 1 and (unknown := sorted(given.keys() - files)):
+            lacks = "" if files else f"; no file among the form's fields: {UPLOAD}"
+            raise UnreadableImage(f"unknown field {unknown[0]!r:.60}; a form has a picture and perhaps `class`{lacks}")
         if not given:
             raise UnreadableImage(f"no file among the form's fields; {UPLOAD}")
     content, own_label = _content(next(iter(given.values()), b""), kind)
+    if FILE_NAME.fullmatch(content):
+        name = content.decode(errors="replace").removeprefix("@")
+        raise UnreadableImage(f"the name of a file, {name!r:.60}, and not the file; {UPLOAD}")
     return Request(content, own_label or label)
+
+
+def _check_lengths(fields: Mapping[str, Any], headers: Mapping[str, Any], kind: str) -> None:
+    """Raise `UnreadableImage` where the body was longer than what is here of it.
+
+    TorchServe hands on the last of several fields of one name, so the others show in the body's length alone.
+    """
+    declared, values = header(headers, "content-length"), list(fields.values())
+    if not declared.isdecimal() or not all(isinstance(value, bytes | bytearray) for value in values):
+        return
+    boundary = len(kind.partition("boundary=")[2])
+    around = (len(values) + 1) * (boundary + 8) + len(values) * PART + sum(len(name) for name in fields)
+    if int(declared) > sum(map(len, values)) + around:
+        raise UnreadableImage("more than one file in a field; send one picture a request")
 
 
 def _content(value: object, kind: str) -> Request:
@@ -65,6 +92,8 @@ def _text(value: object) -> str | None:
 
 
 def _parsed(content: bytes) -> object:
+    if content.startswith(b"\x1f\x8b"):
+        raise UnreadableImage("the body is compressed (gzip); send it as it is")
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -73,8 +102,13 @@ def _parsed(content: bytes) -> object:
 
 def _from_json(value: object) -> Request:
     """The request in `{"image": "<base64>", "class": "mel"}`; the image may be a `data:` URL."""
+    pictures = value.get("image", value.get("images")) if isinstance(value, dict) else value
+    if isinstance(pictures, list) and pictures:
+        raise UnreadableImage(f"a list of {len(pictures)} in the JSON; send one picture a request: {FORM}")
+    if isinstance(value, dict) and (unknown := sorted(key for key in map(str, value) if key not in KEYS)):
+        raise UnreadableImage(f"unknown key {unknown[0]!r:.60} in the JSON; {FORM}")
     if not isinstance(value, dict) or not isinstance(text := value.get("image"), str):
-        raise UnreadableImage('the JSON has no picture; send {"image": "<base64>"}')
+        raise UnreadableImage(f"the JSON has no picture; {FORM}")
     if text.startswith("data:"):
         text = text.partition(",")[2]
     try:
@@ -82,5 +116,5 @@ def _from_json(value: object) -> Request:
     except (binascii.Error, ValueError) as error:
         raise UnreadableImage(f'"image" is not base64 ({error})') from None
     if not content:
-        raise UnreadableImage('"image" is empty; send {"image": "<base64>"}')
+        raise UnreadableImage(f'"image" is empty; {FORM}')
     return Request(content, _text(value.get("class")))

@@ -1,9 +1,17 @@
 """What every runtime asks of an archive: calls in, answers out. Copied into archives."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-REASONS = {400: "Bad Request", 413: "Content Too Large", 501: "Not Implemented"}
+PNG = "image/png"
+REASONS = {
+    400: "Bad Request",
+    406: "Not Acceptable",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    501: "Not Implemented",
+}
 """Reason phrases of refusals: in ASCII, because TorchServe counts characters and sends bytes."""
 
 
@@ -25,6 +33,8 @@ class Answer(NamedTuple):
     """The HTTP status."""
     body: dict[str, Any]
     """What is sent as JSON."""
+    png: bytes | None = None
+    """A PNG that is sent instead, where the client asks for one."""
 
 
 class Service(Protocol):
@@ -40,6 +50,32 @@ class Service(Protocol):
 def refuse(status: int, message: str) -> Answer:
     """A refusal: its body has code, type and message."""
     return Answer(status, {"code": status, "type": REASONS[status].replace(" ", ""), "message": message})
+
+
+def header(headers: Mapping[str, Any], name: str) -> str:
+    """A header in lower case, empty where there is none; a form's file of that name is no header."""
+    value = headers.get(name)
+    return value.strip().lower() if isinstance(value, str) else ""
+
+
+def refuse_encoding(headers: Mapping[str, Any]) -> Answer | None:
+    """A refusal (415) of a compressed body; none where it is not compressed."""
+    encoding = header(headers, "content-encoding")
+    if encoding in ("", "identity"):
+        return None
+    return refuse(415, f"Content-Encoding: {encoding:.40} is not read; send the body as it is, not compressed")
+
+
+def prefers_png(headers: Mapping[str, Any]) -> bool:
+    """Whether the header Accept puts a picture before JSON (RFC 9110, section 12.5.1); of equals the first counts."""
+    best, weight_of_best = "", 0.0
+    for text in header(headers, "accept").split(","):
+        name, *parameters = (part.strip() for part in text.split(";"))
+        quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        weight = float(quality) if re.fullmatch(r"[01](\.\d{0,3})?", quality) else 0.0
+        if name in (PNG, "image/*", "application/json", "*/*") and weight > weight_of_best:
+            best, weight_of_best = name, weight
+    return best.startswith("image/")
 
 
 def origin(entry: Mapping[str, Any]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The body of a request, as services take it: as it is, or each field of a form under its own name."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -18,8 +19,9 @@ class FormError(ValueError):
     """A form that cannot be read; `str()` says why, for the person who sent it."""
 
 
-def parse(content: bytes, content_type: str, explain: bool) -> Call:
-    """A request with this body. Raises `FormError`."""
+def parse(content: bytes, headers: Mapping[str, str], explain: bool) -> Call:
+    """A request with this body and these headers, by name in lower case. Raises `FormError`."""
+    content_type = headers.get("content-type", "")
     kind, options = parse_options_header(content_type)
     fields: dict[str, Any] = {"body": content}
     files: dict[str, Any] = {}
@@ -32,7 +34,7 @@ def parse(content: bytes, content_type: str, explain: bool) -> Call:
         except ValueError:
             raise FormError(f"a form of more than {MOST_FIELDS} fields") from None
         fields = {name: value.encode() for name, value in pairs}
-    return Call(fields, files | {"content-type": content_type}, explain)
+    return Call(fields, {**headers, **files, "content-type": content_type}, explain)
 
 
 class _Form:

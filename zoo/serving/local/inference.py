@@ -15,7 +15,7 @@ from zoo.serving.local.forms import FormError, parse
 from zoo.serving.local.metrics import Metrics
 from zoo.serving.local.versions import Version, Versions
 from zoo.serving.local.workers import MOST_WAITING, Busy, Workers
-from zoo.serving.service import Answer, refuse
+from zoo.serving.service import PNG, REASONS, Answer, refuse
 
 Result = TypeVar("Result")
 
@@ -47,32 +47,37 @@ class Inference:
 
     async def _answer(self, request: Request, explain: bool) -> Response:
         version = self._versions.find(request.path_params["model"], request.path_params.get("version"))
+        if request.query_params:
+            name = next(iter(request.query_params))
+            raise RequestError(400, "BadRequest", f"{name!r:.60} in the URL is not read; send it in the body")
         content = await _body(request)
-        content_type = request.headers.get("content-type", "")
+        headers = dict(request.headers)
         begun = started = time.perf_counter()
 
-        def work() -> tuple[int, bytes]:
+        def work() -> Response:
             nonlocal started
             started = time.perf_counter()
-            return _answered(version, content, content_type, explain)
+            return _answered(version, content, headers, explain)
 
         try:
-            status, body = await _while_connected(request, self._workers[version.model].run(version, work))
+            response = await _while_connected(request, self._workers[version.model].run(version, work))
         except Busy:
             message = f"{MOST_WAITING} requests wait for {version.name} already; wait, and ask again"
             raise RequestError(503, "ServiceUnavailableException", message) from None
         self._metrics.count(version, time.perf_counter() - begun, started - begun)
-        return Response(body, status, media_type=JSON)
+        return response
 
 
-def _answered(version: Version, content: bytes, content_type: str, explain: bool) -> tuple[int, bytes]:
-    """Status and body of an answer. All that takes time is done here, in a thread."""
+def _answered(version: Version, content: bytes, headers: Mapping[str, str], explain: bool) -> Response:
+    """The answer, as JSON or PNG. All that takes time is done here, in a thread."""
     answer: Answer
     try:
-        [answer] = version.service.answer([parse(content, content_type, explain)])
+        [answer] = version.service.answer([parse(content, headers, explain)])
     except FormError as error:
         answer = refuse(400, str(error))
-    return answer.status, json.dumps(answer.body, allow_nan=False).encode()
+    if answer.png is not None:
+        return Response(answer.png, answer.status, media_type=PNG)
+    return Response(json.dumps(answer.body, allow_nan=False).encode(), answer.status, media_type=JSON)
 
 
 async def _body(request: Request) -> bytes:
@@ -89,7 +94,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _too_large(message: str) -> RequestError:
-    return RequestError(413, str(refuse(413, message).body["type"]), message)
+    return RequestError(413, REASONS[413].replace(" ", ""), message)
 
 
 async def _while_connected(request: Request, work: Awaitable[Result]) -> Result:
