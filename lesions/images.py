@@ -95,12 +95,16 @@ def _read(content: bytes) -> Image.Image:
             raise UnreadableImage(f"a DICOM file that cannot be used: {error!s:.200}") from None
         if image is None:
             raise UnidentifiedImageError
-        bits, stored = 8, ""
     else:
         image = Image.open(io.BytesIO(content), formats=formats.pillow_formats(FORMATS))
         _check(image, content)
-        bits, stored = bits_per_sample(image), raw_mode(image)
-        image.load()  # releases Python's global lock for all of `FORMATS`: other threads go on meanwhile
+    return convert(image)
+
+
+def convert(image: Image.Image) -> Image.Image:
+    """An image of Pillow's as `decode` gives it. Raises `UnreadableImage`, and what Pillow does where it is damaged."""
+    bits, stored = bits_per_sample(image), raw_mode(image)
+    image.load()  # releases Python's global lock for all of `FORMATS`: other threads go on meanwhile
     try:
         return _upright(image, to_srgb(image, bits, stored))
     except UnknownColors as error:

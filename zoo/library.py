@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from lesions.errors import UserError
-from lesions.images import UnreadableImage, center_square, decode
+from lesions.images import UnreadableImage, center_square, convert, decode
 from lesions.sources.folders import SUFFIXES
 from zoo.kinds import KINDS
 from zoo.kinds.classifier import CLASSIFIER
@@ -150,9 +150,9 @@ def load_predictions(entry: str, study: str = Study().name) -> Predictions:
 
 def _read(picture: Picture) -> Image.Image:
     """The picture as upright 8-bit RGB."""
-    if isinstance(picture, Image.Image):
-        return picture.convert("RGB")
     try:
+        if isinstance(picture, Image.Image):
+            return convert(picture)
         return decode(picture if isinstance(picture, bytes) else Path(picture).read_bytes())
     except OSError as error:
         raise LoadError(f"{picture!s}: {error.strerror}") from None

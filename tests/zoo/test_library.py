@@ -1,6 +1,7 @@
 """The zoo in a notebook: entries are loaded by name or path, pictures predicted and explained, mistakes named."""
 
 import hashlib
+import io
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from PIL import Image
 from lesions.images import center_square
 from lesions.index import DataError
 from lesions.labels import CLASSES, NOTICE
+from tests import icc
 from tests.images import file_of
 from tests.networks import digest, probabilities, save_model
 from tests.servers import pack
@@ -102,6 +104,16 @@ def test_a_picture_may_be_a_path_or_bytes_or_an_image(classifier: Classifier, tm
         assert classifier.predict(path) == prediction._replace(image=str(file))
     assert classifier.predict([file, PICTURE]) == [prediction._replace(image=str(file)), prediction]
     assert classifier.predict([]) == []
+
+
+def test_an_image_is_converted_as_its_file_is(classifier: Classifier, tmp_path: Path) -> None:
+    """An opened image has its profile and its 16 bits still: convert("RGB") would ignore the one and clip the other."""
+    deep = Image.fromarray(np.linspace(0, 65535, 50 * 70).astype(np.uint16).reshape(50, 70))
+    for content in (file_of(PICTURE, icc_profile=icc.profile(icc.SWAPPED, 2.2)), file_of(deep, "TIFF")):
+        with Image.open(io.BytesIO(content)) as opened:
+            assert classifier.predict(opened) == classifier.predict(content)
+    with pytest.raises(LoadError, match="the picture: 16 bits a channel, of which 12 are used"):
+        classifier.predict(Image.fromarray(np.asarray(deep) >> 4))
 
 
 def test_a_folder_gives_its_pictures_by_name(classifier: Classifier, tmp_path: Path) -> None:
