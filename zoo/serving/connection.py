@@ -53,7 +53,7 @@ class TokenAuth(httpx.Auth):
             yield request
 
     def renew_early(self, least: timedelta) -> None:
-        """At the next call, renew the token if it lasts no longer than `least`; others may use it, and it is void then."""
+        """At the next call, renew the token if it lasts no longer than `least`: for others, too, it is void then."""
         with self._renewal:
             self._token, self._least = "", least
 
