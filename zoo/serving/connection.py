@@ -92,9 +92,8 @@ class RestServer:
         self.port, self._state, self._options = port, state or {}, options
         self.url = f"http://{LOOPBACK}:{port}"
         self._management = f"http://{LOOPBACK}:{port + 1}"
-        self._key_file = folder / KEY_FILE
-        self.auth = TokenAuth(self._key_file, self._management, "inference")
-        self._management_auth = TokenAuth(self._key_file, self._management, "management")
+        self.auth = TokenAuth(folder / KEY_FILE, self._management, "inference")
+        self._management_auth = TokenAuth(folder / KEY_FILE, self._management, "management")
         self._http = HttpClient(self._management_auth, **options)
 
     @property
@@ -140,10 +139,9 @@ class RestServer:
         """The sha256 (hex) of the archives that it was started with, by file name."""
         return dict(self._state.get("archives") or {})
 
-    def renew_credentials(self) -> bool:
-        """Renew each token that has expired, or has less than a sixth of its life left; whether there was one."""
+    def renew_credentials(self) -> None:
+        """Renew each token that has expired, or has less than a sixth of its life left."""
         least = timedelta(minutes=int(self._state.get("token_minutes") or limits().token_minutes)) / 6
-        before = self._key_file.read_bytes()
         for auth in (self.auth, self._management_auth):
             auth.renew_early(least)
         self.status()
@@ -152,7 +150,6 @@ class RestServer:
             http.call("GET", f"{self.url}/ping")
         finally:
             http.close()
-        return self._key_file.read_bytes() != before
 
     def close(self) -> None:
         """Close all connections."""

@@ -39,7 +39,7 @@ def limits(max_request_mb: int | None = None, token_minutes: int | None = None) 
 
 
 def _default(name: str, most: int) -> int:
-    found = re.findall(rf"^\s*{name}\s*[=:\s]\s*(.*?)\s*$", FILE.read_text(), re.MULTILINE)
+    found = re.findall(rf"^[ \t]*{name}[ \t]*[=: \t][ \t]*(.*?)[ \t]*$", FILE.read_text(), re.MULTILINE)
     if not found:
         raise UserError(f"{FILE} has no {name}; add a line, as git has it: git diff {FILE.name}")
     return whole_number(f"{FILE}: {name}", 1, most)(found[-1])  # of two lines, Java takes the last

@@ -64,8 +64,8 @@ class Server(Protocol):
     def set_default(self, model: str, version: str) -> None:
         """Let `version` answer where a call names none, until the server stops."""
 
-    def renew_credentials(self) -> bool:
-        """Renew credentials that have expired or soon will; whether some were. The old ones are void at once."""
+    def renew_credentials(self) -> None:
+        """Renew credentials that have expired or soon will; the old ones are void at once."""
 
     def close(self) -> None:
         """Close all connections."""

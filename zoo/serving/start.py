@@ -92,11 +92,10 @@ def wait(runtime: Runtime, folder: Path) -> None:
 
 
 def _renew_credentials(runtime: Runtime, folder: Path) -> None:
-    """Renew credentials that have expired or soon will; prints that they are new."""
+    """Renew credentials that have expired or soon will."""
     server = runtime.connect(folder)
     try:
-        if server.renew_credentials():
-            print("tokens renewed: they had expired, or soon would have")
+        server.renew_credentials()
     finally:
         server.close()
 
