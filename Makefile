@@ -2,7 +2,11 @@
 
 # Settings of a study: make zoo DATA=~/ham10000 SCALE=small. Unset ones get the default that `make help` names.
 STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH SEED GENERATOR_SEED THREADS STUDY
-SETTINGS = $(foreach setting,$(STUDY_SETTINGS),$(if $(filter command,$(firstword $(origin $(setting)))),$(setting)='$($(setting))'))
+SETTINGS = $(foreach setting,$(filter $(GIVEN),$(STUDY_SETTINGS)),$(setting)=$(call quoted,$(setting)))
+# What is written behind make. A setting's value is quoted for the shell, whatever is in it.
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+quoted = '$(subst ','\'',$(value $(1)))'
+option = $(if $(value $(2)),--$(1) $(call quoted,$(2)))
 # A variable of the environment may mean something else, so it is no setting; a warning says so.
 ifeq ($(MAKELEVEL),0)
 $(foreach setting,$(STUDY_SETTINGS),$(if $(filter environment,$(firstword $(origin $(setting)))),\
@@ -24,9 +28,42 @@ FREE_GB := 8
 export MALLOC_MMAP_THRESHOLD_ := 268435456
 export MALLOC_TRIM_THRESHOLD_ := 17179869184
 
-.PHONY: zoo source archives test faults docs check format list serve stop status logs predict explain compare results promote synthesize describe download lock clean help
+TARGETS := zoo source archives test faults docs check format list serve stop status logs predict explain compare results promote synthesize describe download lock clean help
+.PHONY: $(TARGETS)
 .DELETE_ON_ERROR:
 .SUFFIXES:
+
+# The settings of each target that has some. Another one, a mistyped one say, is an error.
+OF_zoo := $(STUDY_SETTINGS) ENTRIES JOBS
+OF_source := $(STUDY_SETTINGS) JOBS
+OF_archives := $(STUDY_SETTINGS) JOBS
+OF_list := $(STUDY_SETTINGS)
+OF_serve := $(STUDY_SETTINGS) PORT HOST RUNTIME MAX_REQUEST_MB TOKEN_MINUTES
+OF_stop := $(STUDY_SETTINGS)
+OF_status := $(STUDY_SETTINGS)
+OF_logs := $(STUDY_SETTINGS)
+OF_predict := $(STUDY_SETTINGS) IMAGE ENTRY OUT
+OF_explain := $(STUDY_SETTINGS) IMAGE ENTRY CLASS OUT
+OF_compare := $(STUDY_SETTINGS) TEST STRICT
+OF_results := $(STUDY_SETTINGS)
+OF_promote := $(STUDY_SETTINGS) ENTRY FORCE
+OF_synthesize := $(STUDY_SETTINGS) CLASS COUNT GENERATOR OUT
+OF_describe := DATA
+OF_test := HAM10000
+OF_help := $(foreach target,$(TARGETS),$(OF_$(target)))
+EVERYWHERE := PYTHON3 FREE_GB
+
+NEAREST = import difflib, sys; goals, name, *settings = sys.argv[1:]; \
+	near = difflib.get_close_matches(name.upper(), settings, 1); \
+	hint = f"did you mean {near[0]}? It" if near else "it"; \
+	print(f"error: make {goals} has no setting {name}; {hint} has:", ", ".join(dict.fromkeys(settings)) or "none")
+ifeq ($(MAKELEVEL),0)
+GOALS := $(filter $(TARGETS),$(or $(MAKECMDGOALS),help))
+ALLOWED := $(foreach goal,$(GOALS),$(OF_$(goal)))
+WRONG := $(if $(GOALS),$(filter-out $(EVERYWHERE) $(ALLOWED),$(GIVEN)))
+$(foreach name,$(WRONG),$(shell $(PYTHON3) -c $(call quoted,NEAREST) '$(GOALS)' '$(name)' $(ALLOWED) >&2))
+$(if $(WRONG),$(error nothing was done))
+endif
 
 help: ## list targets and settings
 	@echo "Targets:"
@@ -49,7 +86,9 @@ help: ## list targets and settings
 	@echo "  PORT=8080   for serve: the first of five ports, of three with RUNTIME=local"
 	@echo "  HOST=0.0.0.0  for serve: answer other machines, too (default 127.0.0.1); written behind make"
 	@echo "  RUNTIME=local  for serve: one process, without Java (default torchserve); written behind make"
-	@echo "  IMAGE=mole.jpg [ENTRY=transfer]  for predict"
+	@echo "  MAX_REQUEST_MB=20  for serve: the largest picture (default 10: config.properties)"
+	@echo "  TOKEN_MINUTES=60  for serve: the life of a token (default 60: config.properties)"
+	@echo "  IMAGE=\"a.jpg b.jpg\" [ENTRY=transfer] [OUT=answers.csv]  for predict: pictures, a folder, or a pattern (\"photos/*.jpg\")"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]  for explain"
 	@echo "  TEST=folder-or-csv [STRICT=1]  for compare: labeled images from outside; class folders, or ISIC's table beside them"
 	@echo "  ENTRY=gan_2|best [FORCE=1]  for promote"
@@ -78,11 +117,11 @@ lock: ## write requirements.lock and requirements-serve.lock anew from pyproject
 
 zoo: .venv/installed ## train and archive every entry of a study, or ENTRIES
 	@begin=$$(date +%s); mkdir -p runs && exec 9>>runs/.lock || exit 2; \
-	study=$$($(PYTHON) -m zoo resolve $(SETTINGS) --entries "$(ENTRIES)" --claim 9) || exit 2; \
+	study=$$($(PYTHON) -m zoo resolve $(SETTINGS) --entries $(call quoted,ENTRIES) --claim 9) || exit 2; \
 	jobs="$(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))"; \
-	$(MAKE) --no-print-directory $$jobs STUDY=$$study source && \
-	$(MAKE) --no-print-directory $$jobs STUDY=$$study archives || exit 2; \
-	$(PYTHON) -m zoo list --study $$study && \
+	$(MAKE) --no-print-directory $$jobs STUDY="$$study" source && \
+	$(MAKE) --no-print-directory $$jobs STUDY="$$study" archives || exit 2; \
+	$(PYTHON) -m zoo list --study "$$study" && \
 	seconds=$$(($$(date +%s) - begin)) && \
 	echo "make zoo took $$((seconds / 60)) min $$((seconds % 60)) s after installing." && \
 	echo "Next: make serve$(if $(strip $(SETTINGS)), STUDY=$$study)"
@@ -103,70 +142,72 @@ PACKING := zoo/packaging/archive.py zoo/packaging/card.py zoo/packaging/model_ca
 # A recipe is rewritten only when its content changes; weights are written last, so newer weights mean a whole run.
 ifneq ($(strip $(ENTRIES_MADE)),)
 $(ENTRIES_MADE:%=$(ARCHIVES)/%.mar): $(ARCHIVES)/%.mar: $(RUNS)/%/weights.safetensors $(RUNS)/%/about.json $(PACKING)
-	@$(PYTHON) -m zoo archive $* --study $(STUDY)
+	@$(PYTHON) -m zoo archive $* --study $(call quoted,STUDY)
 
 $(ENTRIES_MADE:%=$(RUNS)/%/weights.safetensors): $(RUNS)/%/weights.safetensors: $(RUNS)/%/recipe.json
-	@$(PYTHON) -m $(TRAINER) $* --study $(STUDY)
+	@$(PYTHON) -m $(TRAINER) $* --study $(call quoted,STUDY)
 
 endif
 
 ifneq ($(strip $(SOURCES)),)
 $(SOURCES:%=$(RUNS)/%/weights.safetensors): $(RUNS)/%/weights.safetensors: $(RUNS)/%/recipe.json
-	@$(PYTHON) -m zoo pretrained $* --study $(STUDY)
+	@$(PYTHON) -m zoo pretrained $* --study $(call quoted,STUDY)
 endif
 
 ifneq ($(strip $(POOLS)),)
 $(POOLS:%=$(RUNS)/%/pool/manifest.json): $(RUNS)/%/pool/manifest.json: $(RUNS)/%/weights.safetensors
-	@$(PYTHON) -m gan pool $* --study $(STUDY)
+	@$(PYTHON) -m gan pool $* --study $(call quoted,STUDY)
 endif
 
 list: .venv/installed ## show every entry, its score and its state
-	@study=$(NAME) || exit 2; $(PYTHON) -m zoo list --study $$study
+	@study=$(NAME) || exit 2; $(PYTHON) -m zoo list --study "$$study"
 
 # ---- serving
 
 serve: .venv/installed ## start TorchServe, or RUNTIME=local, with every archive of a study
-	@study=$(NAME) || exit 2; $(PYTHON) -m zoo serve --study $$study --port $(PORT) \
-		$(if $(filter command,$(firstword $(origin HOST))),--host '$(HOST)') \
-		$(if $(filter command,$(firstword $(origin RUNTIME))),--runtime '$(RUNTIME)')
+	@study=$(NAME) || exit 2; $(PYTHON) -m zoo serve --study "$$study" $(call option,port,PORT) \
+		$(if $(filter HOST,$(GIVEN)),--host $(call quoted,HOST)) \
+		$(if $(filter RUNTIME,$(GIVEN)),--runtime $(call quoted,RUNTIME)) \
+		$(call option,max-request-mb,MAX_REQUEST_MB) $(call option,token-minutes,TOKEN_MINUTES)
 
 stop: .venv/installed ## stop it
-	@study=$(NAME) || exit 2; $(PYTHON) -m zoo stop --study $$study
+	@study=$(NAME) || exit 2; $(PYTHON) -m zoo stop --study "$$study"
 
 status: .venv/installed ## what is served
-	@study=$(NAME) || exit 2; $(PYTHON) -m zoo status --study $$study
+	@study=$(NAME) || exit 2; $(PYTHON) -m zoo status --study "$$study"
 
 logs: .venv/installed ## the end of its logs
-	@study=$(NAME) || exit 2; $(PYTHON) -m zoo logs --study $$study
+	@study=$(NAME) || exit 2; $(PYTHON) -m zoo logs --study "$$study"
 
-predict: .venv/installed ## one image, every served version side by side: IMAGE=mole.jpg [ENTRY=transfer]
-	@test -n "$(IMAGE)" || { echo "error: which image? make predict IMAGE=mole.jpg" >&2; exit 2; }
-	@study=$(NAME) || exit 2; $(PYTHON) -m compare predict '$(IMAGE)' $(if $(ENTRY),--entry '$(ENTRY)') --study $$study
+predict: .venv/installed ## one image or several, every served version side by side: IMAGE=mole.jpg [ENTRY=transfer] [OUT=answers.csv]
+	@test -n $(call quoted,IMAGE) || { echo "error: which image? make predict IMAGE=mole.jpg" >&2; exit 2; }
+	@study=$(NAME) || exit 2; $(PYTHON) -m compare predict --study "$$study" \
+		$(call option,entry,ENTRY) $(call option,out,OUT) -- $(call quoted,IMAGE)
 
 explain: .venv/installed ## where in an image a version sees a class (Grad-CAM): IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]
-	@test -n "$(IMAGE)" || { echo "error: which image? make explain IMAGE=mole.jpg" >&2; exit 2; }
-	@study=$(NAME) || exit 2; $(PYTHON) -m compare explain '$(IMAGE)' --study $$study \
-		$(if $(ENTRY),--entry '$(ENTRY)') $(if $(CLASS),--class '$(CLASS)') $(if $(OUT),--out '$(OUT)')
+	@test -n $(call quoted,IMAGE) || { echo "error: which image? make explain IMAGE=mole.jpg" >&2; exit 2; }
+	@study=$(NAME) || exit 2; $(PYTHON) -m compare explain --study "$$study" \
+		$(call option,entry,ENTRY) $(call option,class,CLASS) $(call option,out,OUT) -- $(call quoted,IMAGE)
 
 compare: .venv/installed ## score every served version through REST and write the report: [TEST=folder-or-csv [STRICT=1]]
-	@study=$(NAME) || exit 2; $(PYTHON) -m compare evaluate $(if $(TEST),--test '$(TEST)') $(if $(STRICT),--strict) --study $$study
+	@study=$(NAME) || exit 2; $(PYTHON) -m compare evaluate $(call option,test,TEST) $(if $(STRICT),--strict) --study "$$study"
 
 results: .venv/installed ## record what is finished of a study in docs/results, and write docs/results.md: STUDY=...
-	@study=$(NAME) || exit 2; $(PYTHON) -m compare record --study $$study && $(PYTHON) -m compare results
+	@study=$(NAME) || exit 2; $(PYTHON) -m compare record --study "$$study" && $(PYTHON) -m compare results
 
 promote: .venv/installed ## make an entry the default version: ENTRY=gan_2, or best (by validation) [FORCE=1]
-	@test -n "$(ENTRY)" || { echo "error: which entry? make promote ENTRY=gan_2, or ENTRY=best" >&2; exit 2; }
-	@study=$(NAME) || exit 2; $(PYTHON) -m compare promote '$(ENTRY)' $(if $(FORCE),--force) --study $$study
+	@test -n $(call quoted,ENTRY) || { echo "error: which entry? make promote ENTRY=gan_2, or ENTRY=best" >&2; exit 2; }
+	@study=$(NAME) || exit 2; $(PYTHON) -m compare promote $(if $(FORCE),--force) --study "$$study" -- $(call quoted,ENTRY)
 
 synthesize: STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH GENERATOR_SEED THREADS STUDY # here, SEED is the images'
 synthesize: .venv/installed ## new lesions from a generator: CLASS=mel COUNT=16 SEED=7 [GENERATOR=sagan] [OUT=...]
-	@study=$(NAME) || exit 2; $(PYTHON) -m compare synthesize --study $$study $(if $(CLASS),--class '$(CLASS)') \
-		$(if $(COUNT),--count '$(COUNT)') $(if $(SEED),--seed '$(SEED)') $(if $(GENERATOR),--generator '$(GENERATOR)') $(if $(OUT),--out '$(OUT)')
+	@study=$(NAME) || exit 2; $(PYTHON) -m compare synthesize --study "$$study" $(call option,class,CLASS) \
+		$(call option,count,COUNT) $(call option,seed,SEED) $(call option,generator,GENERATOR) $(call option,out,OUT)
 
 # ---- the data
 
 describe: .venv/installed ## classes, channels, lesions and contact sheets of DATA
-	@$(PYTHON) -m lesions describe $(if $(DATA),'$(DATA)')
+	@$(PYTHON) -m lesions describe $(if $(filter DATA,$(GIVEN)),$(call quoted,DATA))
 
 download: .venv/installed ## fetch the real HAM10000 (2.8 GB) into data/ham10000
 	@$(PYTHON) -m lesions download
@@ -174,7 +215,7 @@ download: .venv/installed ## fetch the real HAM10000 (2.8 GB) into data/ham10000
 # ---- the project
 
 test: .venv/installed ## pass the tests; HAM10000=folder adds those on the real data
-	@HAM10000='$(HAM10000)' .venv/bin/pytest
+	@HAM10000=$(call quoted,HAM10000) .venv/bin/pytest
 
 faults: .venv/installed ## do harm on purpose, and write what came of it into docs/reliability.md
 	@RELIABILITY=docs/reliability.md .venv/bin/pytest tests/faults
@@ -194,5 +235,5 @@ format: .venv/installed ## put the code into its style
 	.venv/bin/ruff format
 
 clean: ## stop what is served, and remove what was built, but neither .venv nor downloaded data
-	@for serve in runs/*/serve; do test ! -d $$serve || $(PYTHON) -m zoo stop --study $$(basename $$(dirname $$serve)); done
+	@for serve in runs/*/serve; do test ! -d "$$serve" || $(PYTHON) -m zoo stop --study "$$(basename "$$(dirname "$$serve")")"; done
 	rm -rf site runs reports data/phantom data/cache model_store/*/

@@ -1,24 +1,25 @@
 """`python -m compare`: ask the served zoo."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
-from compare.client import Answer, Zoo, connect
+from compare import ask
+from compare.client import Zoo, connect
+from compare.destination import PICTURES, file_destination, folder_destination, names_file, write_picture
+from compare.pictures import named, read, shown
 from lesions.cli import command_group
+from lesions.errors import UserError
 from lesions.files import atomic_write
-from lesions.labels import CLASSES, DIAGNOSES
+from lesions.labels import CLASSES
 from zoo.build.prepare import check_names
 from zoo.entry import catalog
 from zoo.kinds.classifier import CLASSIFIER
 from zoo.kinds.generator import GENERATOR
 from zoo.serving.http import ServerError
 from zoo.study import Folders, Study
+from zoo.terminal import console, whole_number
 
 if TYPE_CHECKING:
     from compare.results import Results
@@ -42,65 +43,95 @@ def _versions(zoo: Zoo, model: str, entry: str | None) -> list[str]:
 
 @app.command()
 def predict(
-    image: Annotated[Path, typer.Argument(help="A picture of one lesion.")],
+    image: Annotated[list[str], typer.Argument(help="Pictures of one lesion each: files, folders, or patterns.")],
     entry: Annotated[str | None, typer.Option(help="Ask this entry only.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="A .csv file; for several pictures below reports/ unless given.")
+    ] = None,
     study: StudyName = DEFAULT_STUDY,
     port: Port = None,
 ) -> None:
-    """One picture, every served version side by side."""
+    """Every served version side by side: one picture, or several; exit code 1 where some are not answered."""
+    images, to = named(image), file_destination(out, Folders(study).reports, (".csv",))
     with connect(study, port) as zoo:
-        answers = [zoo.classify(image, version) for version in _versions(zoo, CLASSIFIER.model, entry)]
-    _print_answers(image, answers)
+        versions = _versions(zoo, CLASSIFIER.model, entry)
+        if len(images) == 1:
+            rows = [ask.Row(images[0], version, ask.ask(zoo, images[0], version)) for version in versions]
+        else:
+            rows = ask.ask_all(zoo, images, versions)
+    if out or len(images) > 1:
+        atomic_write(to.file("predicted.csv"), ask.csv_of(rows))
+    ask.print_rows(rows)
+    if out or len(images) > 1:
+        print(f"answers: {to.file('predicted.csv')}")
+    if failed := {row.image for row in rows if row.answer is None}:
+        message = f"error: {len(failed)} of {len(images)} pictures could not be answered; the column error says why"
+        typer.echo(message, err=True)
+        raise typer.Exit(1)
 
 
 @app.command()
 def explain(
-    image: Annotated[Path, typer.Argument(help="A picture of one lesion.")],
+    image: Annotated[str, typer.Argument(help="A picture of one lesion.")],
     entry: Annotated[str | None, typer.Option(help="Ask this entry; the default version unless given.")] = None,
     label: Annotated[
         str | None, typer.Option("--class", help=f"One of {', '.join(CLASSES)}; the predicted one unless given.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="A .png file; below reports/ unless given.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help=f"A file ({', '.join(PICTURES)}), or its folder; below reports/ unless given.")
+    ] = None,
     study: StudyName = DEFAULT_STUDY,
     port: Port = None,
 ) -> None:
     """Where in a picture a version sees a class: Grad-CAM, on the picture."""
+    pictures, to = named([image]), file_destination(out, Folders(study).reports / "explained")
+    if len(pictures) > 1:
+        raise UserError(f"IMAGE={image}: these are {len(pictures)} pictures; one is explained at a time")
+    [picture] = pictures
     with connect(study, port) as zoo:
         version = _versions(zoo, CLASSIFIER.model, entry)[0] if entry else zoo.default()
-        answer = zoo.classify(image, version)
+        answer = ask.ask(zoo, picture, version)
         explained = label or answer["label"]
-        overlay, blank = zoo.explain(image, version, explained)
-    file = out or Folders(study).reports / "explained" / f"{image.stem}_{version}_{explained}.png"
-    atomic_write(file, overlay)
+        overlay, blank = zoo.explain(read(picture), version, explained)
+    file = to.file(f"{picture.stem}_{version}_{explained}.png")
+    write_picture(file, overlay)
     probability = f"(probability {answer['probabilities'][explained]:.2f})"
     speaks = "nothing in the picture speaks for" if blank else "the bright places speak for"
-    print(f"{version} predicts {answer['label']}; {speaks} {explained} {probability}: {file}")
+    print(f"{version} predicts {answer['label']}; {speaks} {explained} {probability}: {shown(file)}")
     print(answer["notice"])
 
 
 @app.command()
 def synthesize(
     label: Annotated[str, typer.Option("--class", help=f"One of {', '.join(CLASSES)}; or all, for a grid.")] = "all",
-    count: Annotated[int, typer.Option(help="Images (of each class, for all).")] = 8,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same images.")] = 0,
+    count: Annotated[
+        int,
+        typer.Option(parser=whole_number("COUNT", 1, 100_000), metavar="N", help="Images (of each class, for all)."),
+    ] = 8,
+    seed: Annotated[
+        int,
+        typer.Option(parser=whole_number("SEED", 0, 2**63 - 1), metavar="N", help="The same gives the same images."),
+    ] = 0,
     generator: Annotated[str | None, typer.Option(help="Which one; the first that is served unless given.")] = None,
-    out: Annotated[Path | None, typer.Option(help="A folder for PNG files, or a .png file for one grid.")] = None,
+    out: Annotated[str | None, typer.Option(help="A folder for PNG files, or a picture's name for one grid.")] = None,
     study: StudyName = DEFAULT_STUDY,
     port: Port = None,
 ) -> None:
     """Draw synthetic lesions with a served generator."""
+    folder, grid = Folders(study).reports / "synthetic", label == "all" or names_file(out or "")
+    place = out if not out or names_file(out) else f"{out}/"
+    to = file_destination(place, folder) if grid else folder_destination(place, folder)
     with connect(study, port) as zoo:
         version = _versions(zoo, GENERATOR.model, generator)[0]
-        default = Folders(study).reports / "synthetic" / f"{version}_{label}_seed{seed}"
-        if label == "all" or (out and out.suffix == ".png"):
-            folder = default.parent if out is None else out
-            file = folder if folder.suffix == ".png" else folder / f"{default.name}.png"
-            files = {file: zoo.grid(label, count, seed, version)}
+        name = f"{version}_{label}_seed{seed}"
+        if grid:
+            files = {to.file(f"{name}.png"): zoo.grid(label, count, seed, version)}
         else:
             images = zoo.synthesize(label, count, seed, version)
-            files = {(out or default) / f"{label}_{seed}_{k:05}.png": image for k, image in enumerate(images)}
+            inside = to.folder if out else to.folder / name
+            files = {inside / f"{label}_{seed}_{k:05}.png": image for k, image in enumerate(images)}
     for file, content in files.items():
-        atomic_write(file, content)
+        write_picture(file, content)
     print(f"{len(files)} file(s) by {version}: {next(iter(files)) if len(files) == 1 else next(iter(files)).parent}")
     print("Synthetic: no patients' data, not for diagnosis.")
 
@@ -215,7 +246,7 @@ def _print_results(results: "Results", folder: Path) -> None:
     """Print the results and the page's place; exit code 1 where versions answer otherwise than they did offline."""
     from compare.evaluate import table
 
-    Console(width=None if sys.stdout.isatty() else 120).print(table(results))
+    console(120).print(table(results))
     if results.left_out:
         lines = [f"  {reason}" for reason in results.left_out[:20]] + ["  ..."] * (len(results.left_out) > 20)
         print("\n".join([f"left out: {len(results.left_out)} images", *lines]))
@@ -234,24 +265,6 @@ def _print_results(results: "Results", folder: Path) -> None:
         typer.echo(f"error: {message}; record it again: make results STUDY={results.study}", err=True)
     if results.disagreeing or results.unlike_published:
         raise typer.Exit(1)
-
-
-def _print_answers(image: Path, answers: list[Answer]) -> None:
-    """Print the answers as a table: a row a version, a column a class, each row's highest probability in bold."""
-    table = Table(title=f"{image} ({answers[0]['study']})", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("entry", no_wrap=True)
-    table.add_column("label", no_wrap=True)
-    for name in CLASSES:
-        table.add_column(name, justify="right", no_wrap=True)
-    for answer in answers:
-        probabilities = answer["probabilities"].items()
-        cells = [f"[bold green]{p:.2f}[/]" if name == answer["label"] else f"{p:.2f}" for name, p in probabilities]
-        table.add_row(answer["entry"], answer["label"], *cells)
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    console.print(table)
-    labels = sorted({answer["label"] for answer in answers})
-    console.print(", ".join(f"{name}: {DIAGNOSES[name]}" for name in labels))
-    console.print(answers[0]["notice"])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,12 +89,12 @@ class Zoo:
         """Let `version` answer where a call names none, until the server stops. Raises `ServerError`."""
         self.server.set_default(CLASSIFIER.model, version)
 
-    def classify(self, image: bytes | Path, version: str) -> Answer:
-        """What `version` predicts of a picture: the bytes of its file, or that file. Raises `ServerError`."""
+    def classify(self, image: bytes | str | Path, version: str) -> Answer:
+        """What `version` predicts of a picture: the bytes of its file, or that file's path. Raises `ServerError`."""
         with self._post("predictions", CLASSIFIER.model, version, _content(image), BYTES) as answer:
             return _parse_answer(answer)
 
-    def explain(self, image: bytes | Path, version: str, label: str | None = None) -> Explanation:
+    def explain(self, image: bytes | str | Path, version: str, label: str | None = None) -> Explanation:
         """Where in a picture `version` sees the class `label` (none: the one that it predicts).
 
         Raises `ServerError`.
@@ -152,9 +153,9 @@ def _parse_answer(content: Any) -> Answer:
     return Answer(label=content["label"], probabilities=probabilities, entry=entry, study=study, notice=notice)
 
 
-def _content(image: bytes | Path) -> bytes:
+def _content(image: bytes | str | Path) -> bytes:
     """The bytes of a picture's file. Raises `ServerError` where it cannot be read."""
     try:
-        return image.read_bytes() if isinstance(image, Path) else image
+        return Path(image).read_bytes() if isinstance(image, str | os.PathLike) else image
     except OSError as error:
         raise ServerError(f"{error.filename}: {error.strerror}") from None

@@ -11,6 +11,7 @@ import psutil
 from compare.client import Zoo
 from zoo.packaging import archive
 from zoo.serving.connection import RestServer
+from zoo.serving.limits import Limits
 from zoo.serving.local import process as local
 from zoo.serving.runtime import DEFAULT, LOOPBACK, RUNTIMES, get_runtime, runtime_of
 from zoo.serving.start import serve
@@ -43,10 +44,16 @@ def pack(entry: Mapping[str, Any], weights: Path, target: Path) -> None:
 
 
 def start(
-    archives: Path, folder: Path, port: int, seconds: float = 180, host: str = LOOPBACK, runtime: str = DEFAULT
+    archives: Path,
+    folder: Path,
+    port: int,
+    seconds: float = 180,
+    host: str = LOOPBACK,
+    runtime: str = DEFAULT,
+    limits: Limits | None = None,
 ) -> None:
     """Serve every archive of a folder as `make serve` does."""
-    serve(get_runtime(runtime), archives, folder, port, seconds, host)
+    serve(get_runtime(runtime), archives, folder, port, seconds, host, limits)
 
 
 def stop(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""`make zoo` by real make: what is built, what is built again, and what a wrong setting says."""
+"""Real make: what is built, what is built again, which settings a target has, and what a wrong one says."""
 
 import json
 import os
@@ -166,8 +166,10 @@ def test_help_names_every_target_and_setting(checkout: Checkout) -> None:
     targets = re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE)
     [study_settings] = re.findall(r"^STUDY_SETTINGS := (.*)$", makefile, re.MULTILINE)
     defaults = re.findall(r"^([A-Z][A-Z0-9]*) \?= ", makefile, re.MULTILINE)  # JOBS, PORT, ...
-    options = re.findall(r"\$\(if \$\(([A-Z]+)\),--|'\$\(([A-Z]+)\)'", makefile)  # of commands
-    settings = {*study_settings.split(), *defaults, "ENTRIES", *("".join(option) for option in options)}
+    lists = " ".join(re.findall(r"^(?:OF_[a-z]+|EVERYWHERE) := (.*)$", makefile, re.MULTILINE))
+    settings = {*study_settings.split(), *defaults, *re.findall(r"(?<![(\w])[A-Z_]+\b", lists)} - {"FREE_GB"}
+    used = re.findall(r"\$\(call (?:quoted|option,[a-z-]+),([A-Z_]+)\)", makefile)
+    assert set(used) <= settings | {"HAM10000", "NEAREST"}
     settings -= {"HAM10000"}  # its target explains it
     assert {"DATA", "SCALE", "JOBS", "PYTHON3", "HOST", "IMAGE", "CLASS", "TEST", "STRICT", "FORCE", "OUT"} <= settings
     lines = checkout.make("help").stdout.splitlines()
@@ -177,3 +179,86 @@ def test_help_names_every_target_and_setting(checkout: Checkout) -> None:
     explained = "\n".join(lines[lines.index("Settings of a study (make zoo DATA=... SCALE=...):") + 1 :])
     for setting in settings:
         assert re.search(rf"^  {setting}\s|\b{setting}=", explained, re.MULTILINE), setting
+
+
+def make(*arguments: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`make` as a person calls it."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, env=kept | environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("zoo data=/nope", "make zoo has no setting data; did you mean DATA? It has: DATA, SCALE, SPLIT, "),
+        ("zoo ENTRY=transfer", "make zoo has no setting ENTRY; did you mean ENTRIES? It has: DATA, SCALE, "),
+        ("predict IMAGES=x.jpg", "make predict has no setting IMAGES; did you mean IMAGE? It has: "),
+        ("serve max_request_mb=20", "make serve has no setting max_request_mb; did you mean MAX_REQUEST_MB? It has: "),
+        ("list serve qqq=1", "make list serve has no setting qqq; it has: DATA, "),
+        ("describe SCALE=demo", "make describe has no setting SCALE; it has: DATA\n"),
+        ("check X=1", "make check has no setting X; it has: none\n"),
+        ("-n -j2 test ham10000=/x", "make test has no setting ham10000; did you mean HAM10000? It has: HAM10000\n"),
+        ("data=/x", "make help has no setting data; did you mean DATA? It has: "),
+    ],
+)
+def test_a_setting_that_is_none_of_the_target_is_an_error(arguments: str, message: str) -> None:
+    refused = make(*arguments.split())
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(f"error: {message}")
+    assert len(refused.stderr.splitlines()) == 2  # and make's own
+
+
+def test_a_setting_is_of_the_command_line_and_of_the_outermost_make() -> None:
+    assert make("-n", "list", "PYTHON3=python3", "FREE_GB=1", data="/x").returncode == 0
+    assert make("-n", "list", "SCALE=demo", MAKEFLAGS="X=1").returncode == 2
+    assert make("-n", "list", MAKELEVEL="1", MAKEFLAGS="X=1").returncode == 0
+    assert make("-n", "nonsense", "data=1").stderr.startswith("make: *** No rule to make target")
+
+
+def test_what_documents_and_messages_tell_people_to_type_is_taken() -> None:
+    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "Makefile", *ROOT.glob("docs/*.md")]
+    files += [file for room in ("lesions", "zoo", "gan", "compare") for file in (ROOT / room).rglob("*.py")]
+    text = "\n".join(file.read_text() for file in files)
+    goals = re.findall(r"\bmake ((?:[a-z]+ )+)((?: ?[A-Z][A-Z0-9_]*=(?:\"[^\"\n]*\"|[^ `;,)\n\"]*))+)", text)
+    typed = {(goal.strip(), *re.findall(r"([A-Z][A-Z0-9_]*)=", settings)) for goal, settings in goals}
+    assert len(typed) > 15
+    for goal, *settings in sorted(typed):
+        done = make("-n", "help", *goal.split(), *(f"{setting}=x" for setting in settings))
+        if "compare promote" not in goal:  # two commands, in a message of several lines
+            assert "has no setting" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", 'say "x"', "$HOME $(x)", "$x", "a;b", "`id`", "a,b"])
+def test_any_path_reaches_the_command_as_it_is(checkout: Checkout, name: str) -> None:
+    python = checkout.folder / ".venv"
+    python.unlink()
+    (python / "bin").mkdir(parents=True)
+    (python / "installed").touch()
+    os.utime(checkout.folder / "requirements.lock", (0, 0))
+    for command in ("python", "pytest"):
+        stand_in = f'#!{sys.executable}\nimport os, sys\nprint(repr([*sys.argv[1:], os.environ.get("HAM10000")]))\n'
+        (python / "bin" / command).write_text(stand_in)
+        (python / "bin" / command).chmod(0o755)
+
+    def told(target: str, *settings: str) -> str:
+        done = make(target, *(f"{setting}={name}" for setting in settings), folder=checkout.folder)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    for target, *settings in (
+        ("predict", "IMAGE", "OUT", "DATA", "ENTRY"),
+        ("explain", "IMAGE", "OUT", "WEIGHTS", "CLASS"),
+        ("synthesize", "OUT"),
+        ("compare", "TEST"),
+        ("promote", "ENTRY"),
+        ("describe", "DATA"),
+        ("test", "HAM10000"),
+        ("list", "DATA"),
+    ):
+        output = told(target, *settings)
+        for setting in settings:
+            if setting in ("DATA", "WEIGHTS") and target != "describe":
+                continue  # it is in the study's name, which the first command prints
+            assert repr(name) in output, (target, setting, output)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from lesions.cli import command_group
@@ -14,7 +13,9 @@ from lesions.files import atomic_write, lock_range
 from lesions.index import DataError
 from zoo.entry import catalog
 from zoo.kinds.base import SOURCE, source_network
+from zoo.serving.limits import limits, minutes_of_a_token, request_megabytes
 from zoo.study import Folders, Study, StudyError, settle
+from zoo.terminal import console, whole_number
 
 app = command_group(__doc__)
 Settings = Annotated[
@@ -101,8 +102,8 @@ def list_(study_name: StudyName = DEFAULT_STUDY) -> None:
     if study_name != DEFAULT_STUDY:
         folders.read()  # a mistyped name is no empty study
     rows = listing.rows(folders, catalog())
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(listing.for_terminal(rows, f"study {folders.name}", console.width))
+    terminal = console(160)
+    terminal.print(listing.for_terminal(rows, f"study {folders.name}", terminal.width))
 
 
 @app.command()
@@ -155,11 +156,24 @@ def serve(
     archives: Annotated[
         Path | None, typer.Option(help="A folder of archives and their manifest.json, instead of a study's own.")
     ] = None,
-    port: Annotated[int, typer.Option(min=1024, max=65531, help="Of inference; the next four are used, too.")] = 8080,
+    port: Annotated[
+        int,
+        typer.Option(
+            parser=whole_number("PORT", 1024, 65531), metavar="N", help="Of inference; the next four are used, too."
+        ),
+    ] = 8080,
     host: Annotated[str, typer.Option(help="0.0.0.0 answers other machines, too.")] = "127.0.0.1",
     runtime_name: Annotated[str, typer.Option("--runtime", help="torchserve, or local: one process, no Java.")] = (
         "torchserve"
     ),
+    max_request_mb: Annotated[
+        int | None,
+        typer.Option(parser=request_megabytes, metavar="N", help="The largest request; config.properties has it."),
+    ] = None,
+    token_minutes: Annotated[
+        int | None,
+        typer.Option(parser=minutes_of_a_token, metavar="N", help="The life of a token; config.properties has it."),
+    ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Stay, and stop the server at a signal: for containers.")
     ] = False,
@@ -169,7 +183,8 @@ def serve(
     from zoo.serving.runtime import get_runtime
 
     folders, runtime = Folders(archives.resolve().name if archives else study_name), get_runtime(runtime_name)
-    model, version = start.serve(runtime, archives or folders.archives, folders.serve, port, host=host)
+    given = limits(max_request_mb, token_minutes)
+    model, version = start.serve(runtime, archives or folders.archives, folders.serve, port, host=host, limits=given)
     url = f"{runtime.connect(folders.serve).url}/predictions/{model}/{version}"
     picture = None if archives else _sample(folders)
     print(f"try:\n{runtime.example_call(folders.serve.resolve(), url, picture)}")
@@ -214,7 +229,7 @@ def status(study_name: StudyName = DEFAULT_STUDY) -> None:
     for version in server.status():
         state = "ready" if version.ready else "not ready"
         table.add_row(version.model, version.name, state, str(version.workers), str(server.port), runtime.name)
-    Console().print(table)
+    console().print(table)
 
 
 @app.command()

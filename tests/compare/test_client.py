@@ -35,6 +35,18 @@ def test_classify(tmp_path: Path) -> None:
     assert {request.headers["Content-Type"] for request in server.requests} == {"application/octet-stream"}
 
 
+def test_a_text_is_a_path_and_no_picture(tmp_path: Path) -> None:
+    overlay = httpx.Response(200, json={"overlay": base64.b64encode(b"a png").decode(), "blank": False})
+    server = ScriptedServer(tmp_path, answer_of(), overlay)
+    (tmp_path / "mole.jpg").write_bytes(b"picture")
+    with server.zoo() as zoo:
+        zoo.classify(str(tmp_path / "mole.jpg"), "gan_2")
+        zoo.explain(str(tmp_path / "mole.jpg"), "gan_2")
+        with pytest.raises(ServerError, match=r"^mole\.jpg: No such file or directory$"):
+            zoo.classify("mole.jpg", "gan_2")
+    assert {request.content for request in server.requests} == {b"picture"}
+
+
 def test_explain(tmp_path: Path) -> None:
     answer = {"label": "mel", "class": "mel", "overlay": base64.b64encode(b"a png").decode(), "blank": False}
     server = ScriptedServer(tmp_path, httpx.Response(200, json=answer), httpx.Response(200, json=answer))

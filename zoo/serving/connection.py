@@ -5,8 +5,8 @@ import re
 import shlex
 import sys
 import threading
-from collections.abc import Generator
-from datetime import UTC, datetime
+from collections.abc import Generator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,10 +22,11 @@ from zoo.serving.http import (
     expect_zoo_answer,
     json_object,
 )
+from zoo.serving.limits import limits
 from zoo.serving.runtime import LOOPBACK, Version
 
 KEY_FILE = "key_file.json"
-"""In the server's folder: its tokens, valid for 60 minutes."""
+"""In the server's folder: its tokens, and when they expire."""
 INVALID_TOKEN = "InvalidKeyException"
 """The type of an error, with status 400, for a token that is wrong or has expired."""
 
@@ -38,7 +39,7 @@ class TokenAuth(httpx.Auth):
     def __init__(self, key_file: Path, management: str, kind: str) -> None:
         """`management` is the base URL at which tokens are renewed."""
         self._key_file, self._management, self._kind = key_file, management, kind
-        self._token = ""
+        self._token, self._least = "", timedelta(0)
         self._renewal = threading.Lock()  # two at once would each invalidate the other's new token
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -51,12 +52,17 @@ class TokenAuth(httpx.Auth):
             request.headers["Authorization"] = f"Bearer {token}"
             yield request
 
+    def renew_early(self, least: timedelta) -> None:
+        """At the next call, renew the token if it lasts no longer than `least`: for others, too, it is void then."""
+        with self._renewal:
+            self._token, self._least = "", least
+
     def _valid_token(self, stale: str) -> Generator[httpx.Request, httpx.Response, str]:
         """The token at hand; if it is the `stale` one, that of the key file; if that is stale or old, a new one."""
         with self._renewal:
             if self._token == stale:
                 self._token, expires, api_key = self._read()
-                if self._token == stale or expires <= datetime.now(UTC):
+                if self._token == stale or expires <= datetime.now(UTC) + self._least:
                     headers = {"Authorization": f"Bearer {api_key}"}
                     url = f"{self._management}/token"
                     response = yield httpx.Request("GET", url, params={"type": self._kind}, headers=headers)
@@ -78,13 +84,22 @@ class TokenAuth(httpx.Auth):
 class RestServer:
     """One running server (`zoo.serving.runtime.Server`); management is on the port after that of inference."""
 
-    def __init__(self, folder: Path, port: int, archives: dict[str, str] | None = None, **options: Any) -> None:
-        """`folder` holds the tokens; `options` are those of `HttpClient`, for management calls."""
-        self.port, self._archives = port, archives or {}
+    def __init__(self, folder: Path, port: int, state: Mapping[str, Any] | None = None, **options: Any) -> None:
+        """`folder` holds the tokens, and `state` is what its `STATE` says, as far as that is known.
+
+        `options` are those of `HttpClient`, for management calls.
+        """
+        self.port, self._state, self._options = port, state or {}, options
         self.url = f"http://{LOOPBACK}:{port}"
         self._management = f"http://{LOOPBACK}:{port + 1}"
         self.auth = TokenAuth(folder / KEY_FILE, self._management, "inference")
-        self._http = HttpClient(TokenAuth(folder / KEY_FILE, self._management, "management"), **options)
+        self._management_auth = TokenAuth(folder / KEY_FILE, self._management, "management")
+        self._http = HttpClient(self._management_auth, **options)
+
+    @property
+    def max_request_bytes(self) -> int:
+        """The largest body of a request that it takes; the default where it is not known."""
+        return int(self._state.get("max_request_bytes") or limits().max_request_bytes)
 
     def versions(self, model: str) -> list[str]:
         """The names of the served versions of `model`, sorted; none where there is no such model."""
@@ -122,7 +137,19 @@ class RestServer:
 
     def archives(self) -> dict[str, str]:
         """The sha256 (hex) of the archives that it was started with, by file name."""
-        return self._archives
+        return dict(self._state.get("archives") or {})
+
+    def renew_credentials(self) -> None:
+        """Renew each token that has expired, or has less than a sixth of its life left."""
+        least = timedelta(minutes=int(self._state.get("token_minutes") or limits().token_minutes)) / 6
+        for auth in (self.auth, self._management_auth):
+            auth.renew_early(least)
+        self.status()
+        http = HttpClient(self.auth, **self._options)
+        try:
+            http.call("GET", f"{self.url}/ping")
+        finally:
+            http.close()
 
     def close(self) -> None:
         """Close all connections."""
@@ -142,7 +169,10 @@ class RestServer:
 
 
 def example_call(folder: Path, url: str, picture: Path | None) -> str:
-    """A curl line that works as it stands: it reads the token out of the key file in the server's `folder`."""
-    read = f"import json; print(json.load(open({str(folder / KEY_FILE)!r}))['inference']['key'])"
-    token, upload = shlex.join([sys.executable, "-c", read]), shlex.quote(f"image=@{picture or 'mole.jpg'}")
-    return f'curl -F {upload} -H "Authorization: Bearer $({token})" {url}'
+    """A curl line that works as it stands, in any folder: it reads the token out of the key file in `folder`."""
+    read = f"import json; print(json.load(open({str((folder / KEY_FILE).absolute())!r}))['inference']['key'])"
+    token = shlex.join([sys.executable, "-I", "-c", read])  # -I: a json.py that lies about is not imported
+    # In double quotes, or curl would end a path at a comma; it takes JSON's escapes for a quote and a backslash.
+    path = json.dumps(str(picture.absolute()) if picture else "mole.jpg", ensure_ascii=False)
+    upload = shlex.quote(f"image=@{path}")
+    return f"curl --noproxy '*' -F {upload} -H \"Authorization: Bearer $({token})\" {url}"

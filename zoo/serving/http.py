@@ -8,6 +8,7 @@ import httpx
 from httpx_retries import Retry, RetryTransport
 
 from lesions.errors import UserError
+from zoo.serving.limits import how_to_raise
 
 TEMPORARY = frozenset({500, 502, 503, 504, 507})
 """Statuses that may pass: a full queue, or a worker that died and is started again."""
@@ -112,5 +113,5 @@ def error_message(response: httpx.Response, sent: int = 0) -> str:
     if message := json_object(response).get("message"):
         return str(message)
     if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
-        return f"{sent:,} bytes are more than the server takes (max_request_size in config.properties)"
+        return f"{sent:,} bytes are more than the server takes; {how_to_raise(sent)}"
     return f"HTTP status {response.status_code} {response.reason_phrase}".strip()

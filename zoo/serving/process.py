@@ -1,13 +1,32 @@
-"""What every runtime needs that is a process of its own: free ports, and the ends of its logs."""
+"""What every runtime needs that is a process of its own: free ports, what it was started with, the ends of its logs."""
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from zoo.serving.connection import RestServer
 from zoo.serving.http import NoServerError, ServerError
-from zoo.serving.runtime import ServeRequest
+from zoo.serving.runtime import LOOPBACK, ServeRequest
+
+
+def addresses(purposes: Sequence[str], request: ServeRequest, own: Set[int]) -> dict[str, tuple[str, int]]:
+    """For `check_free`: address and port of each purpose, counted from the request's port; without the ports `own`."""
+    ports = {purpose: request.port + number for number, purpose in enumerate(purposes)}
+    hosts = dict.fromkeys(purposes, LOOPBACK) | {purposes[0]: request.host}
+    return {purpose: (hosts[purpose], port) for purpose, port in ports.items() if port not in own}
+
+
+def listening(processes: Iterable[psutil.Process]) -> set[int]:
+    """The ports on which processes listen."""
+    ports: set[int] = set()
+    for process in processes:
+        with suppress(psutil.Error):  # it has ended
+            ports |= {one.laddr.port for one in process.net_connections("tcp") if one.status == psutil.CONN_LISTEN}
+    return ports
 
 
 def check_free(ports: Mapping[str, tuple[str, int]]) -> None:
@@ -21,20 +40,32 @@ def check_free(ports: Mapping[str, tuple[str, int]]) -> None:
                 raise ServerError(f"port {port} ({purpose}): {error}; choose another: make serve PORT=8180") from None
 
 
-def runs_already(state: Mapping[str, Any] | None, request: ServeRequest) -> bool:
-    """Whether the server that wrote `state`, if one runs, serves what is requested; prints a line if so."""
-    same = {"archives": dict(request.digests), "port": request.port, "host": request.host}
-    if state is None or {key: state.get(key) for key in same} != same:
+def state_of(runtime: str, request: ServeRequest) -> dict[str, Any]:
+    """What a server's `STATE` says of its request."""
+    digests = dict(request.digests)
+    return {"runtime": runtime, "port": request.port, "host": request.host, "archives": digests} | (
+        request.limits._asdict()
+    )
+
+
+def runs_already(state: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:
+    """Whether the server that wrote `state`, if one runs, was started with what is `wanted` now; prints a line."""
+    if state is None:
         return False
-    print(f"already running on port {request.port} with these {len(request.digests)} archives")
-    return True
+    if same := {key: state.get(key) for key in wanted} == wanted:
+        print(f"already running on port {wanted['port']} with these {len(wanted['archives'])} archives")
+    else:
+        others = "settings" if state.get("archives") == wanted["archives"] else "archives"
+        print(f"was running with other {others}: starting again")
+    return same
 
 
 def connect(state: Mapping[str, Any] | None, folder: Path, port: int | None = None) -> RestServer:
     """The server of `folder` that wrote `state`, on `port` if that is given. Raises `NoServerError` where none runs."""
     if port is None and state is None:
         raise NoServerError(f"no server of the study {folder.parent.name} is running; start it: make serve")
-    return RestServer(folder, port or int((state or {})["port"]), (state or {}).get("archives"))
+    state = state or {}
+    return RestServer(folder, port or int(state["port"]), state if port in (None, state.get("port")) else {})
 
 
 def tail(file: Path, lines: int = 15) -> str:

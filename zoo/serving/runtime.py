@@ -4,17 +4,19 @@ A further runtime is a package here that has a `RUNTIME`, and a line in `RUNTIME
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import httpx
+import psutil
 
 from lesions.errors import UserError
+from zoo.serving.limits import Limits
 
 STATE = "server.json"
-"""In a server's folder: its runtime, port, host and the digests of its archives. Written before it is started."""
+"""In a server's folder: all that it is started with, written before: runtime, port, host, limits, archives' digests."""
 LOOPBACK, ALL_NETWORKS = "127.0.0.1", "0.0.0.0"
 """Where predictions are answered: for this machine only, or on all its networks. All else is answered on loopback."""
 
@@ -43,6 +45,10 @@ class Server(Protocol):
     def auth(self) -> httpx.Auth:
         """The credentials of the REST calls."""
 
+    @property
+    def max_request_bytes(self) -> int:
+        """The largest body of a request that it takes."""
+
     def versions(self, model: str) -> list[str]:
         """The names of the served versions of `model`, sorted; none where there is no such model."""
 
@@ -58,6 +64,9 @@ class Server(Protocol):
     def set_default(self, model: str, version: str) -> None:
         """Let `version` answer where a call names none, until the server stops."""
 
+    def renew_credentials(self) -> None:
+        """Renew credentials that have expired or soon will; the old ones are void at once."""
+
     def close(self) -> None:
         """Close all connections."""
 
@@ -71,6 +80,12 @@ class Runtime(Protocol):
     name: str
     """By which it is chosen."""
 
+    def check(self, request: "ServeRequest", own: Set[int]) -> None:
+        """Raise `ServerError` where it cannot be started: something is not installed, or a port is taken.
+
+        The ports `own` count as free.
+        """
+
     def start(self, archives: Path, versions: Mapping[str, tuple[str, str]], request: "ServeRequest") -> dict[str, str]:
         """Serve these archives of the folder `archives`, and return when each version has answered a request.
 
@@ -80,6 +95,9 @@ class Runtime(Protocol):
 
     def stop(self, folder: Path) -> bool:
         """Stop the server of `folder` and its workers; False if none was running."""
+
+    def processes(self, folder: Path) -> list[psutil.Process]:
+        """The servers of `folder` that run, also those of a start that was killed."""
 
     def connect(self, folder: Path, port: int | None = None) -> Server:
         """The server of `folder`, on `port` if that is given. Raises `NoServerError` where none is running."""
@@ -99,6 +117,7 @@ class ServeRequest(NamedTuple):
     host: str
     digests: Mapping[str, str]
     """The sha256 (hex) of each archive, by file name."""
+    limits: Limits
     seconds: float = 180
     """The time in which all versions must answer."""
 

@@ -11,16 +11,26 @@ from zoo.packaging.archive import ArchiveError, identify
 from zoo.serving import champion
 from zoo.serving.champion import ChampionError
 from zoo.serving.http import ServerError
+from zoo.serving.limits import Limits
+from zoo.serving.limits import limits as default_limits
+from zoo.serving.process import listening
 from zoo.serving.runtime import ALL_NETWORKS, LOOPBACK, Runtime, ServeRequest, runtime_of
 
 
 def serve(
-    runtime: Runtime, archives: Path, folder: Path, port: int, seconds: float = 180, host: str = LOOPBACK
+    runtime: Runtime,
+    archives: Path,
+    folder: Path,
+    port: int,
+    seconds: float = 180,
+    host: str = LOOPBACK,
+    limits: Limits | None = None,
 ) -> tuple[str, str]:
     """Serve every .mar of `archives` on `port`; returns model and version of one when each has answered a request.
 
     An archive that is not what the manifest says is refused before the runtime sees it. The server's files live in
-    `folder`; another runtime that serves from there is stopped first. The champion becomes the default version again.
+    `folder`; a server there that was started otherwise is stopped, once it is known that the ports are free. Of one
+    that goes on, old tokens are renewed. The champion becomes the default version again.
     `host` is `LOOPBACK` or `ALL_NETWORKS`. Raises `ServerError` within `seconds` where there is nothing to serve, a
     port is taken, the server dies, or versions cannot be served; in the last case the others are.
     """
@@ -42,8 +52,10 @@ def serve(
         if host != LOOPBACK:
             print(f"warning: port {port} answers every machine that reaches it: with a token only, but unencrypted")
         digests = {name: archive.sha256 for name, archive in verified.items()}
-        request = ServeRequest(folder.resolve(), port, host, digests, seconds)
+        request = ServeRequest(folder.resolve(), port, host, digests, limits or default_limits(), seconds)
         other = runtime_of(request.folder)
+        ours = [process for one in (runtime, other) for process in one.processes(request.folder)]
+        runtime.check(request, listening(ours))
         if other.name != runtime.name and other.stop(request.folder):
             print(f"was served by {other.name}: stopped, to serve by {runtime.name}")
         try:
@@ -53,6 +65,7 @@ def serve(
             raise
         total = len(versions) + len(refused)
         if len(failures) < total:
+            _renew_credentials(runtime, request.folder)
             _apply_champion(runtime, archives, request.folder)
             rest = f"The other {total - len(failures)} are served on port {port}."
         else:
@@ -76,6 +89,15 @@ def wait(runtime: Runtime, folder: Path) -> None:
             time.sleep(1)
     except KeyboardInterrupt:
         runtime.stop(folder.resolve())
+
+
+def _renew_credentials(runtime: Runtime, folder: Path) -> None:
+    """Renew credentials that have expired or soon will."""
+    server = runtime.connect(folder)
+    try:
+        server.renew_credentials()
+    finally:
+        server.close()
 
 
 def _apply_champion(runtime: Runtime, archives: Path, folder: Path) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from tests.scripted_server import ANSWER, INVALID_TOKEN, ScriptedServer, answer_of
 from zoo.serving.connection import RestServer
 from zoo.serving.http import NoServerError, ServerError
+from zoo.serving.process import connect
 from zoo.serving.runtime import Version
 
 URL = "http://127.0.0.1:8080/predictions/lesion_classifier/gan_2"
@@ -43,6 +45,32 @@ def test_a_token_that_expires_between_calls_is_renewed(tmp_path: Path) -> None:
     for _ in range(2):
         assert http.call("POST", URL, b"x").json() == ANSWER
     assert tokens(server) == ["first", "first", "renewed 1"]
+
+
+@pytest.mark.parametrize(("left", "renewed"), [(-1, True), (9, True), (11, False)])
+@pytest.mark.parametrize("known", [False, True])
+def test_a_token_with_less_than_a_sixth_of_its_life_left_is_renewed_early(
+    tmp_path: Path, left: int, renewed: bool, known: bool
+) -> None:
+    server = ScriptedServer(tmp_path, *(httpx.Response(200, json=[]) for _ in range(6)))
+    minutes = 1200 if known else 60  # the default
+    expires = datetime.now(UTC) + timedelta(minutes=left * minutes / 60)
+    server.write_token("first", expires.isoformat())
+    state = {"token_minutes": minutes} if known else None
+    connection = RestServer(tmp_path, 8080, state, transport=httpx.MockTransport(server))
+    connection.renew_credentials()
+    assert server.renewals == renewed
+    connection.renew_credentials()
+    assert server.renewals == renewed, "no more than once"
+    assert connection.max_request_bytes == 10_000_000
+
+
+def test_what_a_server_was_started_with_is_known_by_its_state(tmp_path: Path) -> None:
+    state = {"port": 8080, "archives": {"a.mar": "0"}, "max_request_bytes": 7}
+    for port, size in ((None, 7), (8080, 7), (9090, 10_000_000)):
+        server = connect(state, tmp_path, port)
+        assert (server.port, server.max_request_bytes) == (port or 8080, size)
+        assert server.archives() == ({} if size > 7 else {"a.mar": "0"})
 
 
 def test_many_threads_renew_a_token_once(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import logging.config
 import socket
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,11 @@ def main(folder: Path) -> None:
         atomic_write(folder / READY, json.dumps(outcomes))
         logging.getLogger("uvicorn.error").info("%s: %s", name, problem or "ready")
 
-    tokens = Tokens(folder / KEY_FILE)
+    tokens = Tokens(folder / KEY_FILE, timedelta(minutes=state["token_minutes"]))
     versions = open_all(Path(state["store"]), files, note)
     gc.freeze()  # what is there now stays: no collection need look at it again
     config = uvicorn.Config(
-        App(versions, tokens, port, processors()),
+        App(versions, tokens, port, processors(), state["max_request_bytes"]),
         loop="asyncio",
         http="h11",
         ws="none",

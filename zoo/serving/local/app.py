@@ -16,13 +16,13 @@ from zoo.serving.local.workers import Workers
 class App:
     """All calls; the port at which one arrives decides what it may ask for."""
 
-    def __init__(self, versions: Versions, tokens: Tokens, port: int, threads: int) -> None:
-        """`port` is that of inference. Each model has `threads` of its own.
+    def __init__(self, versions: Versions, tokens: Tokens, port: int, threads: int, largest: int) -> None:
+        """`port` is that of inference; `largest` is the most bytes of a request. Each model has `threads` of its own.
 
         So the long drawing of a generator does not keep classifiers waiting.
         """
         metrics, workers = Metrics(), {model: Workers(threads) for model in versions.models}
-        inference = _calls(Inference(versions, workers, metrics).routes)
+        inference = _calls(Inference(versions, workers, metrics, largest).routes)
         management = _calls(Management(versions, workers, tokens).routes)
         self._apps: dict[int, ASGIApp] = {
             port: TokenRequired(inference, tokens, "inference"),

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from zoo.serving.limits import how_to_raise
 from zoo.serving.local.errors import JSON, RequestError
 from zoo.serving.local.forms import FormError, parse
 from zoo.serving.local.metrics import Metrics
@@ -19,8 +20,6 @@ from zoo.serving.service import PNG, REASONS, Answer, refuse
 
 Result = TypeVar("Result")
 
-LARGEST = 10_000_000
-"""Bytes of a body: max_request_size in config.properties."""
 SECONDS = 60
 """The time for an answer, waiting included: responseTimeout of an archive."""
 
@@ -28,9 +27,9 @@ SECONDS = 60
 class Inference:
     """Answers requests to versions in threads of their models."""
 
-    def __init__(self, versions: Versions, workers: Mapping[str, Workers], metrics: Metrics) -> None:
-        """`workers` are the threads of each model."""
-        self._versions, self._workers, self._metrics = versions, workers, metrics
+    def __init__(self, versions: Versions, workers: Mapping[str, Workers], metrics: Metrics, largest: int) -> None:
+        """`workers` are the threads of each model; `largest` is the most bytes of a body."""
+        self._versions, self._workers, self._metrics, self._largest = versions, workers, metrics, largest
         self.routes = [Route("/ping", self._ping)]
         for path, call in (("predictions", self._predict), ("explanations", self._explain)):
             for version in ("", "/{version}"):
@@ -50,7 +49,7 @@ class Inference:
         if request.query_params:
             name = next(iter(request.query_params))
             raise RequestError(400, "BadRequest", f"{name!r:.60} in the URL is not read; send it in the body")
-        content = await _body(request)
+        content = await _body(request, self._largest)
         headers = dict(request.headers)
         begun = started = time.perf_counter()
 
@@ -80,16 +79,16 @@ def _answered(version: Version, content: bytes, headers: Mapping[str, str], expl
     return Response(json.dumps(answer.body, allow_nan=False).encode(), answer.status, media_type=JSON)
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, largest: int) -> bytes:
     """The body. Raises `RequestError` as soon as it is known to be too large, without reading the rest."""
     declared = int(request.headers.get("content-length", 0))
-    if declared > LARGEST:
-        raise _too_large(f"{declared:,} bytes are more than the server takes, {LARGEST:,}")
+    if declared > largest:
+        raise _too_large(f"{declared:,} bytes are more than the server takes, {largest:,}; {how_to_raise(declared)}")
     content = bytearray()
     async for part in request.stream():
         content += part
-        if len(content) > LARGEST:
-            raise _too_large(f"more bytes than the server takes, {LARGEST:,}")
+        if len(content) > largest:
+            raise _too_large(f"more bytes than the server takes, {largest:,}; {how_to_raise(2 * largest)}")
     return bytes(content)
 
 

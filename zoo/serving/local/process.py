@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ import psutil
 
 from lesions.files import atomic_write
 from zoo.serving.connection import KEY_FILE
-from zoo.serving.process import check_free, tail
-from zoo.serving.runtime import LOOPBACK, STATE, ServeRequest
+from zoo.serving.process import addresses, check_free, state_of, tail
+from zoo.serving.runtime import STATE, ServeRequest
 from zoo.study import ROOT
 
 NAME = "local"
@@ -54,19 +55,29 @@ def read_outcomes(folder: Path) -> dict[str, str]:
     return outcomes
 
 
+def check(request: ServeRequest, own: Set[int] = frozenset()) -> None:
+    """Raise `ServerError` where a port is taken; the ports `own` count as free."""
+    check_free(addresses(PORTS, request, own))
+
+
+def wanted(store: Path, files: dict[str, str], request: ServeRequest) -> dict[str, Any]:
+    """What `STATE` says of a server that is started so: another one of the same folder is no longer what is wanted."""
+    return state_of(NAME, request) | {"store": str(store), "files": files}
+
+
 def launch(store: Path, files: dict[str, str], request: ServeRequest) -> None:
     """Start the server on `files` of the folder `store`, versions by file name, and write down its state.
 
     Raises `ServerError` where a port is taken. Versions do not answer yet when this returns.
     """
-    folder, port, host, digests, _ = request
-    check_free({name: (host if number == 0 else LOOPBACK, port + number) for number, name in enumerate(PORTS)})
+    folder = request.folder
+    check(request)
     shutil.rmtree(folder / LOGS, ignore_errors=True)
     (folder / LOGS).mkdir(parents=True)
     (folder / READY).unlink(missing_ok=True)
     # Written before the start, since the server reads it; the pid is added after.
-    state = {"runtime": NAME, "port": port, "host": host, "archives": dict(digests), "store": str(store)}
-    atomic_write(folder / STATE, json.dumps(state | {"files": files}, indent=2))
+    state = wanted(store, files, request)
+    atomic_write(folder / STATE, json.dumps(state, indent=2))
     command = [sys.executable, "-m", MODULE, str(folder)]
     started = subprocess.run(
         ["/bin/sh", "-c", IN_BACKGROUND, str(folder / LOGS / CONSOLE), *command],
@@ -78,7 +89,7 @@ def launch(store: Path, files: dict[str, str], request: ServeRequest) -> None:
         start_new_session=True,  # Ctrl-C in the terminal is not for the server
         check=True,
     )
-    atomic_write(folder / STATE, json.dumps(state | {"files": files, "pid": int(started.stdout)}, indent=2))
+    atomic_write(folder / STATE, json.dumps(state | {"pid": int(started.stdout)}, indent=2))
 
 
 def halt(folder: Path) -> bool:
@@ -86,7 +97,7 @@ def halt(folder: Path) -> bool:
     folder = folder.resolve()
     running = read_state(folder) is not None
     # All that are ours: a `make serve` that is killed while it starts one has not written down which.
-    processes = [process for process in psutil.process_iter() if _is_ours(process, folder)]
+    processes = processes_of(folder)
     for number in (signal.SIGTERM, signal.SIGKILL):
         for process in processes:
             with suppress(psutil.Error):
@@ -104,6 +115,11 @@ def log_end(folder: Path) -> str:
     """The end of what the server of `folder` wrote."""
     files = [file for name in (LOG, CONSOLE) if (file := folder / LOGS / name).exists()]
     return "\n".join(tail(file) for file in files)
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """The servers of `folder` that run."""
+    return [process for process in psutil.process_iter() if _is_ours(process, folder)]
 
 
 def _is_ours(process: psutil.Process, folder: Path) -> bool:

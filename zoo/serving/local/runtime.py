@@ -1,13 +1,15 @@
 """The runtime `local`: start and wait until every version answers, stop, connect, logs."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 
+import psutil
 from tqdm import tqdm
 
 from zoo.serving.connection import RestServer, example_call
 from zoo.serving.http import HttpClient, ServerError
+from zoo.serving.local import process
 from zoo.serving.local.process import ACCESS_LOG, LOG, LOGS, NAME, halt, launch, log_end, read_outcomes, read_state
 from zoo.serving.process import connect, runs_already, tail
 from zoo.serving.runtime import ServeRequest
@@ -19,20 +21,28 @@ class Local:
     name = NAME
     example_call = staticmethod(example_call)
 
+    def check(self, request: ServeRequest, own: Set[int]) -> None:
+        """Raise `ServerError` where a port is taken; the ports `own` count as free."""
+        process.check(request, own)
+
     def start(self, archives: Path, versions: Mapping[str, tuple[str, str]], request: ServeRequest) -> dict[str, str]:
         """Serve these archives; returns why versions cannot be served, by name.
 
         Raises `ServerError` where a port is taken, or the server dies.
         """
-        if not runs_already(read_state(request.folder), request):
-            if halt(request.folder):
-                print("was running with other archives, or on another port or host: starting again")
-            launch(archives, {file: name for file, (_, name) in versions.items()}, request)
+        files = {file: name for file, (_, name) in versions.items()}
+        if not runs_already(read_state(request.folder), process.wanted(archives, files, request)):
+            halt(request.folder)
+            launch(archives, files, request)
         return _wait(len(versions), request)
 
     def stop(self, folder: Path) -> bool:
         """Stop the server of `folder`; False if none was running."""
         return halt(folder)
+
+    def processes(self, folder: Path) -> list[psutil.Process]:
+        """The servers of `folder` that run."""
+        return process.processes_of(folder.resolve())
 
     def connect(self, folder: Path, port: int | None = None) -> RestServer:
         """The server of `folder`, on `port` if that is given. Raises `NoServerError` where none is running."""

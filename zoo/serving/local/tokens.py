@@ -18,16 +18,15 @@ API = "API"
 """The kind of the key that renews tokens; it does not expire."""
 RENEWAL = "/token"
 """The path, on the port of management, that takes the API's key and no other."""
-VALID = timedelta(minutes=60)
 WRONG = "Token Authorization failed. Token either incorrect, expired, or not provided correctly"
 
 
 class Tokens:
     """The tokens of one running server."""
 
-    def __init__(self, file: Path) -> None:
-        """Make new ones, and write them into `file`, which nobody else can read."""
-        self._file = file
+    def __init__(self, file: Path, valid: timedelta) -> None:
+        """Make new ones, each `valid` for so long, and write them into `file`, which nobody else can read."""
+        self._file, self._valid = file, valid
         self._keys = {API: secrets.token_urlsafe()}
         self._expires: dict[str, datetime] = {}
         for kind in KINDS:
@@ -48,7 +47,7 @@ class Tokens:
 
     def _draw(self, kind: str) -> None:
         self._keys[kind] = secrets.token_urlsafe()
-        self._expires[kind] = datetime.now(UTC) + VALID
+        self._expires[kind] = datetime.now(UTC) + self._valid
 
     def _write(self) -> None:
         content = {

@@ -1,5 +1,6 @@
 """TorchServe as a process of its own, with folder, settings and environment of its own."""
 
+import hashlib
 import json
 import os
 import re
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Set
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,13 +19,14 @@ import psutil
 from lesions.files import atomic_write
 from zoo.serving.connection import KEY_FILE
 from zoo.serving.http import ServerError
-from zoo.serving.process import check_free, tail
+from zoo.serving.limits import FILE
+from zoo.serving.process import addresses, check_free, state_of, tail
 from zoo.serving.runtime import LOOPBACK, STATE, ServeRequest
-from zoo.study import ROOT
 
-SETTINGS = "config.properties"
-"""The top level's, from which every server's own is made."""
-BASE = ROOT / SETTINGS
+BASE = FILE
+"""The settings from which every server's own are made."""
+SETTINGS = BASE.name
+"""In the server's folder: its own."""
 LOGGING = "logging.xml"
 """In the server's folder: how it logs. `SETTINGS` names it, by a name that Java finds nowhere else."""
 NAME = "torchserve"
@@ -54,15 +57,26 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     return state if same else None
 
 
+def check(request: ServeRequest, own: Set[int] = frozenset()) -> None:
+    """Raise `ServerError` where TorchServe is not installed, or a port is taken; the ports `own` count as free."""
+    _check_installed()
+    check_free(addresses(PORTS, request, own))
+
+
+def wanted(archives: Path, files: list[str], request: ServeRequest) -> dict[str, Any]:
+    """What `STATE` says of a server that is started so: another one of the same folder is no longer what is wanted."""
+    settings = _all_settings(archives, Path("workflows"), files, request)  # the real folder's name may be random
+    return state_of(NAME, request) | {"settings_sha256": hashlib.sha256(settings.encode()).hexdigest()}
+
+
 def launch(archives: Path, files: list[str], request: ServeRequest) -> None:
     """Start TorchServe on `files` of the folder `archives`, in a session of its own, and write down its state.
 
     Its settings, logs, tokens and scratch files are kept in the request's folder. Raises `ServerError` where a port is
     taken or the launcher fails. Versions do not answer yet when this returns.
     """
-    folder, port, host, digests, _ = request
-    _check_installed()
-    check_free({name: (host if number == 0 else LOOPBACK, port + number) for number, name in enumerate(PORTS)})
+    folder = request.folder
+    check(request)
     scratch = folder / "tmp"
     for old in (folder / "logs", scratch):
         shutil.rmtree(old, ignore_errors=True)
@@ -74,10 +88,10 @@ def launch(archives: Path, files: list[str], request: ServeRequest) -> None:
     workflows = scratch / "workflows"
     workflows.mkdir()
     # Written before the start, so that the server can be stopped even if we are killed meanwhile.
-    state = {"runtime": NAME, "port": port, "host": host, "archives": dict(digests), "scratch": str(scratch)}
+    state = wanted(archives, files, request) | {"scratch": str(scratch)}
     atomic_write(folder / STATE, json.dumps(state, indent=2))
     settings = folder / SETTINGS
-    settings.write_text(f"{BASE.read_text()}\n# This study's own.\n{_settings(archives, workflows, files, port, host)}")
+    settings.write_text(_all_settings(archives, workflows, files, request))
     shutil.copyfile(Path(__file__).with_name("log4j2.xml"), folder / LOGGING)
     command = [sys.executable, "-m", "ts.model_server", "--start", "--ncs"]  # no snapshots: they would win next time
     command += ["--model-store", str(archives), "--ts-config", str(settings)]
@@ -111,7 +125,7 @@ def halt(folder: Path) -> bool:
         for process in alive:
             process.kill()
         psutil.wait_procs(alive, timeout=10)
-    orphans = [process for process in psutil.process_iter() if _is_ours(process, folder)]
+    orphans = processes_of(folder)
     for process in orphans:  # of a `make serve` that was killed while it started
         process.kill()
     psutil.wait_procs(orphans, timeout=10)
@@ -120,6 +134,11 @@ def halt(folder: Path) -> bool:
     for name in (STATE, KEY_FILE):
         (folder / name).unlink(missing_ok=True)
     return state is not None
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """The launchers and servers of `folder`."""
+    return [process for process in psutil.process_iter() if _is_ours(process, folder)]
 
 
 def _is_ours(process: psutil.Process, folder: Path) -> bool:
@@ -144,8 +163,16 @@ def _check_installed() -> None:
             raise ServerError("TorchServe is not installed here; serve without it: make serve RUNTIME=local")
 
 
+def _all_settings(archives: Path, workflows: Path, files: list[str], request: ServeRequest) -> str:
+    """The text of a server's config.properties; the last line of a name holds."""
+    own = _settings(archives, workflows, files, request.port, request.host)
+    size, minutes = request.limits
+    limits = f"max_request_size={size}\ntoken_expiration_min={minutes}\n"
+    return f"{BASE.read_text()}\n# This study's own.\n{own}{limits}"
+
+
 def _settings(archives: Path, workflows: Path, files: list[str], port: int, host: str) -> str:
-    """The study's own lines of config.properties; the last one of a name holds. `workflows` is an empty folder."""
+    """The study's own lines, but for the limits. `workflows` is an empty folder."""
     settings = {"model_store": str(archives), "workflow_store": str(workflows), "initial_worker_port": str(port + 10)}
     settings["load_models"] = ",".join(files)  # not "all": of a file that is no archive it would make a model
     for number, name in enumerate(PORTS):

@@ -2,9 +2,10 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 
+import psutil
 from tqdm import tqdm
 
 from zoo.kinds import KINDS
@@ -12,6 +13,7 @@ from zoo.serving.connection import RestServer, example_call
 from zoo.serving.http import HttpClient, ServerError
 from zoo.serving.process import connect, runs_already, tail
 from zoo.serving.runtime import ServeRequest
+from zoo.serving.torchserve import process
 from zoo.serving.torchserve.process import NAME, halt, launch, log_end, read_state
 
 MAX_DEATHS = 2
@@ -25,20 +27,27 @@ class TorchServe:
     name = NAME
     example_call = staticmethod(example_call)
 
+    def check(self, request: ServeRequest, own: Set[int]) -> None:
+        """Raise `ServerError` where TorchServe is not installed, or a port is taken; the ports `own` count as free."""
+        process.check(request, own)
+
     def start(self, archives: Path, versions: Mapping[str, tuple[str, str]], request: ServeRequest) -> dict[str, str]:
         """Serve these archives; returns why versions cannot be served, by name.
 
         Raises `ServerError` where a port is taken, or the server dies.
         """
-        if not runs_already(read_state(request.folder), request):
-            if halt(request.folder):
-                print("was running with other archives, or on another port or host: starting again")
+        if not runs_already(read_state(request.folder), process.wanted(archives, list(versions), request)):
+            halt(request.folder)
             launch(archives, list(versions), request)
         return _wait(list(versions.values()), request.folder, request.port, time.monotonic() + request.seconds)
 
     def stop(self, folder: Path) -> bool:
         """Stop the server of `folder` and its workers; False if none was running."""
         return halt(folder)
+
+    def processes(self, folder: Path) -> list[psutil.Process]:
+        """The launchers and servers of `folder` that run."""
+        return process.processes_of(folder.resolve())
 
     def connect(self, folder: Path, port: int | None = None) -> RestServer:
         """The server of `folder`, on `port` if that is given. Raises `NoServerError` where none is running."""

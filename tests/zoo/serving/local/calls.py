@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from zoo.serving.service import Answer, Call
 
 PORT = 8080
 BASELINE = f"/predictions/{CLASSIFIER.model}/baseline"
+
+
+LARGEST = 10_000_000
+"""Bytes of a request."""
 
 
 class Echo:
@@ -57,8 +62,8 @@ class Server:
         self.echoes = {name: Echo(name) for name in ("transfer", "baseline", "sagan")}
         models = {name: GENERATOR.model if name == "sagan" else CLASSIFIER.model for name in self.echoes}
         versions = [Version(models[name], name, f"{name}.mar", echo) for name, echo in self.echoes.items()]
-        self.tokens = Tokens(self.key_file)
-        self.app = App(Versions(versions), self.tokens, PORT, threads=1)
+        self.tokens = Tokens(self.key_file, timedelta(minutes=60))
+        self.app = App(Versions(versions), self.tokens, PORT, threads=1, largest=LARGEST)
 
     def key(self, kind: str) -> str:
         return str(json.loads(self.key_file.read_text())[kind]["key"])

@@ -24,6 +24,7 @@ from tests.faults.small_zoo import EXPLANATIONS, PREDICTIONS, Served, serving
 from tests.images import file_of
 from tests.servers import connect, free_ports, processes, start, state, stop
 from zoo.serving.http import ServerError
+from zoo.serving.limits import limits
 from zoo.serving.local.process import halt, launch
 from zoo.serving.local.versions import processors
 from zoo.serving.runtime import LOOPBACK, STATE, ServeRequest, runtime_of
@@ -91,7 +92,7 @@ def test_a_machine_that_only_serves(served: Served, tmp_path: Path) -> None:
         assert "TorchServe is not installed here; serve without it: make serve RUNTIME=local" in refused.stderr
         done = zoo("serve", "--runtime", "local", "--archives", str(store), "--port", str(port))
         assert done.returncode == 0, done.stderr
-        assert "curl -F image=@mole.jpg" in done.stdout
+        assert """curl --noproxy '*' -F 'image=@"mole.jpg"'""" in done.stdout
         assert f"python -m zoo stop --study '{store.name}'" in done.stdout
         assert runtime_of(folder).name == "local"
         with connect(folder, port) as client:
@@ -199,7 +200,7 @@ def test_a_server_that_dies_while_it_starts_is_an_error_that_says_why(
 
 def test_what_a_killed_start_leaves_behind_is_found_and_stopped(served: Served, tmp_path: Path) -> None:
     folder, port = tmp_path / "serve", free_ports()
-    request = ServeRequest(folder, port, LOOPBACK, {})
+    request = ServeRequest(folder, port, LOOPBACK, {}, limits())
     launch(served.store, {"baseline.mar": "baseline"}, request)
     written = json.loads((folder / STATE).read_text())
     del written["pid"]  # as if it had been killed before it knew

@@ -1,15 +1,13 @@
 """Tokens: one for each kind of call, on all paths, for an hour, in a file for its owner."""
 
 import json
-import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.zoo.serving.local.calls import BASELINE, Server
-from zoo.serving.local import tokens
-from zoo.serving.torchserve.process import BASE
+from zoo.serving.local.tokens import Tokens
 
 
 @pytest.fixture
@@ -29,7 +27,12 @@ def test_the_file_is_as_torchserve_writes_it(server: Server) -> None:
         left = datetime.fromisoformat(keys[kind]["expiration time"]) - datetime.now(UTC)
         assert timedelta(minutes=59) < left <= timedelta(minutes=60)
     assert server.key_file.stat().st_mode & 0o777 == 0o600
-    assert re.search(rf"^token_expiration_min={tokens.VALID.seconds // 60}$", BASE.read_text(), re.MULTILINE)
+
+
+def test_a_token_lasts_as_long_as_it_is_told(tmp_path: Path) -> None:
+    Tokens(tmp_path / "keys", timedelta(minutes=7))
+    expires = json.loads((tmp_path / "keys").read_text())["inference"]["expiration time"]
+    assert timedelta(minutes=6) < datetime.fromisoformat(expires) - datetime.now(UTC) <= timedelta(minutes=7)
 
 
 def test_what_a_killed_server_left_is_not_written_into(tmp_path: Path) -> None:
@@ -108,7 +111,7 @@ def test_no_other_kind_can_be_renewed(server: Server, kind: str) -> None:
 
 
 def test_a_token_expires(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tokens, "VALID", timedelta(0))
+    monkeypatch.setattr(server.tokens, "_valid", timedelta(0))
     server.tokens.renew("inference")
     assert server.client("inference").get("/ping").status_code == 400
     assert server.client("management", 1).get("/models").status_code == 200
