@@ -1,7 +1,7 @@
 # Lesion Zoo. `make help` lists targets and settings.
 
 # Settings of a study: make zoo DATA=~/ham10000 SCALE=small. Unset ones get the default that `make help` names.
-STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH SEED GENERATOR_SEED THREADS STUDY
+STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH SEED GENERATOR_SEED THREADS SCC STUDY
 SETTINGS = $(foreach setting,$(STUDY_SETTINGS),$(if $(filter command,$(firstword $(origin $(setting)))),$(setting)='$($(setting))'))
 # A variable of the environment may mean something else, so it is no setting; a warning says so.
 ifeq ($(MAKELEVEL),0)
@@ -33,7 +33,7 @@ help: ## list targets and settings
 	@awk -F '## ' '/^[a-z]+:.*## / {split($$1, target, ":"); printf "  %-12s%s\n", target[1], $$2}' Makefile
 	@echo
 	@echo "Settings of a study (make zoo DATA=... SCALE=...):"
-	@echo "  DATA     phantom (default), or a folder with HAM10000 as downloaded"
+	@echo "  DATA     phantom (default), or a folder, zip file or table of images with their classes: HAM10000, ISIC's, your own"
 	@echo "  SCALE    demo (64 px, few epochs; default for the phantom), small (64 px), medium (160 px), paper (224 px; default else)"
 	@echo "  SPLIT    lesion (default), thesis (by image: lesions leak), or thesis_without_siblings (what the leak is worth)"
 	@echo "           fold1 ... fold5: each tests on a fifth of the images, with a SEED of its own and fixed epochs"
@@ -42,6 +42,7 @@ help: ## list targets and settings
 	@echo "  SEED     123 (default), of classifiers"
 	@echo "  GENERATOR_SEED  123 (default), of generators: another SEED leaves them as they are"
 	@echo "  THREADS  1 (default), of each training; other numbers round differently"
+	@echo "  SCC      the class that squamous cell carcinomas count as, say akiec (default: they are left out)"
 	@echo "  STUDY    a name, instead of the one that is made of the settings above"
 	@echo "Other settings:"
 	@echo "  ENTRIES=\"baseline gan_1\"  for zoo: these and what they need (parents, generators)"
@@ -51,7 +52,7 @@ help: ## list targets and settings
 	@echo "  RUNTIME=local  for serve: one process, without Java (default torchserve); written behind make"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer]  for predict"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]  for explain"
-	@echo "  TEST=folder-or-csv [STRICT=1]  for compare: labeled images from outside; class folders, or ISIC's table beside them"
+	@echo "  TEST=folder-or-table [STRICT=1] [SCC=akiec]  for compare: labeled images from outside, in any form that DATA has"
 	@echo "  ENTRY=gan_2|best [FORCE=1]  for promote"
 	@echo "  CLASS=mel|all COUNT=16 SEED=7 [GENERATOR=sagan] [OUT=folder or grid.png]  for synthesize"
 	@echo "  PYTHON3=python3  the interpreter that .venv is made with (3.11 or later)"
@@ -148,8 +149,10 @@ explain: .venv/installed ## where in an image a version sees a class (Grad-CAM):
 	@study=$(NAME) || exit 2; $(PYTHON) -m compare explain '$(IMAGE)' --study $$study \
 		$(if $(ENTRY),--entry '$(ENTRY)') $(if $(CLASS),--class '$(CLASS)') $(if $(OUT),--out '$(OUT)')
 
-compare: .venv/installed ## score every served version through REST and write the report: [TEST=folder-or-csv [STRICT=1]]
-	@study=$(NAME) || exit 2; $(PYTHON) -m compare evaluate $(if $(TEST),--test '$(TEST)') $(if $(STRICT),--strict) --study $$study
+compare: STUDY_SETTINGS := $(if $(TEST),$(filter-out SCC,$(STUDY_SETTINGS)),$(STUDY_SETTINGS)) # with TEST, SCC is the test's
+compare: .venv/installed ## score every served version through REST and write the report: [TEST=folder-or-table [STRICT=1] [SCC=akiec]]
+	@study=$(NAME) || exit 2; $(PYTHON) -m compare evaluate --study $$study $(if $(TEST),--test '$(TEST)') \
+		$(if $(STRICT),--strict) $(if $(TEST),$(if $(SCC),--scc '$(SCC)'))
 
 results: .venv/installed ## record what is finished of a study in docs/results, and write docs/results.md: STUDY=...
 	@study=$(NAME) || exit 2; $(PYTHON) -m compare record --study $$study && $(PYTHON) -m compare results

@@ -12,6 +12,7 @@ from rich.table import Table
 from compare.client import Answer, Zoo, connect
 from lesions.cli import command_group
 from lesions.files import atomic_write
+from lesions.index import DataError
 from lesions.labels import CLASSES, DIAGNOSES
 from zoo.build.prepare import check_names
 from zoo.entry import catalog
@@ -27,7 +28,10 @@ app = command_group("Judge what is served.")
 StudyName = Annotated[str, typer.Option("--study", help="The study whose server is asked.")]
 Port = Annotated[int | None, typer.Option(help="The server's port, if not the study's own.")]
 Test = Annotated[
-    Path | None, typer.Option(help="Labeled images from outside: class folders, or ISIC's one-hot .csv beside them.")
+    Path | None, typer.Option(help="Labeled images from outside: a folder, a zip file, or a table of their classes.")
+]
+Scc = Annotated[
+    str | None, typer.Option(help="The class that squamous cell carcinomas of TEST count as; the study's unless given.")
 ]
 DEFAULT_STUDY = Study().name
 
@@ -38,6 +42,13 @@ def _versions(zoo: Zoo, model: str, entry: str | None) -> list[str]:
     if not versions or (entry is not None and entry not in versions):
         raise ServerError(f"no entry {entry!r} is served; there are: {', '.join(versions) or 'none'}")
     return [entry] if entry else versions
+
+
+def _class(name: str | None) -> str | None:
+    """The class of that name, in any case. Raises `DataError` for what is none."""
+    if name is not None and name.lower() not in CLASSES:
+        raise DataError(f"SCC={name}: no such class; there are: {', '.join(CLASSES)}")
+    return name and name.lower()
 
 
 @app.command()
@@ -109,6 +120,7 @@ def synthesize(
 def evaluate(
     test: Test = None,
     strict: Annotated[bool, typer.Option(help="Stop at an image of TEST that cannot be used.")] = False,
+    scc: Scc = None,
     study: StudyName = DEFAULT_STUDY,
     port: Port = None,
 ) -> None:
@@ -118,7 +130,7 @@ def evaluate(
     folders = Folders(study)
     try:
         with connect(study, port) as zoo:
-            labeled, folder = evaluation.images(folders, test, strict)
+            labeled, folder = evaluation.images(folders, test, strict, _class(scc))
             results = evaluation.evaluate(zoo, folders, labeled, folder)
     except KeyboardInterrupt:
         typer.echo("\ninterrupted: the answers that came are kept; the same command goes on from them", err=True)
@@ -127,12 +139,12 @@ def evaluate(
 
 
 @app.command()
-def report(test: Test = None, study: StudyName = DEFAULT_STUDY) -> None:
+def report(test: Test = None, scc: Scc = None, study: StudyName = DEFAULT_STUDY) -> None:
     """Write the report again from the answers that were collected; no server is needed."""
     from compare import evaluate as evaluation
 
     folders = Folders(study)
-    labeled, folder = evaluation.images(folders, test)
+    labeled, folder = evaluation.images(folders, test, scc=_class(scc))
     results = evaluation.report(folders, labeled, folder)
     _print_results(results, folder)
 
@@ -142,12 +154,13 @@ def ab(
     a: Annotated[str, typer.Option(help="One entry.")],
     b: Annotated[str, typer.Option(help="The entry that it is compared with.")],
     test: Test = None,
+    scc: Scc = None,
     study: StudyName = DEFAULT_STUDY,
 ) -> None:
     """The macro F1 of A less that of B, paired over the same lesions, from the answers that were collected."""
     from compare import evaluate as evaluation
 
-    labeled, folder = evaluation.images(Folders(study), test)
+    labeled, folder = evaluation.images(Folders(study), test, scc=_class(scc))
     difference = evaluation.ab(labeled, folder, a, b)
     low, high = difference.interval
     print(f"macro F1 of {a} less that of {b}: {difference.difference:+.4f} (95 % interval {low:+.4f} to {high:+.4f})")
@@ -217,8 +230,8 @@ def _print_results(results: "Results", folder: Path) -> None:
 
     Console(width=None if sys.stdout.isatty() else 120).print(table(results))
     if results.left_out:
-        lines = [f"  {reason}" for reason in results.left_out[:20]] + ["  ..."] * (len(results.left_out) > 20)
-        print("\n".join([f"left out: {len(results.left_out)} images", *lines]))
+        lines = [f"  {line}" for line in results.left_out_lines]
+        print("\n".join([f"left out: {len(results.left_out):,} images", *lines]))
     differences = [result.offline.largest for result in results.results if result.offline is not None]
     if differences:
         print(f"served and offline probabilities differ by {max(differences):.1e} at most")

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lesions import split, store
+from lesions.index import Index
 from lesions.labels import CLASSES, DIAGNOSES
 
 PIXELS = 224  # the image size of the thesis
@@ -48,6 +49,21 @@ def _print(source: Path, data: store.Store) -> None:
         console.print(f"{name} of red, green, blue: {', '.join(f'{value:.4f}' for value in values)}")
     per_lesion = Counter(Counter(data.index.lesions).values())
     console.print("images per lesion:", ", ".join(f"{n} x {times:,}" for n, times in sorted(per_lesion.items())))
+    for line in _persons(data.index):
+        console.print(line)
+
+
+def _persons(index: Index) -> list[str]:
+    """Lines on the age and sex of the persons and the sites of the lesions, by image, as far as any is known."""
+    lines = []
+    if len(ages := index.age[~np.isnan(index.age)]):
+        quarters = ", ".join(f"{value:.0f}" for value in np.quantile(ages, [0, 0.25, 0.5, 0.75, 1]))
+        lines.append(f"age in years (least, quartiles, most): {quarters}; unknown {len(index) - len(ages):,}")
+    for name, values in (("sex", index.sex), ("site", index.site)):
+        if any(values):
+            counts = Counter(value or "unknown" for value in values).most_common()
+            lines.append(f"{name}: {', '.join(f'{value} {times:,}' for value, times in counts)}")
+    return lines
 
 
 def _draw(title: str, data: store.Store, folder: Path) -> None:

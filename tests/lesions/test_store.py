@@ -11,7 +11,7 @@ from PIL import Image
 
 from lesions import store
 from lesions.index import DataError
-from lesions.sources.ham10000 import Ham10000
+from lesions.sources import open_source
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -29,7 +29,7 @@ def files_in(folder: Path) -> list[str]:
 def test_pixels_and_labels_belong_together(tiny: Path, tmp_path: Path) -> None:
     store.prepare(tiny, tmp_path / "cache", 32)
     loaded = store.load(tmp_path / "cache")
-    data = Ham10000(tiny)
+    data = open_source(tiny)
     assert loaded.index.images == data.index.images
     assert loaded.images.shape == (len(data.index), 32, 32, 3)
     assert not loaded.images.flags.writeable
