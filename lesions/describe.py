@@ -49,11 +49,11 @@ def _print(source: Path, data: store.Store) -> None:
         console.print(f"{name} of red, green, blue: {', '.join(f'{value:.4f}' for value in values)}")
     per_lesion = Counter(Counter(data.index.lesions).values())
     console.print("images per lesion:", ", ".join(f"{n} x {times:,}" for n, times in sorted(per_lesion.items())))
-    for line in _persons(data.index):
+    for line in persons(data.index):
         console.print(line)
 
 
-def _persons(index: Index) -> list[str]:
+def persons(index: Index) -> list[str]:
     """Lines on the age and sex of the persons and the sites of the lesions, by image, as far as any is known."""
     lines = []
     if len(ages := index.age[~np.isnan(index.age)]):

@@ -2,7 +2,7 @@
 
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def zipped(folder: Path) -> Path:
     return file
 
 
-def zip_of(file: Path, members: dict[str, bytes | str], compression: int = zipfile.ZIP_STORED) -> Path:
+def zip_of(file: Path, members: Mapping[str, bytes | str], compression: int = zipfile.ZIP_STORED) -> Path:
     """A zip file with these members."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(file, "w", compression) as archive:
