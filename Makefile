@@ -169,7 +169,7 @@ synthesize: .venv/installed ## new lesions from a generator: CLASS=mel COUNT=16 
 # ---- the data
 
 describe: .venv/installed ## classes, channels, lesions and contact sheets of DATA
-	@$(PYTHON) -m lesions describe $(if $(DATA),'$(DATA)')
+	@$(PYTHON) -m lesions describe $(if $(DATA),'$(DATA)') $(if $(SCC),--scc '$(SCC)')
 
 download: .venv/installed ## fetch the real HAM10000 (2.8 GB) into data/ham10000
 	@$(PYTHON) -m lesions download

@@ -12,7 +12,6 @@ from rich.table import Table
 from compare.client import Answer, Zoo, connect
 from lesions.cli import command_group
 from lesions.files import atomic_write
-from lesions.index import DataError
 from lesions.labels import CLASSES, DIAGNOSES
 from zoo.build.prepare import check_names
 from zoo.entry import catalog
@@ -42,13 +41,6 @@ def _versions(zoo: Zoo, model: str, entry: str | None) -> list[str]:
     if not versions or (entry is not None and entry not in versions):
         raise ServerError(f"no entry {entry!r} is served; there are: {', '.join(versions) or 'none'}")
     return [entry] if entry else versions
-
-
-def _class(name: str | None) -> str | None:
-    """The class of that name, in any case. Raises `DataError` for what is none."""
-    if name is not None and name.lower() not in CLASSES:
-        raise DataError(f"SCC={name}: no such class; there are: {', '.join(CLASSES)}")
-    return name and name.lower()
 
 
 @app.command()
@@ -130,7 +122,7 @@ def evaluate(
     folders = Folders(study)
     try:
         with connect(study, port) as zoo:
-            labeled, folder = evaluation.images(folders, test, strict, _class(scc))
+            labeled, folder = evaluation.images(folders, test, strict, scc)
             results = evaluation.evaluate(zoo, folders, labeled, folder)
     except KeyboardInterrupt:
         typer.echo("\ninterrupted: the answers that came are kept; the same command goes on from them", err=True)
@@ -144,7 +136,7 @@ def report(test: Test = None, scc: Scc = None, study: StudyName = DEFAULT_STUDY)
     from compare import evaluate as evaluation
 
     folders = Folders(study)
-    labeled, folder = evaluation.images(folders, test, scc=_class(scc))
+    labeled, folder = evaluation.images(folders, test, scc=scc)
     results = evaluation.report(folders, labeled, folder)
     _print_results(results, folder)
 
@@ -160,7 +152,7 @@ def ab(
     """The macro F1 of A less that of B, paired over the same lesions, from the answers that were collected."""
     from compare import evaluate as evaluation
 
-    labeled, folder = evaluation.images(Folders(study), test, scc=_class(scc))
+    labeled, folder = evaluation.images(Folders(study), test, scc=scc)
     difference = evaluation.ab(labeled, folder, a, b)
     low, high = difference.interval
     print(f"macro F1 of {a} less that of {b}: {difference.difference:+.4f} (95 % interval {low:+.4f} to {high:+.4f})")

@@ -99,7 +99,7 @@ def _reason_to_leave_out(source: ImageFiles, image: str, seen: Collection[str], 
     if image in seen or file.path.stem in seen:
         return "the study has trained on it, or chosen by it"
     if file.problem:
-        return file.problem
+        return f"{file.place.name}: {file.problem}"
     try:
         decode(content := file.read())
     except (UnreadableImage, DataError) as error:

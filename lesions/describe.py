@@ -18,15 +18,15 @@ PIXELS = 224  # the image size of the thesis
 ROWS, COLUMNS = 4, 8  # of a contact sheet
 
 
-def describe(source: Path, folder: Path) -> None:
+def describe(source: Path, folder: Path, scc: str | None = None) -> None:
     """Print classes, channels and lesions of the data in `source`; write a histogram and contact sheets to `folder`.
 
     Channel statistics are of all images, on the scale 0 to 1 at 224 px, as in the thesis (training uses those of its
-    training split). Raises `DataError`.
+    training split). Squamous cell carcinomas count as the class `scc`, if there is one. Raises `DataError`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as temporary:
-        store.prepare(source, cache := Path(temporary) / "cache", PIXELS)
+        store.prepare(source, cache := Path(temporary) / "cache", PIXELS, scc)
         data = store.load(cache)
         _print(source, data)
         _draw(source.name, data, folder)

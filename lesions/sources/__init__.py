@@ -30,6 +30,9 @@ def open_source(path: Path, scc: str | None = None, is_test: bool = False) -> Im
     cannot be used is left out; of other data, it is an error. Raises `DataError`.
     """
     path, setting = path.absolute(), "TEST" if is_test else "DATA"
+    scc = scc and scc.lower()
+    if scc and scc not in CLASSES:
+        raise DataError(f"SCC={scc}: no such class; there are: {', '.join(CLASSES)}")
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; {setting} is {FORMS}")
     root = path if path.is_dir() or is_zip(path) else path.parent
@@ -84,10 +87,22 @@ def _label_table(path: Path, tables: Sequence[File], is_test: bool) -> File | No
     )
     for fits in preferred:
         found = [table for table in found if fits(table.path.name.lower())] or found
+    if len(found) > 1:  # copies of one table are one table; the first is the least deep
+        by_content: dict[bytes, File] = {}
+        for table in sorted(found, key=_depth):
+            by_content.setdefault(table.read(), table)
+        found = list(by_content.values())
     if len(found) > 1:
+        unpacked = ", after unpacking it" if found[0].member else ""
         names, setting = ", ".join(sorted(map(str, found))), "TEST" if is_test else "DATA"
-        raise DataError(f"{path}: several tables of classes ({names}); name one of them: {setting}={found[0]}")
+        raise DataError(
+            f"{path}: several tables of classes ({names}); name one of them{unpacked}: {setting}={found[0]}"
+        )
     return found[0] if found else None
+
+
+def _depth(table: File) -> tuple[int, str]:
+    return len(table.path.parts), str(table.path)
 
 
 def _without_copies(tables: Iterable[File]) -> list[File]:

@@ -79,9 +79,18 @@ def test_one_of_several_tables_is_taken(tmp_path: Path) -> None:
 def test_copies_of_a_table_are_one_table(tmp_path: Path) -> None:
     write(tmp_path, "a.jpg")
     (tmp_path / "truth.tab").write_text(dx_table({"a": "mel"}).replace(",", "\t"))
-    (tmp_path / "truth.csv").write_text(dx_table({"a": "nv"}))
+    for folder in (tmp_path, tmp_path / "backup"):
+        folder.mkdir(exist_ok=True)
+        (folder / "truth.csv").write_text(dx_table({"a": "nv"}))
     zip_of(tmp_path / "all.zip", {"truth.csv": dx_table({"a": "df"})})
-    assert classes_of(open_source(tmp_path)) == {"a": "nv"}
+    source = open_source(tmp_path)
+    assert classes_of(source) == {"a": "nv"}
+    assert str(source.tables[0]) == str(tmp_path / "truth.csv")
+    (tmp_path / "backup" / "truth.csv").write_text(dx_table({"a": "df"}))
+    with pytest.raises(DataError, match="several tables of classes"):
+        open_source(tmp_path)
+    with pytest.raises(DataError, match="SCC=wart: no such class; there are: akiec, bcc"):
+        open_source(tmp_path, "wart")
 
 
 def test_images_beside_a_tables_folder_are_only_taken_for_a_table(tmp_path: Path) -> None:
