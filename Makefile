@@ -1,7 +1,7 @@
 # Lesion Zoo. `make help` lists targets and settings.
 
 # Settings of a study: make zoo DATA=~/ham10000 SCALE=small. Unset ones get the default that `make help` names.
-STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH SEED GENERATOR_SEED THREADS STUDY
+STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH SEED GENERATOR_SEED THREADS SCC STUDY
 SETTINGS = $(foreach setting,$(filter $(GIVEN),$(STUDY_SETTINGS)),$(setting)=$(call quoted,$(setting)))
 # What is written behind make. A setting's value is quoted for the shell, whatever is in it.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
@@ -48,7 +48,7 @@ OF_compare := $(STUDY_SETTINGS) TEST STRICT
 OF_results := $(STUDY_SETTINGS)
 OF_promote := $(STUDY_SETTINGS) ENTRY FORCE
 OF_synthesize := $(STUDY_SETTINGS) CLASS COUNT GENERATOR OUT
-OF_describe := DATA
+OF_describe := DATA SCC
 OF_test := HAM10000
 OF_help := $(foreach target,$(TARGETS),$(OF_$(target)))
 EVERYWHERE := PYTHON3 FREE_GB
@@ -70,7 +70,7 @@ help: ## list targets and settings
 	@awk -F '## ' '/^[a-z]+:.*## / {split($$1, target, ":"); printf "  %-12s%s\n", target[1], $$2}' Makefile
 	@echo
 	@echo "Settings of a study (make zoo DATA=... SCALE=...):"
-	@echo "  DATA     phantom (default), or a folder with HAM10000 as downloaded"
+	@echo "  DATA     phantom (default), or a folder, zip file or table of images with their classes: HAM10000, ISIC's, your own"
 	@echo "  SCALE    demo (64 px, few epochs; default for the phantom), small (64 px), medium (160 px), paper (224 px; default else)"
 	@echo "  SPLIT    lesion (default), thesis (by image: lesions leak), or thesis_without_siblings (what the leak is worth)"
 	@echo "           fold1 ... fold5: each tests on a fifth of the images, with a SEED of its own and fixed epochs"
@@ -79,6 +79,7 @@ help: ## list targets and settings
 	@echo "  SEED     123 (default), of classifiers"
 	@echo "  GENERATOR_SEED  123 (default), of generators: another SEED leaves them as they are"
 	@echo "  THREADS  1 (default), of each training; other numbers round differently"
+	@echo "  SCC      the class that squamous cell carcinomas count as, say akiec (default: they are left out)"
 	@echo "  STUDY    a name, instead of the one that is made of the settings above"
 	@echo "Other settings:"
 	@echo "  ENTRIES=\"baseline gan_1\"  for zoo: these and what they need (parents, generators)"
@@ -90,7 +91,7 @@ help: ## list targets and settings
 	@echo "  TOKEN_MINUTES=60  for serve: the life of a token (default 60: config.properties)"
 	@echo "  IMAGE=\"a.jpg b.jpg\" [ENTRY=transfer] [OUT=answers.csv]  for predict: pictures, a folder, or a pattern (\"photos/*.jpg\")"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]  for explain"
-	@echo "  TEST=folder-or-csv [STRICT=1]  for compare: labeled images from outside; class folders, or ISIC's table beside them"
+	@echo "  TEST=folder-or-table [STRICT=1] [SCC=akiec]  for compare: labeled images from outside, in any form that DATA has"
 	@echo "  ENTRY=gan_2|best [FORCE=1]  for promote"
 	@echo "  CLASS=mel|all COUNT=16 SEED=7 [GENERATOR=sagan] [OUT=folder or grid.png]  for synthesize"
 	@echo "  PYTHON3=python3  the interpreter that .venv is made with (3.11 or later)"
@@ -189,8 +190,10 @@ explain: .venv/installed ## where in an image a version sees a class (Grad-CAM):
 	@study=$(NAME) || exit 2; $(PYTHON) -m compare explain --study "$$study" \
 		$(call option,entry,ENTRY) $(call option,class,CLASS) $(call option,out,OUT) -- $(call quoted,IMAGE)
 
-compare: .venv/installed ## score every served version through REST and write the report: [TEST=folder-or-csv [STRICT=1]]
-	@study=$(NAME) || exit 2; $(PYTHON) -m compare evaluate $(call option,test,TEST) $(if $(STRICT),--strict) --study "$$study"
+compare: STUDY_SETTINGS := $(if $(value TEST),$(filter-out SCC,$(STUDY_SETTINGS)),$(STUDY_SETTINGS)) # with TEST, SCC is the test's
+compare: .venv/installed ## score every served version through REST and write the report: [TEST=folder-or-table [STRICT=1] [SCC=akiec]]
+	@study=$(NAME) || exit 2; $(PYTHON) -m compare evaluate --study "$$study" $(call option,test,TEST) \
+		$(if $(STRICT),--strict) $(if $(value TEST),$(call option,scc,SCC))
 
 results: .venv/installed ## record what is finished of a study in docs/results, and write docs/results.md: STUDY=...
 	@study=$(NAME) || exit 2; $(PYTHON) -m compare record --study "$$study" && $(PYTHON) -m compare results
@@ -199,7 +202,7 @@ promote: .venv/installed ## make an entry the default version: ENTRY=gan_2, or b
 	@test -n $(call quoted,ENTRY) || { echo "error: which entry? make promote ENTRY=gan_2, or ENTRY=best" >&2; exit 2; }
 	@study=$(NAME) || exit 2; $(PYTHON) -m compare promote $(if $(FORCE),--force) --study "$$study" -- $(call quoted,ENTRY)
 
-synthesize: STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH GENERATOR_SEED THREADS STUDY # here, SEED is the images'
+synthesize: STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH GENERATOR_SEED THREADS SCC STUDY # here, SEED is the images'
 synthesize: .venv/installed ## new lesions from a generator: CLASS=mel COUNT=16 SEED=7 [GENERATOR=sagan] [OUT=...]
 	@study=$(NAME) || exit 2; $(PYTHON) -m compare synthesize --study "$$study" $(call option,class,CLASS) \
 		$(call option,count,COUNT) $(call option,seed,SEED) $(call option,generator,GENERATOR) $(call option,out,OUT)
@@ -207,7 +210,7 @@ synthesize: .venv/installed ## new lesions from a generator: CLASS=mel COUNT=16 
 # ---- the data
 
 describe: .venv/installed ## classes, channels, lesions and contact sheets of DATA
-	@$(PYTHON) -m lesions describe $(if $(filter DATA,$(GIVEN)),$(call quoted,DATA))
+	@$(PYTHON) -m lesions describe $(if $(filter DATA,$(GIVEN)),$(call quoted,DATA)) $(call option,scc,SCC)
 
 download: .venv/installed ## fetch the real HAM10000 (2.8 GB) into data/ham10000
 	@$(PYTHON) -m lesions download

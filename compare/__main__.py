@@ -28,7 +28,10 @@ app = command_group("Judge what is served.")
 StudyName = Annotated[str, typer.Option("--study", help="The study whose server is asked.")]
 Port = Annotated[int | None, typer.Option(help="The server's port, if not the study's own.")]
 Test = Annotated[
-    Path | None, typer.Option(help="Labeled images from outside: class folders, or ISIC's one-hot .csv beside them.")
+    Path | None, typer.Option(help="Labeled images from outside: a folder, a zip file, or a table of their classes.")
+]
+Scc = Annotated[
+    str | None, typer.Option(help="The class that squamous cell carcinomas of TEST count as; the study's unless given.")
 ]
 DEFAULT_STUDY = Study().name
 
@@ -140,6 +143,7 @@ def synthesize(
 def evaluate(
     test: Test = None,
     strict: Annotated[bool, typer.Option(help="Stop at an image of TEST that cannot be used.")] = False,
+    scc: Scc = None,
     study: StudyName = DEFAULT_STUDY,
     port: Port = None,
 ) -> None:
@@ -149,7 +153,7 @@ def evaluate(
     folders = Folders(study)
     try:
         with connect(study, port) as zoo:
-            labeled, folder = evaluation.images(folders, test, strict)
+            labeled, folder = evaluation.images(folders, test, strict, scc)
             results = evaluation.evaluate(zoo, folders, labeled, folder)
     except KeyboardInterrupt:
         typer.echo("\ninterrupted: the answers that came are kept; the same command goes on from them", err=True)
@@ -158,12 +162,12 @@ def evaluate(
 
 
 @app.command()
-def report(test: Test = None, study: StudyName = DEFAULT_STUDY) -> None:
+def report(test: Test = None, scc: Scc = None, study: StudyName = DEFAULT_STUDY) -> None:
     """Write the report again from the answers that were collected; no server is needed."""
     from compare import evaluate as evaluation
 
     folders = Folders(study)
-    labeled, folder = evaluation.images(folders, test)
+    labeled, folder = evaluation.images(folders, test, scc=scc)
     results = evaluation.report(folders, labeled, folder)
     _print_results(results, folder)
 
@@ -173,12 +177,13 @@ def ab(
     a: Annotated[str, typer.Option(help="One entry.")],
     b: Annotated[str, typer.Option(help="The entry that it is compared with.")],
     test: Test = None,
+    scc: Scc = None,
     study: StudyName = DEFAULT_STUDY,
 ) -> None:
     """The macro F1 of A less that of B, paired over the same lesions, from the answers that were collected."""
     from compare import evaluate as evaluation
 
-    labeled, folder = evaluation.images(Folders(study), test)
+    labeled, folder = evaluation.images(Folders(study), test, scc=scc)
     difference = evaluation.ab(labeled, folder, a, b)
     low, high = difference.interval
     print(f"macro F1 of {a} less that of {b}: {difference.difference:+.4f} (95 % interval {low:+.4f} to {high:+.4f})")
@@ -248,8 +253,8 @@ def _print_results(results: "Results", folder: Path) -> None:
 
     console(120).print(table(results))
     if results.left_out:
-        lines = [f"  {reason}" for reason in results.left_out[:20]] + ["  ..."] * (len(results.left_out) > 20)
-        print("\n".join([f"left out: {len(results.left_out)} images", *lines]))
+        lines = [f"  {line}" for line in results.left_out_lines]
+        print("\n".join([f"left out: {len(results.left_out):,} images", *lines]))
     differences = [result.offline.largest for result in results.results if result.offline is not None]
     if differences:
         print(f"served and offline probabilities differ by {max(differences):.1e} at most")

@@ -19,10 +19,13 @@ from zoo.serving.http import ServerError
 from zoo.study import Folders
 
 
-def images(folders: Folders, test: Path | None, strict: bool = False) -> tuple[LabeledImages, Path]:
+def images(
+    folders: Folders, test: Path | None, strict: bool = False, scc: str | None = None
+) -> tuple[LabeledImages, Path]:
     """The images to score, and the folder of the report: the study's test split, or `test` from outside.
 
-    Raises `DataError` or `StudyError`.
+    Squamous cell carcinomas of `test` count as the class `scc`, by default as in the study. Raises `DataError` or
+    `StudyError`.
     """
     folder = folders.reports
     if test is None:
@@ -30,7 +33,8 @@ def images(folders: Folders, test: Path | None, strict: bool = False) -> tuple[L
     place = test.expanduser().resolve()
     name = re.sub(r"[^a-z0-9_.]+", "_", place.stem.lower()).strip("_.") or "test"
     digest = hashlib.sha256(str(place).encode()).hexdigest()[:6]
-    return external_images(place, images_seen_in_training(folders), strict), folder / f"outside-{name}-{digest}"
+    seen, scc = images_seen_in_training(folders), scc or folders.read().scc
+    return external_images(place, seen, strict, scc), folder / f"outside-{name}-{digest}"
 
 
 def evaluate(zoo: Zoo, folders: Folders, labeled: LabeledImages, folder: Path) -> Results:

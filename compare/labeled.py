@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,15 +14,13 @@ from lesions import split
 from lesions.files import sha256
 from lesions.images import UnreadableImage, decode
 from lesions.index import DataError, Index
-from lesions.labels import CLASSES
-from lesions.sources import open_source
-from lesions.sources.folders import ClassFolders, ImageFiles
-from lesions.sources.isic import IsicTable
+from lesions.sources import FORMS, open_source
+from lesions.sources.contents import Contents
+from lesions.sources.image_files import ImageFiles
+from lesions.sources.left_out import LeftOut, by_reason
 from zoo.study import Folders
 
 OWN = "the study's test split"
-FORMS = f"a folder with subfolders named {', '.join(CLASSES)}; or a .csv with the columns image, MEL, NV, ..., VASC"
-"""What TEST may be."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,8 @@ class LabeledImages:
     """Sha256 (hex) of these images: answers to other images are of no use."""
     split_sha256: str | None = None
     """Of the study's split, if the images are its test part."""
-    left_out: tuple[str, ...] = ()
-    """Images that cannot be used, as `name: reason`."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Images that cannot be used."""
 
 
 def held_out_images(folders: Folders) -> LabeledImages:
@@ -52,7 +49,7 @@ def held_out_images(folders: Folders) -> LabeledImages:
         raise DataError(f"no {error.filename}; first: make zoo") from None
     except (ValueError, LookupError, TypeError):
         raise DataError(f"{folders.data} is damaged; run `make zoo` again") from None
-    source = open_source(folders.source(study))
+    source = open_source(folders.source(study), study.scc)
     if missing := set(index.images).difference(source.index.images):
         lacks = f"{len(missing)} images of the test split, {min(missing)} first"
         raise DataError(f"{source.path} lacks {lacks}; were the data replaced?")
@@ -70,42 +67,42 @@ def images_seen_in_training(folders: Folders) -> frozenset[str]:
     return frozenset(parts.part("train").images + parts.part("valid").images)
 
 
-def external_images(path: Path, seen: Collection[str], strict: bool = False) -> LabeledImages:
-    """The labeled images at `path`, class folders or ISIC's table; `seen` are the images that training has seen.
+def external_images(path: Path, seen: Collection[str], strict: bool = False, scc: str | None = None) -> LabeledImages:
+    """The labeled images at `path` (`lesions.sources.FORMS`); `seen` are the images that training has seen.
 
-    An image of no class or of an unknown one, an unreadable one, and one that is `seen`, is left out; with `strict`
-    it is a `DataError`. So is a path of neither form, and one of which no image is left.
+    An image of no class or of none of ours, a missing or unreadable one, and one that is `seen`, is left out; with
+    `strict` it is a `DataError`. So is a path without such images, one of which no image is left, and an image that is
+    of two classes. Squamous cell carcinomas count as the class `scc`, if there is one.
     """
     if not path.exists():
         raise DataError(f"TEST={path}: no such file or folder; it is {FORMS}")
-    try:
-        source = IsicTable(path) if path.is_file() else ClassFolders(path)
-    except DataError as error:
-        raise DataError(f"{error}; TEST is {FORMS}") from None
-    images = source.index.images
+    source = open_source(path, scc, is_test=True)
+    images, contents = source.index.images, Contents(source)
     with ThreadPoolExecutor() as pool:
-        checks = pool.map(lambda image: _reason_to_leave_out(source, image, seen), images)
+        checks = pool.map(lambda image: _reason_to_leave_out(source, image, seen, contents), images)
         reasons = list(tqdm(checks, "reading", len(images), unit="image", disable=None))
-    left_out = source.left_out + [f"{image}: {reason}" for image, reason in zip(images, reasons, strict=True) if reason]
+    unusable = [LeftOut(image, reason) for image, reason in zip(images, reasons, strict=True) if reason]
+    left_out = (*source.left_out, *unusable)
     index = source.index.take(np.flatnonzero([reason is None for reason in reasons]))
     if left_out and (strict or not index.images):
-        lines = "\n".join(f"  {line}" for line in left_out)
-        raise DataError(f"{path}: {len(left_out)} images cannot be used:\n{lines}")
-    stats = [os.stat(source.where(image)) for image in index.images]
-    rows = zip(index.images, index.labels.tolist(), index.lesions, stats, strict=True)
-    stamps = [(image, label, lesion, stat.st_size, stat.st_mtime_ns) for image, label, lesion, stat in rows]
+        lines = "\n".join(f"  {line}" for line in by_reason(left_out))
+        raise DataError(f"{path}: {len(left_out):,} images cannot be used:\n{lines}")
+    rows = zip(index.images, index.labels.tolist(), index.lesions, strict=True)
+    stamps = [(image, label, lesion, *source.files[image].stamp) for image, label, lesion in rows]
     digest = hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
-    return LabeledImages(path.name, index, source, digest, left_out=tuple(left_out))
+    return LabeledImages(path.name, index, source, digest, left_out=left_out)
 
 
-def _reason_to_leave_out(source: ImageFiles, image: str, seen: Collection[str]) -> str | None:
-    """The reason why an image cannot be used; none if it can."""
-    if source.files[image].stem in seen:
+def _reason_to_leave_out(source: ImageFiles, image: str, seen: Collection[str], contents: Contents) -> str | None:
+    """The reason why an image cannot be used; none if it can. Raises `DataError` for an image of two classes."""
+    file = source.files[image]
+    if image in seen or file.path.stem in seen:
         return "the study has trained on it, or chosen by it"
+    if file.problem:
+        return f"{file.place.name}: {file.problem}"
     try:
-        decode(source.files[image].read_bytes())
-    except UnreadableImage as error:
+        decode(content := file.read())
+    except (UnreadableImage, DataError) as error:
         return str(error)
-    except OSError as error:
-        return error.strerror or str(error)
+    contents.check(image, content)
     return None

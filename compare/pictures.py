@@ -6,7 +6,7 @@ from glob import glob
 from pathlib import Path
 
 from lesions.errors import UserError
-from lesions.sources.folders import SUFFIXES, find_images
+from lesions.sources.files import SUFFIXES
 
 
 def named(texts: Iterable[str]) -> list[Path]:
@@ -50,7 +50,8 @@ def _find(name: str) -> list[Path]:
     pictures: list[Path] = []
     for match in [path] if os.path.exists(path) else sorted(glob(path, recursive=True)):
         if os.path.isdir(match):
-            inside = [file for file in find_images(Path(match), "*") if not file.name.startswith(".")]
+            files = (file for file in sorted(Path(match).iterdir()) if not file.name.startswith("."))
+            inside = [file for file in files if file.suffix.lower() in SUFFIXES]
             if not inside:
                 raise UserError(f"{shown(Path(match))}/: no picture in this folder ({', '.join(SUFFIXES)})")
             pictures += inside

@@ -14,6 +14,7 @@ from compare.answers import Answers
 from compare.labeled import LabeledImages
 from compare.references import Agreement, Published, compare_offline, compare_record, record_messages
 from lesions.files import atomic_write
+from lesions.sources.left_out import LeftOut, by_reason
 from zoo.metrics import bootstrap, challenge, malignancy, scores
 from zoo.metrics.calibration import without_temperature
 from zoo.metrics.challenge import ChallengeScore
@@ -81,13 +82,18 @@ class Results(BaseModel):
     images_from: str
     images: int
     lesions: int
-    left_out: list[str]
+    left_out: list[LeftOut]
     made: str
     """When (ISO 8601, UTC)."""
     champion: str | None
     results: list[Result]
     """The highest macro F1 first."""
     questions: list[Question]
+
+    @property
+    def left_out_lines(self) -> list[str]:
+        """Lines for people on the images that were left out, by reason."""
+        return by_reason(self.left_out)
 
     @property
     def disagreeing(self) -> list[Result]:

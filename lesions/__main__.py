@@ -15,14 +15,15 @@ app = command_group(__doc__)
 
 @app.command()
 def describe(
-    data: Annotated[str, typer.Argument(help="`phantom`, or a folder with HAM10000 as downloaded.")] = "phantom",
+    data: Annotated[str, typer.Argument(help="`phantom`, or a folder, zip file or table.")] = "phantom",
     to: Annotated[Path | None, typer.Option(help="Where the pictures go; reports/data/<name> unless given.")] = None,
+    scc: Annotated[str | None, typer.Option(help="The class that squamous cell carcinomas count as.")] = None,
 ) -> None:
     """Print class counts, channel statistics and images per lesion; draw a contact sheet of each class."""
     source = Path("data/phantom") if data == "phantom" else Path(data).expanduser()
     if data == "phantom" and not source.is_dir():
         phantom.draw(source)
-    describe_data(source, to or Path("reports/data") / source.name)
+    describe_data(source, to or Path("reports/data") / source.name, scc)
 
 
 @app.command()

@@ -11,21 +11,22 @@ from rich.console import Console
 from rich.table import Table
 
 from lesions import split, store
+from lesions.index import Index
 from lesions.labels import CLASSES, DIAGNOSES
 
 PIXELS = 224  # the image size of the thesis
 ROWS, COLUMNS = 4, 8  # of a contact sheet
 
 
-def describe(source: Path, folder: Path) -> None:
+def describe(source: Path, folder: Path, scc: str | None = None) -> None:
     """Print classes, channels and lesions of the data in `source`; write a histogram and contact sheets to `folder`.
 
     Channel statistics are of all images, on the scale 0 to 1 at 224 px, as in the thesis (training uses those of its
-    training split). Raises `DataError`.
+    training split). Squamous cell carcinomas count as the class `scc`, if there is one. Raises `DataError`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as temporary:
-        store.prepare(source, cache := Path(temporary) / "cache", PIXELS)
+        store.prepare(source, cache := Path(temporary) / "cache", PIXELS, scc)
         data = store.load(cache)
         _print(source, data)
         _draw(source.name, data, folder)
@@ -48,6 +49,21 @@ def _print(source: Path, data: store.Store) -> None:
         console.print(f"{name} of red, green, blue: {', '.join(f'{value:.4f}' for value in values)}")
     per_lesion = Counter(Counter(data.index.lesions).values())
     console.print("images per lesion:", ", ".join(f"{n} x {times:,}" for n, times in sorted(per_lesion.items())))
+    for line in persons(data.index):
+        console.print(line)
+
+
+def persons(index: Index) -> list[str]:
+    """Lines on the age and sex of the persons and the sites of the lesions, by image, as far as any is known."""
+    lines = []
+    if len(ages := index.age[~np.isnan(index.age)]):
+        quarters = ", ".join(f"{value:.0f}" for value in np.quantile(ages, [0, 0.25, 0.5, 0.75, 1]))
+        lines.append(f"age in years (least, quartiles, most): {quarters}; unknown {len(index) - len(ages):,}")
+    for name, values in (("sex", index.sex), ("site", index.site)):
+        if any(values):
+            counts = Counter(value or "unknown" for value in values).most_common()
+            lines.append(f"{name}: {', '.join(f'{value} {times:,}' for value, times in counts)}")
+    return lines
 
 
 def _draw(title: str, data: store.Store, folder: Path) -> None:

@@ -21,7 +21,6 @@ from pooch.downloaders import REQUESTS_HEADERS, DataverseRepository, doi_to_repo
 
 from lesions.errors import UserError
 from lesions.files import free_space
-from lesions.sources.ham10000 import METADATA
 
 LICENSE = """\
 HAM10000: 10,015 dermatoscopic images of pigmented skin lesions, a download of about 2.8 GB.
@@ -29,7 +28,8 @@ License: CC BY-NC 4.0 (credit the authors, no commercial use); it binds whatever
 Cite: Tschandl P., Rosendahl C., Kittler H., "The HAM10000 dataset", Sci Data 5, 180161 (2018).
 """
 
-# The name of each file on disk, and its possible names in the list.
+# The name of each file on disk, and its possible names in the list (the last is Dataverse's tab-separated copy).
+METADATA = ("HAM10000_metadata.csv", "HAM10000_metadata", "HAM10000_metadata.tab")
 FILES = {names[0]: names for names in (METADATA, ("HAM10000_images_part_1.zip",), ("HAM10000_images_part_2.zip",))}
 # The state of a file, by the action that it needs.
 STATES = {"download": "missing", "update": "to be replaced: differs from the published file", "fetch": "already there"}

@@ -8,6 +8,7 @@ leaves those siblings out of training and keeps the thesis's validation and test
 
 import csv
 import hashlib
+import io
 import math
 from collections import defaultdict
 from dataclasses import dataclass
@@ -121,9 +122,12 @@ def fold(index: Index, number: int) -> NDArray[np.int64]:
 
 def write(file: Path, index: Index, parts: NDArray[np.int64]) -> str:
     """Write a CSV of image, lesion, label and part, unless `file` holds it already; return its sha256 (hex)."""
-    content = "image,lesion,label,part\n"
-    for image, lesion, label, part in zip(index.images, index.lesions, index.labels, parts, strict=True):
-        content += f"{image},{lesion},{CLASSES[label]},{PART_NAMES[part]}\n"
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")  # names of files may have commas
+    writer.writerow(("image", "lesion", "label", "part"))
+    for row, part in zip(index.rows(), parts, strict=True):
+        writer.writerow((row.image, row.lesion, CLASSES[row.label], PART_NAMES[part]))
+    content = table.getvalue()
     write_if_changed(file, content)
     return hashlib.sha256(content.encode()).hexdigest()
 

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ from tqdm import tqdm
 from lesions import colors, formats, images, metadata
 from lesions.files import atomic_folder, file_lock, free_space, sha256, with_filename
 from lesions.images import UnreadableImage, center_square, decode
-from lesions.index import DataError, Index
+from lesions.index import DataError, Index, Row
 from lesions.labels import CLASSES
 from lesions.sources import open_source
-from lesions.sources.folders import ImageFiles
+from lesions.sources.contents import Contents
+from lesions.sources.image_files import ImageFiles
+from lesions.sources.left_out import by_reason
 
 # Of the code that turns an image into pixels. Servers run it, so a cache that other code made is not fresh.
 CODE = "-".join(sha256(Path(str(module.__file__))) for module in (images, colors, metadata, formats))
@@ -36,15 +39,18 @@ class Store:
     digest: str  # sha256 (hex) of the index and all pixels
 
 
-def prepare(source: Path, folder: Path, pixels: int) -> None:
+def prepare(source: Path, folder: Path, pixels: int, scc: str | None = None) -> None:
     """Decode the data set at `source` at `pixels` x `pixels` into `folder`, unless it is there and fresh.
 
-    Fresh means: made from files of the same names, sizes and times as `source` has now. Raises `DataError` for
-    data that cannot be read, and for too little free disk before anything is written.
+    Fresh means: made from files of the same names, sizes and times as `source` has now, with the same index. Squamous
+    cell carcinomas count as the class `scc`, if there is one. Stderr tells what is left out, and of unknown lesions.
+    Raises `DataError` for data that cannot be read, and for too little free disk before anything is written.
     """
     with file_lock(folder):
-        data = open_source(source)
-        stamp = {"pixels": pixels, "code": CODE, "sources": data.fingerprint()}
+        data = open_source(source, scc)
+        _warn(data)
+        index = hashlib.sha256(json.dumps(data.index.rows()).encode()).hexdigest()
+        stamp = {"pixels": pixels, "code": CODE, "index": index, "sources": data.fingerprint()}
         if not is_fresh(folder, stamp):
             decode_all(data, source.name, folder, pixels, stamp)
 
@@ -69,14 +75,13 @@ def decode_all(data: ImageFiles, name: str, folder: Path, pixels: int, stamp: Ma
         digest = hashlib.sha256(json.dumps(names).encode())
         array = _allocate(aside / "images.npy", shape)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            squares = pool.map(partial(_square, data, pixels), data.index.images)
+            squares = pool.map(partial(_square, data, pixels, Contents(data)), data.index.images)
             bar = tqdm(squares, f"decoding {name}", len(data.index), unit="image", disable=None)
             for position, square in enumerate(bar):
                 array[position] = square
                 digest.update(square.tobytes())
         with (aside / "index.csv").open("w", newline="", encoding="utf-8") as file:
-            labels = (CLASSES[label] for label in data.index.labels)
-            csv.writer(file).writerows(zip(data.index.images, labels, data.index.lesions, strict=True))
+            csv.writer(file).writerows((row.image, CLASSES[row.label], *row[2:]) for row in data.index.rows())
         (aside / "store.json").write_text(json.dumps({"digest": digest.hexdigest(), "stamp": stamp}, indent=1))
 
 
@@ -87,7 +92,7 @@ def load(folder: Path) -> Store:
             lines = file.readlines()
         if not lines or not lines[-1].endswith("\n"):
             raise ValueError("index.csv is cut short")
-        index = Index.of((image, CLASSES.index(label), lesion) for image, label, lesion in csv.reader(lines))
+        index = Index.of(_row(*cells) for cells in csv.reader(lines))
         pixels = np.load(folder / "images.npy", mmap_mode="r")
         if len(pixels) != len(index):
             raise ValueError(f"{len(index)} names of {len(pixels)} images")
@@ -112,12 +117,30 @@ def channel_statistics(images: NDArray[np.uint8]) -> tuple[list[float], list[flo
     return np.round(mean, 6).tolist(), np.round(np.sqrt(shares @ values**2 - mean**2), 6).tolist()
 
 
-def _square(data: ImageFiles, pixels: int, image: str) -> NDArray[np.uint8]:
+def _row(image: str, label: str, lesion: str, age: str = "nan", sex: str = "", site: str = "") -> Row:
+    """A row of the index from its cells; earlier versions wrote three. Raises `ValueError`."""
+    return Row(image, CLASSES.index(label), lesion, float(age), sex, site)
+
+
+def _warn(data: ImageFiles) -> None:
+    """Print what people must know of the data before they learn from them."""
+    if data.left_out:
+        lines = "\n".join(f"  {line}" for line in by_reason(data.left_out))
+        print(f"{data.path}: {len(data.left_out):,} images are left out:\n{lines}", file=sys.stderr)
+    if not data.lesions_known:
+        consequence = "each image counts as a lesion of its own, so images of one lesion may be in training and test"
+        print(f"warning: {data.path} names no lesions; {consequence}", file=sys.stderr)
+
+
+def _square(data: ImageFiles, pixels: int, contents: Contents, image: str) -> NDArray[np.uint8]:
     """The center square of an image, uint8 [pixels, pixels, 3]. Raises `DataError`."""
+    content = data.read(image)
     try:
-        return center_square(decode(data.read(image)), pixels)
+        square = center_square(decode(content), pixels)
     except UnreadableImage as error:
         raise DataError(f"{data.where(image)}: {error}") from None
+    contents.check(image, content)
+    return square
 
 
 def _allocate(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:

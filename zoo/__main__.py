@@ -200,11 +200,13 @@ def _sample(folders: Folders) -> Path | None:
     from lesions.sources import open_source
 
     try:
-        data = open_source(folders.source(folders.read()))
+        study = folders.read()
+        data = open_source(folders.source(study), study.scc)
+        content = data.read(data.index.images[0])
     except (DataError, StudyError):  # the data may be gone, or elsewhere; the models are not
         return None
-    file = folders.serve / "sample.jpg"
-    atomic_write(file, data.read(data.index.images[0]))
+    file = folders.serve / f"sample{Path(data.where(data.index.images[0])).suffix.lower()}"
+    atomic_write(file, content)
     return file
 
 

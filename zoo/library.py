@@ -9,7 +9,7 @@ from PIL import Image
 
 from lesions.errors import UserError
 from lesions.images import UnreadableImage, center_square, convert, decode
-from lesions.sources.folders import SUFFIXES
+from lesions.sources.files import SUFFIXES
 from zoo.kinds import KINDS
 from zoo.kinds.classifier import CLASSIFIER
 from zoo.metrics import predictions

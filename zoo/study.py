@@ -23,7 +23,7 @@ SMALL_ARCHITECTURE = "tf_efficientnet_lite0"
 """The default elsewhere: its ImageNet weights come with the installation."""
 
 EXAMPLES = {
-    "data": "phantom, or a folder with HAM10000",
+    "data": "phantom, or a folder, zip file or table of images with their classes",
     "weights": "imagenet, or a .safetensors file",
     "arch": "a timm network, say mobilenetv2_100",
 }
@@ -39,7 +39,7 @@ class Study(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: Annotated[str, Field(min_length=1)] = "phantom"
-    """`phantom`, or the absolute path of HAM10000 as downloaded."""
+    """`phantom`, or the absolute path of labeled images, such as HAM10000 as downloaded (`lesions.sources`)."""
     scale: Literal["demo", "small", "medium", "paper"] = "demo"
     split: SplitName = "lesion"
     weights: Annotated[str, Field(min_length=1)] = "imagenet"
@@ -51,6 +51,8 @@ class Study(BaseModel):
     """Of generators, which another `seed` leaves as they are."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """Threads of one training: another number rounds differently, and so gives other weights."""
+    scc: Literal["akiec", "bcc", "bkl", "df", "mel", "nv", "vasc"] | None = None
+    """The class that squamous cell carcinomas of the data count as; none: they are left out."""
 
     @property
     def pixels(self) -> int:
@@ -75,6 +77,8 @@ class Study(BaseModel):
             parts.append(self.split)
         numbers = {key: getattr(self, key) for key in ("seed", "generator_seed", "threads")}
         parts += [f"{key}{value}" for key, value in numbers.items() if value != getattr(defaults, key)]
+        if self.scc:
+            parts.append(f"scc_{self.scc}")
         return "-".join(parts)
 
 
@@ -152,7 +156,8 @@ class Folders:
     def store(self, study: Study) -> Path:
         """The decoded cache, which studies of the same data and size share."""
         where = "" if study.data == "phantom" else f"-{hashlib.sha256(study.data.encode()).hexdigest()[:8]}"
-        return self.root / "data" / "cache" / f"{study.data_name}{where}-{study.pixels}"
+        scc = f"-scc_{study.scc}" if study.scc else ""  # other images, and another order
+        return self.root / "data" / "cache" / f"{study.data_name}{where}-{study.pixels}{scc}"
 
     @property
     def graphs(self) -> Path:
@@ -211,11 +216,11 @@ def settle(given: Mapping[str, str], name: str | None = None, root: Path | None 
 def _absolute(key: str, value: str) -> str:
     if (key == "data" and value != "phantom") or (key == "weights" and value != "imagenet"):
         return str(Path(value).expanduser().resolve())
-    return value
+    return value.lower() if key == "scc" else value
 
 
 def _exists(study: Study) -> None:
     if study.data != "phantom" and not Path(study.data).exists():
-        raise StudyError(f"DATA={study.data}: no such folder; it is phantom, or a folder with HAM10000 as downloaded")
+        raise StudyError(f"DATA={study.data}: no such folder or file; it is {EXAMPLES['data']}")
     if study.weights != "imagenet" and not Path(study.weights).is_file():
         raise StudyError(f"WEIGHTS={study.weights}: no such file; it is {EXAMPLES['weights']}")

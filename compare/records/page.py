@@ -92,7 +92,7 @@ def _options(study: StudyRecords, entries: Sequence[str]) -> str:
     options |= {"SCALE": settings.scale, "WEIGHTS": f"~/{settings.weights}" if is_file else settings.weights}
     if settings.arch != default_architecture(settings.scale):
         options["ARCH"] = settings.arch
-    for key in ("split", "seed", "generator_seed", "threads"):
+    for key in ("split", "seed", "generator_seed", "threads", "scc"):
         if (value := getattr(settings, key)) != getattr(Study(), key):
             options[key.upper()] = value
     if settings.name != study.name:

@@ -1,77 +1,73 @@
-"""Finds image files, and reads them by name; class folders, `mel/anything.png`."""
+"""Reads class folders: `mel/anything.png`."""
 
-import lzma
-import zipfile
-import zlib
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+import os
+from pathlib import Path, PurePosixPath
 
-from lesions.index import DataError, Index
+from lesions.index import DataError, Index, Row
 from lesions.labels import CLASSES
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif")
-
-
-def find_images(folder: Path, pattern: str, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
-    """The image files of `folder` that fit the glob `pattern`, sorted; suffixes in any case."""
-    return sorted(file for file in folder.glob(pattern) if file.suffix.lower() in suffixes)
-
-
-def images_by_stem(folder: Path, suffixes: Sequence[str] = SUFFIXES) -> dict[str, Path]:
-    """The image files in `folder` and its subfolders by their names without suffix; those in subfolders win."""
-    return {file.stem: file for pattern in ("*", "*/*") for file in find_images(folder, pattern, suffixes)}
-
-
-class ImageFiles:
-    """Labeled images that are files: the base of every source."""
-
-    index: Index
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.files: dict[str, Path | zipfile.Path] = {}  # by the image's name, unpacked or in a zip file
-        self.left_out: list[str] = []  # images that cannot be used, as `name: reason`
-
-    def read(self, image: str) -> bytes:
-        """The bytes of the image file. Raises `DataError` where it cannot be read."""
-        try:
-            return self.files[image].read_bytes()
-        except OSError as error:
-            raise DataError(f"{self.files[image]}: {error.strerror or error}") from None
-        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, RuntimeError) as error:
-            raise DataError(f"{self.where(image)} cannot be read ({error}); download the file again") from None
-
-    def where(self, image: str) -> str:
-        """Where the image is, for an error message."""
-        return str(self.files[image])
-
-    def fingerprint(self) -> list[list[Any]]:
-        """Name, size and time of each file that may be read: so a replaced, new or deleted one is noticed."""
-        folder = self.path if self.path.is_dir() else self.path.parent
-        beside = self.path.glob("*") if self.path.is_dir() else [self.path]
-        files = {*beside, *(file for file in self.files.values() if isinstance(file, Path))}
-        stats = [(file, file.stat()) for file in sorted(files) if file.is_file()]
-        return [[str(file.relative_to(folder)), stat.st_size, stat.st_mtime_ns] for file, stat in stats]
+from lesions.sources import persons
+from lesions.sources.diagnoses import class_named
+from lesions.sources.files import File, Found, find
+from lesions.sources.image_files import ImageFiles
+from lesions.sources.labeled import other_class
+from lesions.sources.left_out import LeftOut
 
 
 class ClassFolders(ImageFiles):
-    """A folder with a subfolder for each class: a generator's pool, or test images.
+    """A folder, or zip file, with a subfolder for each class: a generator's pool, or images of one's own.
 
-    Images are called by their paths in it, `mel/a.jpg`, and each counts as a lesion of its own. Images elsewhere are
+    A class's folder has its name in any case, and may lie in further folders. Images are called by their paths below
+    the folder that holds all classes' folders, `mel/a.jpg`, and ordered by class, then by name. Images elsewhere are
     `left_out`. Raises `DataError` where there is no image at all.
     """
 
-    def __init__(self, path: Path, suffix_in_names: bool = True) -> None:
-        super().__init__(path)
-        for file in find_images(path, "**/*"):
-            name = file.relative_to(path)
-            if len(name.parts) == 1:
-                self.left_out.append(f"{name}: unlabeled (it lies in no class's folder)")
-            elif name.parts[0] not in CLASSES:
-                self.left_out.append(f"{name.as_posix()}: unknown class {name.parts[0]!r}")
+    def __init__(
+        self, path: Path, suffix_in_names: bool = True, found: Found | None = None, scc: str | None = None
+    ) -> None:
+        found = found or find(path)
+        super().__init__(found)
+        self.may_repeat = suffix_in_names
+        labeled: list[tuple[int, str, File]] = []  # where its class's folder is in the path, class, file
+        others: list[tuple[PurePosixPath, str | None]] = []
+        for file in found.images:
+            classes = [class_named(part) for part in file.path.parts[:-1]]
+            position = next((k for k, name in enumerate(classes) if name), None)
+            name = None if position is None else classes[position]
+            name = scc if scc and name == "scc" else name
+            if position is not None and name in CLASSES:
+                labeled.append((position, name, file))
             else:
-                self.files[(name if suffix_in_names else name.with_suffix("")).as_posix()] = file
-        if not self.files and not self.left_out:
-            raise DataError(f"{path}: no images in subfolders named {', '.join(CLASSES)}")
-        self.index = Index.of((image, CLASSES.index(image.partition("/")[0]), image) for image in self.files)
+                others.append((file.path, name))
+        if not found.images:
+            raise DataError(f"{path}: no images in subfolders named {', '.join(CLASSES)}{found.hint}")
+        # Images that were unpacked beside their zip file are the same ones.
+        unpacked = {_below(file, position) for position, _, file in labeled if file.member is None}
+        labeled = [item for item in labeled if item[2].member is None or _below(item[2], item[0]) not in unpacked]
+        outside = [str(PurePosixPath(*file.path.parts[:position])) for position, _, file in labeled]
+        common = os.path.commonpath(outside) if labeled else ""
+        self.left_out = [LeftOut(str(image), _reason(image, common, name)) for image, name in others]
+        self.tables = persons.describing(found.tables)
+        descriptions = persons.descriptions(self.tables)
+        rows: dict[str, Row] = {}  # a zip file may have two members of one name
+        for _, name, file in labeled:
+            place = file.path.relative_to(common or ".")
+            image = str(place if suffix_in_names else place.with_suffix(""))
+            self.files[image] = file
+            rows[image] = persons.row(image, CLASSES.index(name), descriptions.get(file.path.stem, {}))
+        self.index = Index.ordered(rows.values())
+        self.lesions_known = any("lesion" in described for described in descriptions.values())
+
+
+def _below(file: File, position: int) -> tuple[str, ...]:
+    """The path from the class's folder on, whose name may be in any case."""
+    return (file.path.parts[position].lower(), *file.path.parts[position + 1 :])
+
+
+def _reason(image: PurePosixPath, common: str, other: str | None) -> str:
+    """Why an image is of none of our classes, whose folders lie in `common`; it may be of a known other one."""
+    if other:
+        return other_class(other)
+    below = image.relative_to(common) if common and image.is_relative_to(common) else image
+    if len(below.parts) == 1:
+        return "unlabeled (it lies in no class's folder)"
+    return f"unknown class {below.parts[0]!r}"

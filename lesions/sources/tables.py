@@ -1,27 +1,75 @@
-"""Reads the tables that describe images: HAM10000's metadata, ISIC's ground truth."""
+"""Reads the tables that describe images, whatever program has written them: rows of cells by column."""
 
+import codecs
 import csv
 import io
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
 
 from lesions.index import DataError
 
+IMAGE = ("image_id", "image", "isic_id", "image_name", "filename", "file_name", "image_path", "path", "file")
+LESION = ("lesion_id", "lesion")
+AGE = ("age", "age_approx")
+SEX = ("sex", "gender")
+SITE = ("localization", "anatom_site_general", "anatom_site_general_challenge", "anatom_site")
+"""Columns of the same meaning, by their normalized names, the preferred one first."""
 
-def read_table(content: bytes, where: str, required: Collection[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a table, separated by commas or tabs: line number, and cells by column.
+DELIMITERS = ",;\t|"
 
-    Text is UTF-8 with or without a byte order mark. Columns are in lower case; cells are stripped, and empty where a
-    row is too short. Raises `DataError`, which begins with `where`, for a missing column that is `required` and for
-    what is no table.
+
+def read_table(content: bytes, where: str) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a table: line number, and cells by normalized column name (lower case, `_` for blanks and hyphens).
+
+    Cells are stripped, and empty where a row is too short. Raises `DataError`, which begins with `where`, for what is
+    no table.
     """
-    text = content.decode("utf-8-sig", errors="replace")
-    lines = csv.reader(io.StringIO(text), delimiter="\t" if "\t" in text.partition("\n")[0] else ",")
+    rows = _rows(content)
     try:
-        columns = [column.strip().lower() for column in next(lines, [])]
-        if missing := [column for column in required if column not in columns]:
-            raise DataError(f"{where}: no column {', '.join(missing)} in its first line")
-        for cells in filter(None, lines):
-            yield lines.line_num, dict(zip_longest(columns, map(str.strip, cells[: len(columns)]), fillvalue=""))
+        _, columns = next(rows, (0, []))
+        names = [_normalized(column) for column in columns]
+        for line, cells in rows:
+            yield line, dict(zip_longest(names, map(str.strip, cells[: len(names)]), fillvalue=""))
     except csv.Error as error:
         raise DataError(f"{where}: no table ({error})") from None
+
+
+def columns_of(head: bytes) -> list[str]:
+    """The normalized names of the columns, from the beginning of a table; none where it is no table."""
+    try:
+        return [_normalized(column) for column in next(_rows(head), (0, []))[1]]
+    except csv.Error:
+        return []
+
+
+def first(cells: Mapping[str, str], columns: Iterable[str]) -> str:
+    """The first cell in `columns` that is not empty; else the empty string."""
+    return next((cells[column] for column in columns if cells.get(column)), "")
+
+
+def _rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not empty, with their line numbers. Raises `csv.Error`."""
+    text = _decode(content)
+    beginning = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
+    named = re.fullmatch(r'"?sep=(.)"?\s*', beginning, re.IGNORECASE)  # Excel reads and writes such a first line
+    delimiter = named[1] if named else max(DELIMITERS, key=beginning.count)
+    lines = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter)
+    filled = ((lines.line_num, cells) for cells in lines if any(map(str.strip, cells)))
+    if named:
+        next(filled, None)
+    yield from filled
+
+
+def _decode(content: bytes) -> str:
+    """UTF-8 or UTF-16, with or without a byte order mark; other bytes are replaced."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", errors="replace")
+    zeros = [content[start:200:2].count(0) for start in (0, 1)]  # UTF-16 has them in every other place
+    if max(zeros) > len(content[:200]) / 4:
+        return content.decode("utf-16-be" if zeros[0] > zeros[1] else "utf-16-le", errors="replace")
+    return content.decode("utf-8-sig", errors="replace")
+
+
+def _normalized(column: str) -> str:
+    return re.sub(r"[\s-]+", "_", column.strip().lower())

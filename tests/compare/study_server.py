@@ -17,7 +17,7 @@ from compare.client import Zoo
 from compare.labeled import LabeledImages, held_out_images
 from lesions import split
 from lesions.labels import CLASSES, NOTICE
-from lesions.sources.ham10000 import Ham10000
+from lesions.sources import open_source
 from tests.servers import connect
 from zoo.study import Folders, Study
 
@@ -48,7 +48,7 @@ class StudyServer:
         self.folders = Folders("tiny", root)
         self.folders.runs.mkdir(parents=True)
         self.folders.archives.mkdir(parents=True)
-        source = Ham10000(data)
+        source = open_source(data)
         self.split_sha256 = split.write(self.folders.split, source.index, split.split(source.index, "lesion"))
         self.folders.data.write_text(json.dumps({"store_sha256": "store"}))
         (self.folders.runs / "study.json").write_text(Study(data=str(data)).model_dump_json())

@@ -229,10 +229,10 @@ def test_images_from_outside(study_server: StudyServer, run: Run, tmp_path: Path
     study_server.described["transfer"]["split_sha256"] = "another"  # no matter: these are not the split's
     done = run("evaluate", "--test", "mine")
     assert done.exit_code == 0, done.output
-    assert "left out: 1 images\n  mole.jpg: unlabeled" in done.output
+    assert "left out: 1 images\n  unlabeled (it lies in no class's folder): 1 image (mole.jpg)\n" in done.output
     assert "served and offline" not in done.output
     (folder,) = study_server.reports.glob("outside-mine-*")
     results = json.loads((folder / "results.json").read_text())
     assert results["images"] == 10
-    assert "mole.jpg: unlabeled" in (folder / "index.html").read_text()
+    assert "folder): 1 image (mole.jpg)" in (folder / "index.html").read_text()
     assert run("evaluate", "--test", "mine", "--strict").exit_code == 2

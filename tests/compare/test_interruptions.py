@@ -260,30 +260,28 @@ def test_images_from_outside(served: Served, monkeypatch: pytest.MonkeyPatch, tm
     (tmp_path / "TORN.jpg").write_bytes(content[: len(content) // 2])
     (tmp_path / "TEXT.jpg").write_bytes(b"hello")
     (tmp_path / "ABSENT.jpg").unlink()
-    messages = [
-        "UNLABELLED: unlabeled",
-        "STRANGE: unknown class 'scc'",
-        "ABSENT: no such image beside truth.csv",
-        "TORN: the image is damaged or cut short (",
-        "TEXT: not an image of a supported format (",
-    ]
+    messages = {
+        "UNLABELLED": "unlabeled: 1 image",
+        "STRANGE": "class scc is none of ours; SCC=akiec counts it as akiec: 1 image",
+        "ABSENT": "no such image beside truth.csv: 1 image",
+        "TORN": "the image is damaged or cut short (",
+        "TEXT": "not an image of a supported format (",
+    }
 
     done = evaluate(monkeypatch, None, "--test", str(tmp_path / "truth.csv"), "--strict")
     assert done.exit_code == 2
     assert f"error: {tmp_path}/truth.csv: 5 images cannot be used:" in done.output
-    assert all(f"\n  {message}" in done.output for message in messages)
+    assert all(f"\n  {message}" in done.output for message in messages.values())
     assert not served.study_server.reports.exists()
 
     done = evaluate(monkeypatch, None, "--test", str(tmp_path / "truth.csv"))
     assert done.exit_code == 0, done.output
     assert "left out: 5 images\n" in done.output
-    assert all(f"\n  {message}" in done.output for message in messages)
+    assert all(f"\n  {message}" in done.output for message in messages.values())
     (folder,) = served.study_server.reports.glob("outside-truth-*")
     actual = json.loads((folder / "results.json").read_text())
     assert actual["images"] == len(good)
-    assert [message.partition(":")[0] for message in actual["left_out"]] == [
-        message.partition(":")[0] for message in messages
-    ]
+    assert [image["image"] for image in actual["left_out"]] == list(messages)
     for result in actual["results"]:
         with (served.study_server.folders.run(result["entry"]) / "predictions.csv").open() as lines:
             offline = {row["image"]: [float(row[name.lower()]) for name in classes] for row in csv.DictReader(lines)}

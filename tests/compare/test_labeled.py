@@ -1,5 +1,7 @@
 """The images that versions are scored on: the test split and nothing else, or an external test set."""
 
+import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from PIL import Image
 from compare.labeled import external_images, held_out_images, images_seen_in_training
 from lesions.index import DataError
 from lesions.labels import CLASSES
+from lesions.sources.left_out import LeftOut
 from tests.compare.study_server import StudyServer
 
 HEADER = "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC"
@@ -58,19 +61,20 @@ def test_class_folders(tmp_path: Path) -> None:
     (tmp_path / "df" / "e.png").write_bytes(b"no picture")
     (tmp_path / "vasc").mkdir()
     (tmp_path / "vasc" / "notes.txt").write_text("no image at all")
+    (tmp_path / "mel" / "a.jpg").write_bytes((tmp_path / "mel" / "a.jpg").read_bytes() + b"mel")
     labeled = external_images(tmp_path, {"seen"})
     assert labeled.index.images == labeled.index.lesions == ("mel/a.jpg", "nv/deeper/b.jpg")
     assert [CLASSES[label] for label in labeled.index.labels] == ["mel", "nv"]
     assert labeled.name == tmp_path.name
     assert labeled.split_sha256 is None
     assert labeled.left_out == (
-        "d.jpg: unlabeled (it lies in no class's folder)",
-        "nevus/c.jpg: unknown class 'nevus'",
-        "df/e.png: not an image of a supported format (JPEG, PNG, WEBP, TIFF, BMP, GIF)",
-        "nv/seen.jpg: the study has trained on it, or chosen by it",
+        LeftOut("d.jpg", "unlabeled (it lies in no class's folder)"),
+        LeftOut("nevus/c.jpg", "unknown class 'nevus'"),
+        LeftOut("df/e.png", "not an image of a supported format (JPEG, PNG, WEBP, TIFF, BMP, GIF)"),
+        LeftOut("nv/seen.jpg", "the study has trained on it, or chosen by it"),
     )
     assert labeled.source.read("mel/a.jpg") == (tmp_path / "mel" / "a.jpg").read_bytes()
-    with pytest.raises(DataError, match=r"4 images cannot be used:\n  d.jpg: unlabeled"):
+    with pytest.raises(DataError, match=r"4 images cannot be used:\n  unlabeled .*: 1 image \(d\.jpg\)\n"):
         external_images(tmp_path, {"seen"}, strict=True)
 
 
@@ -81,10 +85,45 @@ def test_isics_table(tmp_path: Path) -> None:
     (tmp_path / "torn.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-200])
     labeled = external_images(tmp_path / "truth.csv", {"seen"})
     assert labeled.index.images == ("a",)
-    assert labeled.left_out[:2] == ("b: unlabeled", "seen: the study has trained on it, or chosen by it")
-    assert labeled.left_out[2].startswith("torn: the image is damaged or cut short")
-    with pytest.raises(DataError, match=r"3 images cannot be used:\n  b: unlabeled"):
+    assert [image.image for image in labeled.left_out] == ["b", "seen", "torn"]
+    assert labeled.left_out[1].reason == "the study has trained on it, or chosen by it"
+    assert labeled.left_out[2].reason.startswith("the image is damaged or cut short")
+    with pytest.raises(DataError, match=r"3 images cannot be used:\n  unlabeled: 1 image \(b\)\n"):
         external_images(tmp_path / "truth.csv", {"seen"}, strict=True)
+
+
+def test_one_picture_in_two_classes(tmp_path: Path) -> None:
+    write(tmp_path, "mel/a.jpg", "NV/b.jpg")
+    with pytest.raises(DataError, match=r"NV/b\.jpg and .*mel/a\.jpg are the same picture, in two classes"):
+        external_images(tmp_path, ())
+    for name in ("mel/c.png", "NV/d.png"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "NV" / "b.jpg").unlink()
+    assert len(external_images(tmp_path, ()).left_out) == 2, "files without a picture are none"
+
+
+def test_images_of_a_zip_file(tmp_path: Path) -> None:
+    write(tmp_path / "set", "a.jpg", "b.jpg", "c.jpg")
+    (tmp_path / "set" / "my_test.csv").write_text("image_id;dx\na.jpg;MEL\nb.jpg;scc\nc.jpg;nv\nd.jpg;nv\n")
+    file = Path(shutil.make_archive(str(tmp_path / "set"), "zip", tmp_path / "set"))
+    labeled = external_images(file, {"c"})
+    assert labeled.index.images == ("a",)
+    assert [image.image for image in labeled.left_out] == ["b", "d", "c"]
+    assert labeled.digest == external_images(file, {"c"}).digest
+    assert external_images(file, {"c"}, scc="akiec").index.images == ("b", "a")
+
+
+def test_a_zip_that_python_cannot_unpack(tmp_path: Path) -> None:
+    write(tmp_path, "a.jpg")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.write(tmp_path / "a.jpg", "mel/a.jpg")
+    content = bytearray((tmp_path / "set.zip").read_bytes())
+    content[content.find(b"PK\x01\x02") + 10] = 9
+    (tmp_path / "set.zip").write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"1 images cannot be used:\n  set\.zip: compressed with Deflate64, which Python"
+    ):
+        external_images(tmp_path / "set.zip", ())
 
 
 def test_the_digest_changes_with_an_image(tmp_path: Path) -> None:
@@ -98,11 +137,15 @@ def test_the_digest_changes_with_an_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("none", None, r"TEST=.*none: no such file or folder; it is a folder with subfolders named akiec, .* VASC"),
-        ("a.csv", f"{HEADER[:-5]}\n", "no column vasc in its first line; TEST is a folder"),
-        ("a.csv", HEADER, "names no image; TEST is a folder"),
-        ("a.csv", f"{HEADER}\nx,1,0,0,0,0,0,0\n", "1 images cannot be used:\n  x: no such image beside a.csv"),
-        ("", "", "no images in subfolders named akiec, .*; TEST is a folder"),
+        ("none", None, r"TEST=.*none: no such file or folder; it is a folder or zip file with images and a table"),
+        ("a.csv", f"{HEADER[:-5]}\n", "no column vasc in its first line"),
+        ("a.csv", HEADER, "names no image"),
+        (
+            "a.csv",
+            f"{HEADER}\nx,1,0,0,0,0,0,0\n",
+            r"1 images cannot be used:\n  no such image beside a\.csv: 1 image",
+        ),
+        ("", "", "no table of classes, and no images in folders of classes; TEST is a folder"),
     ],
 )
 def test_a_path_without_labeled_images_is_refused(tmp_path: Path, name: str, content: str | None, message: str) -> None:

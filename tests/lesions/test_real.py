@@ -8,7 +8,8 @@ import pytest
 
 from lesions import split
 from lesions.images import center_square, decode
-from lesions.sources.ham10000 import Ham10000
+from lesions.sources import open_source
+from lesions.sources.image_files import ImageFiles
 
 FOLDER = os.environ.get("HAM10000", "")
 
@@ -16,16 +17,16 @@ pytestmark = [pytest.mark.real, pytest.mark.skipif(not FOLDER, reason="set HAM10
 
 
 @pytest.fixture(scope="module")
-def data() -> Ham10000:
-    return Ham10000(Path(FOLDER).expanduser())
+def data() -> ImageFiles:
+    return open_source(Path(FOLDER).expanduser())
 
 
-def test_it_is_whole(data: Ham10000) -> None:
+def test_it_is_whole(data: ImageFiles) -> None:
     assert np.bincount(data.index.labels).tolist() == [327, 514, 1099, 115, 1113, 6705, 142]
     assert len(set(data.index.lesions)) == 7470
 
 
-def test_the_thesis_split(data: Ham10000) -> None:
+def test_the_thesis_split(data: ImageFiles) -> None:
     parts = split.split(data.index, "thesis")
     counts = [np.bincount(data.index.labels[parts == part]).tolist() for part in range(3)]
     assert counts == [
@@ -38,7 +39,7 @@ def test_the_thesis_split(data: Ham10000) -> None:
     assert leaking == 545, "test images whose lesion is also in training"
 
 
-def test_the_thesis_split_without_siblings(data: Ham10000) -> None:
+def test_the_thesis_split_without_siblings(data: ImageFiles) -> None:
     parts, without = (split.split(data.index, name) for name in ("thesis", "thesis_without_siblings"))
     assert ((parts == without) | ((parts == 0) & (without == split.LEFT_OUT))).all()
     left_out = {lesion for lesion, part in zip(data.index.lesions, without, strict=True) if part == split.LEFT_OUT}
@@ -49,7 +50,7 @@ def test_the_thesis_split_without_siblings(data: Ham10000) -> None:
     assert np.bincount(without).tolist() == [6369, 1502, 1502, 642]
 
 
-def test_the_lesion_split(data: Ham10000) -> None:
+def test_the_lesion_split(data: ImageFiles) -> None:
     parts = split.split(data.index, "lesion")
     parts_by_lesion: dict[str, set[int]] = {}
     for lesion, part in zip(data.index.lesions, parts.tolist(), strict=True):
@@ -59,7 +60,7 @@ def test_the_lesion_split(data: Ham10000) -> None:
     assert np.abs(counts / counts.sum(0) - np.array(split.SHARES)[:, None]).max() < 0.01
 
 
-def test_images_are_read(data: Ham10000) -> None:
+def test_images_are_read(data: ImageFiles) -> None:
     for image in data.index.images[::1000]:
         picture = decode(data.read(image))
         assert picture.width * 3 == picture.height * 4

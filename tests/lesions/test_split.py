@@ -76,6 +76,14 @@ def test_without_siblings_only_training_images_are_left_out() -> None:
     assert sum(leaking) == len(left_out)
 
 
+def test_names_may_have_commas(tmp_path: Path) -> None:
+    several = Index.of([('mel/a, "b".jpg', 4, "Lésion 1, left"), ("nv/c.jpg", 5, "L")])
+    split.write(tmp_path / "split.csv", several, np.array([0, 2]))
+    loaded = split.load(tmp_path / "split.csv")
+    assert loaded.index.images == several.images
+    assert loaded.part("train").lesions == ("Lésion 1, left",)
+
+
 def test_left_out_images_are_written_and_read(tmp_path: Path) -> None:
     data = index([k % 7 for k in range(1400)], [f"l{k % 700}" for k in range(1400)])
     parts = split.split(data, "thesis_without_siblings")

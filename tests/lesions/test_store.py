@@ -11,7 +11,7 @@ from PIL import Image
 
 from lesions import store
 from lesions.index import DataError
-from lesions.sources.ham10000 import Ham10000
+from lesions.sources import open_source
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -29,7 +29,7 @@ def files_in(folder: Path) -> list[str]:
 def test_pixels_and_labels_belong_together(tiny: Path, tmp_path: Path) -> None:
     store.prepare(tiny, tmp_path / "cache", 32)
     loaded = store.load(tmp_path / "cache")
-    data = Ham10000(tiny)
+    data = open_source(tiny)
     assert loaded.index.images == data.index.images
     assert loaded.images.shape == (len(data.index), 32, 32, 3)
     assert not loaded.images.flags.writeable
@@ -100,6 +100,53 @@ def test_a_damaged_cache_is_an_error_and_made_again(name: str, kept: int | None,
         store.load(cache)
     store.prepare(copy, cache, 16)
     assert {file.name: file.read_bytes() for file in cache.iterdir()} == before
+
+
+def test_what_is_known_of_persons_is_kept(copy: Path, tmp_path: Path) -> None:
+    table = copy / "HAM10000_metadata.csv"
+    table.write_text(table.read_text().replace("50,male,back", ",unknown,Back", 1))
+    store.prepare(copy, tmp_path / "cache", 16)
+    index = store.load(tmp_path / "cache").index
+    assert np.isnan(index.age[0])
+    assert set(index.age[1:].tolist()) == {50}
+    assert (index.sex[:2], index.site[:2]) == (("", "male"), ("back", "back"))
+    before = store.digest(tmp_path / "cache")
+    lines = (tmp_path / "cache" / "index.csv").read_text().splitlines()
+    earlier = "".join(f"{','.join(line.split(',')[:3])}\n" for line in lines)
+    (tmp_path / "cache" / "index.csv").write_text(earlier)
+    assert store.load(tmp_path / "cache").index.images == index.images, "an earlier version kept three columns"
+    table.write_text(table.read_text().replace("50,male,back", "60,male,back", 1))
+    store.prepare(copy, tmp_path / "cache", 16)
+    assert store.load(tmp_path / "cache").index.age[1] == 60, "another table is noticed"
+    assert store.digest(tmp_path / "cache") == before, "recipes hang on images, classes and lesions"
+
+
+def test_what_is_left_out_and_unknown_lesions_are_told(
+    copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.prepare(copy, tmp_path / "cache", 16)
+    assert "left out" not in capsys.readouterr().err
+    table = copy / "HAM10000_metadata.csv"
+    table.write_text(table.read_text().replace("lesion_id", "other").replace(",df,", ",SCC,"))
+    store.prepare(copy, tmp_path / "cache", 16)
+    images = "50 images (TINY_30000, TINY_30001, TINY_30010, ...)"
+    told = capsys.readouterr().err
+    assert (
+        f"{copy}: 50 images are left out:\n  class scc is none of ours; SCC=akiec counts it as akiec: {images}\n"
+        in told
+    )
+    assert f"warning: {copy} names no lesions; each image counts as a lesion of its own" in told
+    assert len(store.load(tmp_path / "cache").index) == 300
+    store.prepare(copy, tmp_path / "cache", 16, "akiec")
+    assert np.bincount(store.load(tmp_path / "cache").index.labels)[0] == 100
+
+
+def test_one_picture_in_two_classes(tmp_path: Path) -> None:
+    for name in ("mel", "NV"):
+        (tmp_path / "mine" / name).mkdir(parents=True)
+        Image.new("RGB", (20, 20)).save(tmp_path / "mine" / name / "a.png")
+    with pytest.raises(DataError, match=r"NV/a\.png and .*mel/a\.png are the same picture, in two classes"):
+        store.prepare(tmp_path / "mine", tmp_path / "cache", 16)
 
 
 def test_channel_statistics_are_numpys() -> None:

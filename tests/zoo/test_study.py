@@ -36,6 +36,7 @@ def data(tmp_path: Path) -> Path:
         ({"data": "DATA", "scale": "small", "split": "fold3"}, "ham10000-small-fold3"),
         ({"data": "DATA", "scale": "small", "split": "fold3", "seed": "4"}, "ham10000-small-fold3-seed4"),
         ({"seed": "7", "generator_seed": "8"}, "phantom-demo-seed7-generator_seed8"),
+        ({"data": "DATA", "scale": "small", "scc": "AKIEC", "seed": "7"}, "ham10000-small-seed7-scc_akiec"),
     ],
 )
 def test_the_name_says_what_differs_from_the_default(
@@ -55,7 +56,8 @@ def test_the_name_says_what_differs_from_the_default(
         ({"seed": "-1"}, "SEED=-1: "),
         ({"threads": "0"}, "THREADS=0: "),
         ({"arch": "a b"}, "ARCH=a b: "),
-        ({"data": "/nowhere/at/all"}, "DATA=/nowhere/at/all: no such folder"),
+        ({"scc": "scc"}, "SCC=scc: Input should be 'akiec', 'bcc', 'bkl', 'df', 'mel', 'nv' or 'vasc'"),
+        ({"data": "/nowhere/at/all"}, "DATA=/nowhere/at/all: no such folder or file"),
         ({"weights": "/nowhere.safetensors"}, "WEIGHTS=/nowhere.safetensors: no such file; it is imagenet, or a .safe"),
     ],
 )
@@ -95,6 +97,14 @@ def test_an_unknown_study_names_those_that_are_there(tmp_path: Path) -> None:
 def test_folders_of_one_name_do_not_share_a_cache(tmp_path: Path) -> None:
     one, other = (Study(data=f"/{place}/ham10000", scale="small", weights="imagenet") for place in "ab")
     assert Folders("x").store(one) != Folders("x").store(other)
+
+
+def test_a_study_of_an_earlier_version_has_no_scc(tmp_path: Path) -> None:
+    folders = Folders("mine", tmp_path)
+    folders.runs.mkdir(parents=True)
+    (folders.runs / "study.json").write_text(Study().model_dump_json(exclude={"scc"}))
+    assert folders.read() == Study()
+    assert Folders("x").store(Study()) != Folders("x").store(Study(scc="akiec"))
 
 
 def test_a_fold_has_its_own_seed(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def make_data(folders: Folders, study: Study) -> Data:
         with file_lock(source):
             if not source.is_dir():
                 phantom.draw(source)
-    store.prepare(source, folder, study.pixels)
+    store.prepare(source, folder, study.pixels, study.scc)
     with suppress(OSError, RecipeError):  # it is not there, or damaged
         data = read_json(Data, folders.data)
         if data.store_sha256 == store.digest(folder) and data.split_sha256 == split.digest(folders.split):

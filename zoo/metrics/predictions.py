@@ -1,6 +1,7 @@
 """The table of a classifier's predictions, `predictions.csv`: written by training, read by everything else."""
 
 import csv
+import io
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,10 +35,12 @@ class PredictionTable(NamedTuple):
 
 def write(file: Path, index: Index, parts: NDArray[np.int64], probabilities: NDArray[np.floating]) -> None:
     """Write the predictions of all images of `index`; `parts` [n] are numbered as in `lesions.split.PART_NAMES`."""
-    lines = [",".join(("image", "part", "label", *CLASSES))]
+    table = io.StringIO(newline="")
+    writer = csv.writer(table, lineterminator="\n")  # names of files may have commas
+    writer.writerow(("image", "part", "label", *CLASSES))
     for image, part, label, row in zip(index.images, parts, index.labels, probabilities, strict=True):
-        lines.append(",".join([image, PART_NAMES[part], CLASSES[label], *(f"{value:.7f}" for value in row)]))
-    atomic_write(file, "\n".join(lines) + "\n")
+        writer.writerow((image, PART_NAMES[part], CLASSES[label], *(f"{value:.7f}" for value in row)))
+    atomic_write(file, table.getvalue())
 
 
 def read(file: Path) -> PredictionTable:

@@ -14,7 +14,7 @@ from compare.records.record import ClassifierRecord, GeneratorRecord, RecordErro
 from compare.records.studies import load_all
 from lesions import split
 from lesions.labels import CLASSES
-from lesions.sources.ham10000 import Ham10000
+from lesions.sources import open_source
 from tests.compare.records.finished_run import leave
 from tests.compare.records.made_up import STUDY, classifier, generator, write
 from zoo.entry import catalog
@@ -184,7 +184,7 @@ def test_a_generator_that_went_astray_can_be_recorded(tmp_path: Path) -> None:
 @pytest.mark.skipif(not os.environ.get("HAM10000"), reason="set HAM10000=folder")
 @pytest.mark.parametrize(("how", "leaking"), [("thesis", 545), ("thesis_without_siblings", 545), ("lesion", 0)])
 def test_which_images_of_ham10000_leak(tmp_path: Path, how: split.SplitName, leaking: int) -> None:
-    index = Ham10000(Path(os.environ["HAM10000"]).expanduser()).index
+    index = open_source(Path(os.environ["HAM10000"]).expanduser()).index
     split.write(tmp_path / "split.csv", index, parts := split.split(index, how))
     lines = [f"image,part,label,{','.join(CLASSES)}"]
     rows = zip(index.images, index.labels, parts, strict=True)

@@ -12,7 +12,7 @@ from lesions.labels import CLASSES
 from lesions.phantom import dataset
 from lesions.phantom.canvas import HEIGHT, WIDTH
 from lesions.phantom.structures import STRUCTURES
-from lesions.sources.ham10000 import Ham10000
+from lesions.sources import open_source
 
 HAM10000_COUNTS = {"akiec": 327, "bcc": 514, "bkl": 1099, "df": 115, "mel": 1113, "nv": 6705, "vasc": 142}
 
@@ -41,7 +41,7 @@ def test_it_has_the_layout_of_ham10000(phantom: Path) -> None:
     ]  # fmt: skip
     assert "not patients' data" in (phantom / "PHANTOM.txt").read_text()
     assert not list(phantom.parent.glob("*.partial"))
-    index = Ham10000(phantom).index
+    index = open_source(phantom).index
     assert len(index) == len(list(phantom.glob("*/*.jpg"))) == sum(dataset.TRAITS["images"])
 
 

@@ -6,50 +6,77 @@ import pytest
 
 from lesions.index import DataError
 from lesions.labels import CLASSES
-from lesions.sources.folders import ClassFolders, images_by_stem
-
-
-def write(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(name.encode())
+from lesions.sources.folders import ClassFolders
+from tests.lesions.sources.layouts import classes_of, picture, reasons, write, zip_of
 
 
 def test_images_are_labeled_by_their_folders(tmp_path: Path) -> None:
-    write(tmp_path, "nv/deeper/b.JPG", "mel/a.jpg", "mel/a.png", "vasc/notes.txt", "manifest.json")
+    write(tmp_path, "nv/deeper/b.JPG", "mel/a.jpg", "mel/a.png")
+    (tmp_path / "manifest.json").touch()
     folders = ClassFolders(tmp_path)
     assert folders.index.images == folders.index.lesions == ("mel/a.jpg", "mel/a.png", "nv/deeper/b.JPG")
     assert [CLASSES[label] for label in folders.index.labels] == ["mel", "mel", "nv"]
     assert folders.left_out == []
-    assert folders.read("mel/a.png") == b"mel/a.png"
+    assert folders.read("mel/a.png").endswith(b"mel/a.png")
     assert folders.where("mel/a.png") == str(tmp_path / "mel" / "a.png")
     (tmp_path / "mel" / "a.png").unlink()
     with pytest.raises(DataError, match=r"mel/a\.png: No such file"):
         folders.read("mel/a.png")
+    with pytest.raises(DataError, match=r"mel/a\.png: No such file"):
+        folders.fingerprint()
 
 
 def test_images_elsewhere_are_left_out(tmp_path: Path) -> None:
-    write(tmp_path, "d.jpg", "nevus/c.jpg")
+    write(tmp_path, "d.jpg", "nevus/c.jpg", "SCC/e.jpg")
     folders = ClassFolders(tmp_path)
     assert len(folders.index) == 0
-    assert folders.left_out == ["d.jpg: unlabeled (it lies in no class's folder)", "nevus/c.jpg: unknown class 'nevus'"]
+    assert reasons(folders) == [
+        ("d.jpg", "unlabeled (it lies in no class's folder)"),
+        ("SCC/e.jpg", "class scc is none of ours; SCC=akiec counts it as akiec"),
+        ("nevus/c.jpg", "unknown class 'nevus'"),
+    ]
+    assert classes_of(ClassFolders(tmp_path, scc="akiec")) == {"SCC/e.jpg": "akiec"}
+
+
+def test_the_first_folder_that_is_a_class_counts(tmp_path: Path) -> None:
+    write(tmp_path, "set/train/mel/nv/a.jpg", "set/test/AK/b.jpg", "set/wart/c.jpg", "d.jpg")
+    folders = ClassFolders(tmp_path)
+    assert classes_of(folders) == {"test/AK/b.jpg": "akiec", "train/mel/nv/a.jpg": "mel"}
+    assert reasons(folders) == [
+        ("d.jpg", "unlabeled (it lies in no class's folder)"),
+        ("set/wart/c.jpg", "unknown class 'wart'"),
+    ]
+
+
+def test_what_was_unpacked_beside_its_zip_file_is_there_once(tmp_path: Path) -> None:
+    write(tmp_path, "all/mel/a.jpg")
+    zip_of(tmp_path / "all.zip", {"mel/a.jpg": picture("old"), "mel/b.jpg": picture("b")})
+    folders = ClassFolders(tmp_path)
+    assert folders.index.images == ("mel/a.jpg", "mel/b.jpg")
+    assert folders.where("mel/a.jpg") == str(tmp_path / "all" / "mel" / "a.jpg")
+
+
+def test_other_tables_name_lesions_and_persons(tmp_path: Path) -> None:
+    write(tmp_path, "mel/a.jpg", "nv/b.jpg")
+    (tmp_path / "persons.csv").write_text("image;lesion_id;age;sex;site\na.jpg;L1;50;Male;back\n")
+    folders = ClassFolders(tmp_path)
+    assert folders.lesions_known
+    assert folders.index.lesions == ("L1", "nv/b.jpg")
+    assert folders.index.sex == ("male", "")
 
 
 def test_a_pool_names_its_images_without_suffix(tmp_path: Path) -> None:
-    write(tmp_path, "nv/nv_000001.png", "nv/nv_000000.png", "mel/mel_000000.png", "begun.json", "mel/x.png.part")
+    write(tmp_path, "nv/nv_000001.png", "nv/nv_000000.png", "mel/mel_000000.png", "mel/x.png.part")
+    (tmp_path / "begun.json").touch()
     pool = ClassFolders(tmp_path, suffix_in_names=False)
     assert pool.index.images == pool.index.lesions == ("mel/mel_000000", "nv/nv_000000", "nv/nv_000001")
-    assert pool.read("nv/nv_000001") == b"nv/nv_000001.png"
+    assert pool.read("nv/nv_000001").endswith(b"nv/nv_000001.png")
+    assert not pool.may_repeat, "an untrained generator may draw one picture again and again"
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, "mel/notes.txt")
+    (tmp_path / "mel").mkdir()
+    (tmp_path / "mel" / "notes.txt").touch()
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(DataError, match="no images in subfolders named akiec, bcc"):
             ClassFolders(folder)
-
-
-def test_images_by_stem(tmp_path: Path) -> None:
-    write(tmp_path, "a.jpg", "b.PNG", "part/a.jpg", "part/c.txt", "part/deeper/d.jpg")
-    assert images_by_stem(tmp_path) == {"a": tmp_path / "part" / "a.jpg", "b": tmp_path / "b.PNG"}
-    assert images_by_stem(tmp_path, (".png",)) == {"b": tmp_path / "b.PNG"}

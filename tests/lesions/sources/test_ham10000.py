@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lesions.index import DataError
 from lesions.labels import CLASSES
-from lesions.sources.ham10000 import Ham10000
+from lesions.sources import open_source
 
 METADATA = "HAM10000_metadata.csv"
 
@@ -64,7 +64,7 @@ def copy(tiny: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("form", [unpacked, flat, in_two_folders, zipped, one_zip, tab_separated])
 def test_each_form_gives_the_same_data(tiny: Path, copy: Path, form: Callable[[Path], Path]) -> None:
-    expected, data = Ham10000(tiny), Ham10000(form(copy))
+    expected, data = open_source(tiny), open_source(form(copy))
     assert data.index.images == expected.index.images
     assert data.index.lesions == expected.index.lesions
     assert data.index.labels.tolist() == expected.index.labels.tolist()
@@ -73,7 +73,7 @@ def test_each_form_gives_the_same_data(tiny: Path, copy: Path, form: Callable[[P
 
 
 def test_the_order_is_by_class_then_by_name(tiny: Path) -> None:
-    index = Ham10000(tiny).index
+    index = open_source(tiny).index
     assert len(index) == 7 * 50
     assert list(zip(index.labels.tolist(), index.images, strict=True)) == sorted(
         zip(index.labels.tolist(), index.images, strict=True)
@@ -106,14 +106,23 @@ def cut_zip(folder: Path) -> None:
     ("break_data", "message"),
     [
         (lose_image, "names 1 images that are not in"),
-        (lose_metadata, "no metadata; one of HAM10000_metadata.csv"),
+        (lose_metadata, "no table of classes, and no images in folders of classes; DATA is a folder or zip file"),
         (cut_zip, "HAM10000_images_part_1.zip: not a whole zip file (cut short?)"),
-        (lambda folder: rewrite(folder, ",akiec,", ",scc,"), "line 2: unknown class 'scc'; known: akiec, bcc"),
-        (lambda folder: rewrite(folder, "dx,", "diagnosis,"), "no column dx in its first line"),
-        (lambda folder: rewrite(folder, "TINY_0001,", ","), "no lesion_id or no image_id"),
+        (lambda folder: rewrite(folder, ",akiec,", ",akeic,"), "line 2: unknown class 'akeic'; known: akiec, bcc"),
+        (lambda folder: rewrite(folder, ",akiec,", ",,"), "line 2: unlabeled"),
+        (
+            lambda folder: rewrite(folder, "dx,", "type,"),
+            "no table of classes (HAM10000_metadata.csv has",
+        ),
+        (lambda folder: rewrite(folder, "TINY_0001,", ","), "line 4: no lesion_id or no image_id"),
+        (lambda folder: rewrite(folder, "TINY_00000,", ","), "line 2: no lesion_id or no image_id"),
         (
             lambda folder: rewrite(folder, "TINY_00001,akiec", "TINY_00000,akiec"),
             "line 3: image TINY_00000 is there twice",
+        ),
+        (
+            lambda folder: rewrite(folder, "TINY_00001,akiec", "TINY_00000,mel"),
+            "line 3: image TINY_00000 has several classes (akiec, mel)",
         ),
         (lambda folder: (folder / METADATA).write_text("lesion_id,image_id,dx\n"), "names no image"),
         (lambda folder: (folder / METADATA).write_text(f"lesion_id,image_id,dx\n{'l' * 200_000},"), "no table (field"),
@@ -122,14 +131,14 @@ def cut_zip(folder: Path) -> None:
 def test_each_fault_has_its_message(copy: Path, break_data: Callable[[Path], None], message: str) -> None:
     break_data(copy)
     with pytest.raises(DataError) as caught:
-        Ham10000(copy)
+        open_source(copy)
     assert message in str(caught.value)
     assert str(copy) in str(caught.value)
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such folder"):
-        Ham10000(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="no such file or folder; DATA is a folder"):
+        open_source(tmp_path / "nowhere")
 
 
 def test_a_damaged_member_of_a_zip_names_the_file(copy: Path) -> None:
@@ -138,7 +147,7 @@ def test_a_damaged_member_of_a_zip_names_the_file(copy: Path) -> None:
     content = bytearray(file.read_bytes())
     content[200] ^= 0xFF  # inside the first image
     file.write_bytes(content)
-    data = Ham10000(copy)
+    data = open_source(copy)
     first = zipfile.ZipFile(file).namelist()[0]
     with pytest.raises(DataError, match=r"cannot be read .*; download the file again"):
         data.read(Path(first).stem)
@@ -150,7 +159,7 @@ def test_any_metadata_are_read_or_refused(tmp_path_factory: pytest.TempPathFacto
     (folder / "a.jpg").touch()
     (folder / METADATA).write_bytes(b"lesion_id,image_id,dx\nl,a,nv\n" + content)
     try:
-        assert set(Ham10000(folder).index.labels.tolist()) == {CLASSES.index("nv")}
+        assert set(open_source(folder).index.labels.tolist()) == {CLASSES.index("nv")}
     except DataError as error:
         assert str(folder) in str(error)
 
@@ -182,7 +191,7 @@ def test_a_zip_damaged_anywhere_is_read_or_refused(
         damaged[position % len(damaged)] = byte
     file.write_bytes(damaged if kept is None else damaged[:kept])
     try:
-        data = Ham10000(file)
+        data = open_source(file)
         for image in data.index.images:
             assert len(data.read(image)) == 60
     except DataError as error:

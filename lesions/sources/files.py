@@ -1,0 +1,206 @@
+"""Finds images and tables: in a folder and all below it, in its zip files, or in one zip file."""
+
+import lzma
+import os
+import stat
+import zipfile
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from lesions.index import DataError
+
+SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".dcm")
+TABLES = (".csv", "", ".tab", ".tsv")
+"""Suffixes of tables, the preferred one first. A table without one is called `...metadata`, as Dataverse has it."""
+
+READABLE = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+METHODS = {1: "Shrink", 6: "Implode", 9: "Deflate64", 93: "Zstandard", 95: "XZ", 98: "PPMd"}  # APPNOTE.TXT, 4.4.5
+REMEDY = "unpack it with unzip or 7z, and point DATA (or TEST) at the folder"
+
+
+@dataclass(frozen=True, eq=False)
+class File:
+    """A file in a folder, or a member of a zip file. It may be read by several threads at once."""
+
+    place: Path
+    """Where it lies: the file itself, or the zip file."""
+    path: PurePosixPath
+    """Its path below the folder that was searched. A zip file counts as a folder, by its name without suffix."""
+    archive: zipfile.ZipFile | None = None
+    member: zipfile.ZipInfo | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        """The first `size` bytes, or all. Raises `DataError`, which names the file."""
+        if self.problem:
+            raise DataError(f"{self.place}: {self.problem}")
+        try:
+            if self.archive is None or self.member is None:
+                with self.place.open("rb") as content:
+                    return content.read(size)
+            with self.archive.open(self.member) as unpacked:
+                return unpacked.read(size)
+        except OSError as error:
+            raise DataError(f"{self}: {error.strerror or error}") from None
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, RuntimeError) as error:
+            raise DataError(f"{self} cannot be read ({error}); download the file again") from None
+
+    @property
+    def problem(self) -> str | None:
+        """Why Python cannot unpack it, and what to do; none if it can."""
+        if self.member is None:
+            return None
+        if self.member.flag_bits & 1:
+            return f"encrypted with a password: {REMEDY}"
+        if (method := self.member.compress_type) not in READABLE:
+            name = METHODS.get(method, f"method {method}")
+            return f"compressed with {name}, which Python cannot unpack: {REMEDY}"
+        return None
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """Size, and time of the last change or checksum: another file of this name has another stamp."""
+        if self.member is not None:
+            return self.member.file_size, self.member.CRC
+        try:
+            status = self.place.stat()
+        except OSError as error:
+            raise DataError(f"{self}: {error.strerror}") from None
+        return status.st_size, status.st_mtime_ns
+
+    def __str__(self) -> str:
+        return str(self.place) if self.member is None else f"{self.place}/{_member_path(self.member)}"
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in `root`, a folder or a zip file."""
+
+    root: Path
+    images: list[File]
+    tables: list[File]
+    nested: list[File]
+    """Zip files in zip files, which are not read."""
+
+    @cached_property
+    def by_stem(self) -> dict[str, list[File]]:
+        """The images by their names without suffix."""
+        files: dict[str, list[File]] = defaultdict(list)
+        for file in self.images:
+            files[file.path.stem].append(file)
+        return dict(files)
+
+    def image(self, name: str) -> File | None:
+        """The image that a table calls `name`, with or without a path and a suffix.
+
+        Of several, an unpacked one wins, then the one of exactly this path or suffix, then the least deep, then the
+        first by name.
+        """
+        end = "/" + name.replace("\\", "/").lstrip("./")
+        return min(
+            self.by_stem.get(stem(name), ()),
+            key=lambda file: (
+                file.member is not None,
+                not f"/{file.path}".endswith(end),
+                len(file.path.parts),
+                str(file.path),
+            ),
+            default=None,
+        )
+
+    @property
+    def hint(self) -> str:
+        """What to add to a message on missing files."""
+        return f"; {self.nested[0]} is a zip file in a zip file: {REMEDY}" if self.nested else ""
+
+
+def stem(name: str) -> str:
+    """The name of an image without path and suffix. A dot in a name without suffix is part of the name."""
+    file = name.replace("\\", "/").rpartition("/")[2]
+    before, _, suffix = file.rpartition(".")
+    return before if before and f".{suffix.lower()}" in SUFFIXES else file
+
+
+def is_zip(path: Path) -> bool:
+    """Whether the name is that of a zip file."""
+    return path.suffix.lower() == ".zip"
+
+
+def find(root: Path, depth: int | None = None) -> Found:
+    """Find the images and tables in `root`, at most `depth` folders deep (any depth, unless given).
+
+    Hidden files, `__MACOSX` and segmentations are no images. Raises `DataError` for a zip file that is cut short; with
+    a `depth`, it is passed over: then the folder is no data set, but where one may lie.
+    """
+    found = Found(root, [], [], [])
+    files = _in_zip(root, PurePosixPath()) if root.is_file() else _in_folder(root, depth)
+    for file in files:
+        suffix = file.path.suffix.lower()
+        if suffix in SUFFIXES:
+            found.images.append(file)
+        elif suffix == ".zip" and file.member is not None:
+            found.nested.append(file)
+        elif suffix in TABLES and (suffix or file.path.name.lower().endswith("metadata")):
+            found.tables.append(file)
+    return found
+
+
+def _in_folder(root: Path, depth: int | None) -> Iterator[File]:
+    """The files in a folder, its subfolders (links, too) and its zip files; those of a folder in order of name."""
+    seen: set[tuple[int, int]] = set()  # a link may lead back to where it lies
+    for name, folders, files in os.walk(root, followlinks=True):
+        folder = Path(name)
+        status = folder.stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        below = folder.relative_to(root)
+        is_deep = depth is not None and len(below.parts) >= depth
+        folders[:] = [] if is_deep else sorted(folder for folder in folders if not _is_hidden(folder))
+        for file in sorted(files):
+            place = folder / file
+            if _is_hidden(file) or not _is_regular(place):
+                continue
+            # A name that is no UTF-8 could not be written into the cache's index.
+            path = PurePosixPath(os.fsencode(below / file).decode(errors="replace"))
+            if not is_zip(place):
+                yield File(place, path)
+            elif "segmentation" not in file.lower():
+                with nullcontext() if depth is None else suppress(DataError):
+                    yield from _in_zip(place, path.with_suffix(""))
+
+
+def _in_zip(place: Path, folder: PurePosixPath) -> Iterator[File]:
+    """The members of a zip file, as if it were the folder `folder`. Raises `DataError`."""
+    try:
+        archive = zipfile.ZipFile(place)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError):
+        raise DataError(f"{place}: not a whole zip file (cut short?); download it again") from None
+    except OSError as error:
+        raise DataError(f"{place}: {error.strerror}") from None
+    for member in archive.infolist():
+        path = _member_path(member)
+        if not member.filename.endswith(("/", "\\")) and not any(map(_is_hidden, path.parts)):
+            yield File(place, folder / path, archive, member)
+
+
+def _member_path(member: zipfile.ZipInfo) -> PurePosixPath:
+    """The path in the zip file; some programs of Windows write backslashes."""
+    return PurePosixPath(member.filename.replace("\\", "/").lstrip("/"))
+
+
+def _is_hidden(name: str) -> bool:
+    return name == "__MACOSX" or (name.startswith(".") and name != "..")
+
+
+def _is_regular(place: Path) -> bool:
+    """Whether it is a file: neither a pipe, nor a link to nowhere."""
+    try:
+        return stat.S_ISREG(place.stat().st_mode)
+    except OSError:
+        return False
