@@ -153,7 +153,7 @@ def evaluate(
     folders = Folders(study)
     try:
         with connect(study, port) as zoo:
-            labeled, folder = evaluation.images(folders, test, strict, scc)
+            labeled, folder = evaluation.images(folders, test, strict, scc, zoo.server)
             results = evaluation.evaluate(zoo, folders, labeled, folder)
     except KeyboardInterrupt:
         typer.echo("\ninterrupted: the answers that came are kept; the same command goes on from them", err=True)

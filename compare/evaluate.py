@@ -11,30 +11,48 @@ from compare import answers, results
 from compare.answers import Answers
 from compare.client import Zoo
 from compare.collect import check_split, collect, describe_all
-from compare.labeled import LabeledImages, external_images, held_out_images, images_seen_in_training
+from compare.labeled import LabeledImages, external_images, held_out_images, images_seen_in_training, too_large
 from compare.results import Results
+from lesions.files import atomic_write
+from lesions.index import DataError
 from zoo.metrics.bootstrap import Difference
 from zoo.serving import champion
 from zoo.serving.http import ServerError
+from zoo.serving.runtime import Server
 from zoo.study import Folders
+
+LIMIT = "max_request_bytes"
+"""A file of the report's folder: the largest picture that the server took when it was asked."""
 
 
 def images(
-    folders: Folders, test: Path | None, strict: bool = False, scc: str | None = None
+    folders: Folders, test: Path | None, strict: bool = False, scc: str | None = None, server: Server | None = None
 ) -> tuple[LabeledImages, Path]:
     """The images to score, and the folder of the report: the study's test split, or `test` from outside.
 
-    Squamous cell carcinomas of `test` count as the class `scc`, by default as in the study. Raises `DataError` or
-    `StudyError`.
+    Pictures of `test` that are larger than the `server` takes are left out; without one, those that the last one did
+    not take. In the study's own split they are an error. Squamous cell carcinomas of `test` count as the class `scc`,
+    by default as in the study. Raises `DataError` or `StudyError`.
     """
     folder = folders.reports
     if test is None:
-        return held_out_images(folders), folder
+        labeled = held_out_images(folders)
+        largest = server.max_request_bytes if server else None
+        for image in labeled.index.images:
+            if reason := too_large(labeled.source, image, largest):
+                raise DataError(f"{labeled.source.where(image)}: {reason}")
+        return labeled, folder
     place = test.expanduser().resolve()
     name = re.sub(r"[^a-z0-9_.]+", "_", place.stem.lower()).strip("_.") or "test"
     digest = hashlib.sha256(str(place).encode()).hexdigest()[:6]
     seen, scc = images_seen_in_training(folders), scc or folders.read().scc
-    return external_images(place, seen, strict, scc), folder / f"outside-{name}-{digest}"
+    folder /= f"outside-{name}-{digest}"
+    if server is None:
+        largest = int((folder / LIMIT).read_text()) if (folder / LIMIT).is_file() else None
+        return external_images(place, seen, strict, scc, largest), folder
+    labeled = external_images(place, seen, strict, scc, server.max_request_bytes)
+    atomic_write(folder / LIMIT, str(server.max_request_bytes))
+    return labeled, folder
 
 
 def evaluate(zoo: Zoo, folders: Folders, labeled: LabeledImages, folder: Path) -> Results:

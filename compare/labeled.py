@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from lesions import split
 from lesions.files import sha256
-from lesions.images import UnreadableImage, decode
+from lesions.images import SECONDS, UnreadableImage, decode
 from lesions.index import DataError, Index
 from lesions.sources import FORMS, open_source
 from lesions.sources.contents import Contents
@@ -67,19 +67,22 @@ def images_seen_in_training(folders: Folders) -> frozenset[str]:
     return frozenset(parts.part("train").images + parts.part("valid").images)
 
 
-def external_images(path: Path, seen: Collection[str], strict: bool = False, scc: str | None = None) -> LabeledImages:
+def external_images(
+    path: Path, seen: Collection[str], strict: bool = False, scc: str | None = None, largest: int | None = None
+) -> LabeledImages:
     """The labeled images at `path` (`lesions.sources.FORMS`); `seen` are the images that training has seen.
 
-    An image of no class or of none of ours, a missing or unreadable one, and one that is `seen`, is left out; with
-    `strict` it is a `DataError`. So is a path without such images, one of which no image is left, and an image that is
-    of two classes. Squamous cell carcinomas count as the class `scc`, if there is one.
+    An image of no class or of none of ours, a missing or unreadable one, one that a server would refuse (of more than
+    `largest` bytes, if there is a limit, or not decoded in time), and one that is `seen`, is left out; with `strict` it
+    is a `DataError`. So is a path without such images, one of which no image is left, and an image that is of two
+    classes. Squamous cell carcinomas count as the class `scc`, if there is one.
     """
     if not path.exists():
         raise DataError(f"TEST={path}: no such file or folder; it is {FORMS}")
     source = open_source(path, scc, is_test=True)
     images, contents = source.index.images, Contents(source)
     with ThreadPoolExecutor() as pool:
-        checks = pool.map(lambda image: _reason_to_leave_out(source, image, seen, contents), images)
+        checks = pool.map(lambda image: _reason_to_leave_out(source, image, seen, largest, contents), images)
         reasons = list(tqdm(checks, "reading", len(images), unit="image", disable=None))
     unusable = [LeftOut(image, reason) for image, reason in zip(images, reasons, strict=True) if reason]
     left_out = (*source.left_out, *unusable)
@@ -93,7 +96,17 @@ def external_images(path: Path, seen: Collection[str], strict: bool = False, scc
     return LabeledImages(path.name, index, source, digest, left_out=left_out)
 
 
-def _reason_to_leave_out(source: ImageFiles, image: str, seen: Collection[str], contents: Contents) -> str | None:
+def too_large(source: ImageFiles, image: str, largest: int | None) -> str | None:
+    """Why a server that takes `largest` bytes refuses the file of an image; none if it does not."""
+    size = source.files[image].stamp[0]
+    if largest is None or size <= largest:
+        return None
+    return f"over the {largest / 1e6:g} MB that the server takes: make serve MAX_REQUEST_MB=... ({size:,} bytes)"
+
+
+def _reason_to_leave_out(
+    source: ImageFiles, image: str, seen: Collection[str], largest: int | None, contents: Contents
+) -> str | None:
     """The reason why an image cannot be used; none if it can. Raises `DataError` for an image of two classes."""
     file = source.files[image]
     if image in seen or file.path.stem in seen:
@@ -101,7 +114,9 @@ def _reason_to_leave_out(source: ImageFiles, image: str, seen: Collection[str], 
     if file.problem:
         return f"{file.place.name}: {file.problem}"
     try:
-        decode(content := file.read())
+        if reason := too_large(source, image, largest):
+            return reason
+        decode(content := file.read(), SECONDS)
     except (UnreadableImage, DataError) as error:
         return str(error)
     contents.check(image, content)

@@ -153,3 +153,19 @@ def test_a_path_without_labeled_images_is_refused(tmp_path: Path, name: str, con
         (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=message):
         external_images(tmp_path / name, ())
+
+
+def test_what_a_server_would_refuse_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One picture over the limit made `make compare` unfinishable: its answers were missing for ever."""
+    write(tmp_path, "nv/a.jpg", "nv/b.jpg")
+    Image.effect_noise((2_000, 2_000), 90).convert("RGB").save(tmp_path / "nv" / "large.png")
+    Image.new("L", (16, 400_000)).save(tmp_path / "nv" / "slow.tif", tiffinfo={278: 1})  # each row by itself
+    labeled = external_images(tmp_path, (), largest=1_000_000)
+    assert labeled.index.images == ("nv/a.jpg", "nv/b.jpg")
+    reasons = {left_out.image: left_out.reason for left_out in labeled.left_out}
+    size = (tmp_path / "nv" / "large.png").stat().st_size
+    reason = f"over the 1 MB that the server takes: make serve MAX_REQUEST_MB=... ({size:,} bytes)"
+    assert reasons["nv/large.png"] == reason
+    monkeypatch.setattr("compare.labeled.SECONDS", 0.1)
+    slow = {left_out.image: left_out.reason for left_out in external_images(tmp_path, ()).left_out}
+    assert slow == {"nv/slow.tif": "not decoded in 0.1 seconds; save it anew, as a plain JPEG or PNG"}
