@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lesions import split, store
 from lesions.index import Index
@@ -36,7 +37,7 @@ def _print(source: Path, data: store.Store) -> None:
     labels, lesions = data.index.labels, np.array(data.index.lesions)
     console = Console()
     title = f"{source}: {len(labels):,} images of {len(set(data.index.lesions)):,} lesions"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for heading in ("class", "diagnosis", "images", "share", "lesions", *split.PARTS):
         table.add_column(heading, justify="left" if heading in ("class", "diagnosis") else "right")
     parts = split.by_lesion(data.index)
