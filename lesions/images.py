@@ -74,7 +74,8 @@ def _decode(content: bytes) -> Image.Image:
     except Exception as error:  # Pillow's decoders raise many types on damaged files
         reason = f"the image is damaged or cut short ({error!s:.200})"
         if isinstance(error, UnidentifiedImageError):
-            reason = formats.name_of(content) or f"not an image of a supported format ({', '.join(FORMATS)})"
+            name = formats.name_of(content)
+            reason = f"this is {name}" if name else f"not an image of a supported format ({', '.join(FORMATS)})"
     # Damaged metadata are no damaged picture.
     try:
         if (bare := without_metadata(content)) != content:

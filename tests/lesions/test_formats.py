@@ -73,9 +73,11 @@ def heic(image: Image.Image, **options: Any) -> bytes:
 
 
 def test_heic_and_dicom_are_named_where_nothing_reads_them(nothing_installed: None) -> None:
-    with pytest.raises(UnreadableImage, match=r"^HEIC; save it as JPEG or PNG \(or install pillow-heif where"):
+    with pytest.raises(UnreadableImage, match=r"^this is HEIC; save it as JPEG or PNG \(or install pillow-heif where"):
         decode(b"\0\0\0\x18ftypheic" + bytes(50))
-    with pytest.raises(UnreadableImage, match=r"^DICOM; save it as JPEG or PNG \(or install pydicom where the zoo"):
+    with pytest.raises(
+        UnreadableImage, match=r"^this is DICOM; save it as JPEG or PNG \(or install pydicom where the zoo"
+    ):
         decode(dicom(PIXELS))
 
 

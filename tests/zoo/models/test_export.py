@@ -138,3 +138,31 @@ def test_a_network_that_predicts_no_numbers_is_refused(images: NDArray[np.uint8]
         network.get_parameter("classifier.bias").fill_(torch.nan)
     with pytest.raises(ExportError, match="differ from torch's by inf"):
         exported(network, "test_efficientnet", images)
+
+
+class Maps:
+    """A predictor whose maps are given."""
+
+    def __init__(self, maps: NDArray[np.float32]) -> None:
+        self._maps = maps
+
+    def maps(self, _: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self._maps
+
+
+def test_a_map_whose_terms_cancel_may_be_rounded(images: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo's baseline could not explain: one class's map was nearly zero, and rounded as sums of ones are."""
+    expected = np.random.default_rng(0).random((len(images), 7, 2, 2)).astype(np.float32)
+    expected[:, 3] = 0
+    monkeypatch.setattr(export, "grad_cam", lambda _, __, labels, *___: expected[:, labels[0]])
+
+    def equal(maps: NDArray[np.float32]) -> bool:
+        return export._maps_are_grad_cam(Maps(maps), torch.nn.Identity(), images, [0.5] * 3, [0.5] * 3)  # type: ignore[arg-type]
+
+    assert equal(expected)
+    rounded = expected.copy()
+    rounded[0, 3] = 3e-5
+    assert equal(rounded)
+    rounded[0, 3] = 0.01
+    assert not equal(rounded)
+    assert not equal(expected[..., :1])
