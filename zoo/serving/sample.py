@@ -1,0 +1,20 @@
+"""A picture for the call that `make serve` prints."""
+
+from pathlib import Path
+
+from lesions.files import atomic_write
+from lesions.index import DataError
+from zoo.study import Folders, StudyError
+
+
+def sample(folders: Folders) -> Path | None:
+    """One picture of the study's data, written beside the server's files; none where its data is not to be had."""
+    from lesions.sources import open_source
+
+    try:
+        data = open_source(folders.source(folders.read()))
+    except (DataError, StudyError):  # the data may be gone, or elsewhere; the models are not
+        return None
+    file = folders.serve / "sample.jpg"
+    atomic_write(file, data.read(data.index.images[0]))
+    return file
