@@ -13,8 +13,8 @@ SECONDS = 60
 """The time in which a body must have arrived."""
 STEP = 65_536
 """Bytes that are unpacked before other requests have their turn."""
-GZIP = 16 + zlib.MAX_WBITS
-ENCODINGS = ("", "identity", "gzip", "x-gzip")
+PACKED = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+"""What zlib must know of each encoding that is unpacked."""
 
 
 async def read(request: Request, most: int) -> bytes:
@@ -28,18 +28,18 @@ async def read(request: Request, most: int) -> bytes:
 async def stream(request: Request, most: int) -> AsyncGenerator[bytes, None]:
     """The parts of a body, unpacked; at most `most` bytes, both as they were sent and unpacked.
 
-    Raises `Problem`: 400 for damaged gzip, 408 for a body that does not arrive, 413 for a large one, as soon as that
+    Raises `Problem`: 400 where it cannot be unpacked, 408 for a body that does not arrive, 413 for a large one, as soon as that
     is known, 415 for another encoding.
     """
     encoding = request.headers.get("content-encoding", "").strip().lower()
-    if encoding not in ENCODINGS:
+    if encoding not in ("", "identity", *PACKED):
         detail = f"Content-Encoding: {encoding:.40} is not read; send the body as it is, or packed with gzip"
-        raise Problem(415, detail, {"Accept-Encoding": "gzip, identity"})
+        raise Problem(415, detail, {"Accept-Encoding": "gzip, deflate, identity"})
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > most:
         raise _too_large(most, int(declared))
     arriving = _limited(_in_time(request), most)
-    async for part in _limited(_unpacked(arriving), most) if encoding.endswith("gzip") else arriving:
+    async for part in _limited(_unpacked(arriving, encoding), most) if encoding in PACKED else arriving:
         yield part
 
 
@@ -66,19 +66,22 @@ async def _limited(parts: AsyncGenerator[bytes, None], most: int) -> AsyncGenera
         yield part
 
 
-async def _unpacked(parts: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """What gzip (RFC 1952) has packed, in steps: a bomb is noticed before it is large. Raises `Problem` (400)."""
-    unpacker = zlib.decompressobj(GZIP)
+async def _unpacked(parts: AsyncGenerator[bytes, None], encoding: str) -> AsyncGenerator[bytes, None]:
+    """What was packed (RFC 9110, section 8.4.1), in steps: a bomb is noticed before it is large.
+
+    Raises `Problem` (400).
+    """
+    unpacker = zlib.decompressobj(PACKED[encoding])
     try:
         async for part in parts:
             while part:
                 if unpacker.eof:  # a file of several members
-                    unpacker = zlib.decompressobj(GZIP)
+                    unpacker = zlib.decompressobj(PACKED[encoding])
                 yield unpacker.decompress(part, STEP)
                 part = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
                 await asyncio.sleep(0)
     except zlib.error:
-        raise Problem(400, "the body is not gzip, as its Content-Encoding says") from None
+        raise Problem(400, f"the body is not {encoding}, as its Content-Encoding says") from None
     if not unpacker.eof:
         raise Problem(400, "the packed body is cut short")
 

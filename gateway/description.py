@@ -173,7 +173,7 @@ _INFERENCE = {
 INFERENCE: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "Files of pictures in base64 (BYTES), or pixels [n, height, width, 3], red, green, blue (UINT8); "
+        "description": "Files of pictures in base64 (BYTES), or RGB pixels [n, height, width, 3] (UINT8); "
         "either may follow the JSON (binary_tensor_data).",
         "content": {"application/json": {"schema": _INFERENCE}},
     }

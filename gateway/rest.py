@@ -110,8 +110,6 @@ class _TokenAuth(httpx.Auth):
     `zoo.serving.connection.TokenAuth` does it for threads: its lock would stop the event loop.
     """
 
-    requires_response_body = True
-
     def __init__(self, client: httpx.AsyncClient, key_file: Path, renewal: str, kind: str) -> None:
         """`renewal` is the URL at which tokens are renewed."""
         self._client, self._key_file, self._renewal, self._kind = client, key_file, renewal, kind
@@ -123,6 +121,8 @@ class _TokenAuth(httpx.Auth):
         token = await self._valid_token("")
         request.headers["Authorization"] = f"Bearer {token}"
         response = yield request
+        if response.status_code == httpx.codes.BAD_REQUEST:
+            await response.aread()
         if _is_refused(response):
             request.headers["Authorization"] = f"Bearer {await self._valid_token(token)}"
             yield request
