@@ -28,8 +28,8 @@ async def read(request: Request, most: int) -> bytes:
 async def stream(request: Request, most: int) -> AsyncGenerator[bytes, None]:
     """The parts of a body, unpacked; at most `most` bytes, both as they were sent and unpacked.
 
-    Raises `Problem`: 400 where it cannot be unpacked, 408 for a body that does not arrive, 413 for a large one, as soon as that
-    is known, 415 for another encoding.
+    Raises `Problem`: 400 where it cannot be unpacked, 408 where it does not arrive, 413 where it is too large, as soon
+    as that is known, 415 for another encoding.
     """
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", *PACKED):
