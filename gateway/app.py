@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from gateway import pages, v1, v2
 from gateway.access import require
 from gateway.context import Gateway, gateway_of
+from gateway.description import KEYED, METRICS
 from gateway.keys import Key
 from gateway.log import REQUEST_ID, RequestLog
 from gateway.metrics import CONTENT_TYPE
@@ -27,7 +28,7 @@ ABOUT = f"Classifiers of dermatoscopic images, side by side. {NOTICE}"
 router = APIRouter()
 
 
-@router.get("/metrics", tags=["metrics"], response_class=Response)
+@router.get("/metrics", tags=["metrics"], response_class=Response, responses=KEYED | METRICS)
 async def metrics(request: Request, key: Annotated[Key, Depends(require("admin"))]) -> Response:
     """Counts and times, for Prometheus; needs a key with the scope `admin`."""
     return Response(gateway_of(request).metrics.text(), headers={"Content-Type": CONTENT_TYPE})
@@ -46,7 +47,7 @@ def build(gateway: Gateway) -> ASGIApp:
     app.router.redirect_slashes = False
     for error in HANDLED:
         app.add_exception_handler(error, answer)
-    for part in (v1.router, v2.router, router):
+    for part in (v1.router, v2.router, v2.health, router):
         app.include_router(part)
     pages.mount(app)
     outer: ASGIApp = app

@@ -84,17 +84,26 @@ class Synthesis(BaseModel):
     notice: str
 
 
-PROBLEMS: Responses = {
-    status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}}
-    for status, text in REASONS.items()
-}
+def problems(*statuses: int) -> Responses:
+    """Error answers of these statuses."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}}
+    return {status: {"description": REASONS[status], "content": content} for status in statuses}
+
+
+KEYED = problems(401, 403, 404, 422, 429, 503)
+"""Of every call that needs a key."""
+BODY = problems(400, 406, 408, 413, 415, 501)
+"""What a call with a body has beside these."""
 PNG = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
-CLASSIFIED: Responses = {200: {"model": Classification | Rows, "description": "An answer, or one for each picture."}}
-EXPLAINED: Responses = {
+CLASSIFIED: Responses = BODY | {
+    200: {"model": Classification | Rows, "description": "An answer, or one for each picture."}
+}
+EXPLAINED: Responses = BODY | {
     200: {"model": Explanation | Rows, "description": "An explanation, or several.", "content": PNG}
 }
-SYNTHESIZED: Responses = {200: {"model": Synthesis, "description": "Synthetic lesions.", "content": PNG}}
+SYNTHESIZED: Responses = BODY | {200: {"model": Synthesis, "description": "Synthetic lesions.", "content": PNG}}
 CARD: Responses = {200: {"description": "The card.", "content": {"text/markdown": {"schema": {"type": "string"}}}}}
+METRICS: Responses = {200: {"description": "The metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 _FILE = {"type": "string", "format": "binary"}
 _BASE64 = {"type": "string", "format": "byte"}

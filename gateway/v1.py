@@ -21,7 +21,7 @@ from gateway.problems import Problem
 from zoo.kinds import MODELS
 from zoo.kinds.generator import GENERATOR
 
-router = APIRouter(prefix="/v1", tags=["v1"], responses=description.PROBLEMS)
+router = APIRouter(prefix="/v1", tags=["v1"], responses=description.KEYED)
 Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="A served entry.")]
 Accept = Annotated[str, Header(include_in_schema=False)]
 CARD = "MODEL_CARD.md"

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
 
@@ -13,14 +14,16 @@ from gateway import body, tensors
 from gateway.access import require
 from gateway.ask import ask_picture, while_connected
 from gateway.context import Gateway, gateway_of
-from gateway.description import INFERENCE, PROBLEMS
+from gateway.description import BODY, INFERENCE, KEYED, problems
 from gateway.keys import Key
 from gateway.problems import OPEN_INFERENCE, Problem, try_later
 from gateway.v1 import Name
 from lesions.labels import CLASSES
 from zoo.kinds.classifier import CLASSIFIER
 
-router = APIRouter(prefix=OPEN_INFERENCE, tags=["Open Inference Protocol"], responses=PROBLEMS)
+TAGS: list[str | Enum] = ["Open Inference Protocol"]
+router = APIRouter(prefix=OPEN_INFERENCE, tags=TAGS, responses=KEYED)
+health = APIRouter(prefix=f"{OPEN_INFERENCE}/health", tags=TAGS)
 ModelName = Annotated[str, Path(description=f"{CLASSIFIER.model}, whose versions are the entries.")]
 AnyKey = Annotated[Key, Depends(require(None))]
 Classify = Annotated[Key, Depends(require("classify", body=True))]
@@ -36,13 +39,13 @@ OUTPUTS: list[dict[str, Any]] = [
 ]
 
 
-@router.get("/health/live")
+@health.get("/live")
 async def live() -> dict[str, bool]:
     """Whether the gateway runs. Needs no key."""
     return {"live": True}
 
 
-@router.get("/health/ready")
+@health.get("/ready", responses=problems(503))
 async def ready(request: Request) -> dict[str, bool]:
     """Whether the runtime behind it answers, too. Needs no key."""
     if not await gateway_of(request).backend.is_ready():
@@ -76,8 +79,8 @@ async def model_ready(request: Request, model: ModelName, key: AnyKey, entry: Na
     return {"name": model, "ready": True}
 
 
-@router.post("/models/{model}/infer", openapi_extra=INFERENCE)
-@router.post("/models/{model}/versions/{entry}/infer", openapi_extra=INFERENCE)
+@router.post("/models/{model}/infer", openapi_extra=INFERENCE, responses=BODY)
+@router.post("/models/{model}/versions/{entry}/infer", openapi_extra=INFERENCE, responses=BODY)
 async def infer(request: Request, model: ModelName, key: Classify, entry: Name | None = None) -> Response:
     """Class probabilities of pictures; the first that cannot be read makes the whole request an error."""
     gateway = gateway_of(request)

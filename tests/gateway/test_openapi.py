@@ -63,7 +63,7 @@ def session() -> Iterator[requests.Session]:
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=10, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 def test_every_call(case: Case, served: Served, session: requests.Session) -> None:
     headers = {"Authorization": f"Bearer {served.key}"}
     answer = case.call(base_url=served.url, session=session, headers=headers, timeout=60)
@@ -73,4 +73,4 @@ def test_every_call(case: Case, served: Served, session: requests.Session) -> No
 
 def test_what_was_asked_is_enough() -> None:
     assert {200, 400, 404, 422} <= set(SEEN)
-    assert SEEN.total() > 500
+    assert SEEN.total() > 300
