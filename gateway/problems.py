@@ -15,6 +15,8 @@ from gateway.backend import Unavailable
 MEDIA_TYPE = "application/problem+json"
 OPEN_INFERENCE = "/v2"
 """The paths of the Open Inference Protocol, whose clients look for a key `error`."""
+PHRASES = {413: "Content Too Large", 422: "Unprocessable Content"}
+"""Reason phrases of RFC 9110; older Pythons know other ones."""
 PAUSE = 1
 """Seconds after which a client may ask again, where nothing better is known."""
 
@@ -44,7 +46,7 @@ class Problem(Exception):
 
     def body(self, request_id: str | None = None) -> dict[str, Any]:
         """The problem as JSON."""
-        title = HTTPStatus(self.status).phrase
+        title = PHRASES.get(self.status, HTTPStatus(self.status).phrase)
         body = ProblemBody(title=title, status=self.status, detail=str(self), request_id=request_id)
         return body.model_dump(exclude_none=True)
 

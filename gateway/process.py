@@ -49,11 +49,14 @@ def start(settings: Settings) -> None:
     pid = detached.launch(MODULE, folder, folder / CONSOLE, {})
     atomic_write(folder / STATE, json.dumps({"settings": wanted, "pid": pid}, indent=1))
     deadline = time.monotonic() + SECONDS
-    while not answers(settings.port):
-        if read_state(folder) is None or time.monotonic() > deadline:
-            halt(folder)
-            raise ServerError(f"the gateway did not start:\n{tail(folder / CONSOLE)}")
-        time.sleep(0.1)
+    try:
+        while not answers(settings.port):
+            if read_state(folder) is None or time.monotonic() > deadline:
+                raise ServerError(f"the gateway did not start:\n{tail(folder / CONSOLE)}")
+            time.sleep(0.1)
+    except (KeyboardInterrupt, ServerError):  # it has a session of its own and would live on
+        halt(folder)
+        raise
 
 
 def answers(port: int) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 from gateway import process
 from gateway.settings import Settings
+from lesions.files import file_lock
 from zoo.serving import start
 from zoo.serving.http import ServerError
 from zoo.serving.limits import Limits
@@ -51,7 +52,8 @@ def serve(runtime: Runtime, settings: Settings, host: str, limits: Limits) -> tu
         )
     finally:  # also where some versions cannot be served: the others are
         if may_start and not front and runtime.processes(folder):
-            process.start(settings)
+            with file_lock(folder):  # another `make serve`
+                process.start(settings)
 
 
 def stop(folder: Path) -> bool:
