@@ -6,6 +6,7 @@ SETTINGS = $(foreach setting,$(filter $(GIVEN),$(STUDY_SETTINGS)),$(setting)=$(c
 # What is written behind make. A setting's value is quoted for the shell, whatever is in it.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 quoted = '$(subst ','\'',$(value $(1)))'
+given = $(if $(filter $(1),$(GIVEN)),$(call quoted,$(1)),'')
 option = $(if $(value $(2)),--$(1) $(call quoted,$(2)))
 # A variable of the environment may mean something else, so it is no setting; a warning says so.
 ifeq ($(MAKELEVEL),0)
@@ -15,10 +16,11 @@ endif
 
 JOBS ?= 2
 PORT ?= 8080
+GATEWAY_PORT ?= 8000
 PYTHON3 ?= python3
 
 PYTHON := .venv/bin/python
-NAME = $$($(PYTHON) -m zoo study $(SETTINGS))
+STUDY_NAME = $$($(PYTHON) -m zoo study $(SETTINGS))
 RUNS := runs/$(STUDY)
 ARCHIVES := model_store/$(STUDY)
 FREE_GB := 8
@@ -28,7 +30,7 @@ FREE_GB := 8
 export MALLOC_MMAP_THRESHOLD_ := 268435456
 export MALLOC_TRIM_THRESHOLD_ := 17179869184
 
-TARGETS := zoo source archives test faults docs check format list serve stop status logs predict explain compare results promote synthesize describe download lock clean help
+TARGETS := zoo source archives test faults docs check format list serve stop status logs key keys revoke predict explain compare results promote synthesize describe download lock clean help
 .PHONY: $(TARGETS)
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -38,10 +40,12 @@ OF_zoo := $(STUDY_SETTINGS) ENTRIES JOBS
 OF_source := $(STUDY_SETTINGS) JOBS
 OF_archives := $(STUDY_SETTINGS) JOBS
 OF_list := $(STUDY_SETTINGS)
-OF_serve := $(STUDY_SETTINGS) PORT HOST RUNTIME MAX_REQUEST_MB TOKEN_MINUTES
+OF_serve := $(STUDY_SETTINGS) PORT GATEWAY_PORT HOST CORS RUNTIME MAX_REQUEST_MB TOKEN_MINUTES
 OF_stop := $(STUDY_SETTINGS)
 OF_status := $(STUDY_SETTINGS)
 OF_logs := $(STUDY_SETTINGS)
+OF_key := NAME SCOPES RATE
+OF_revoke := NAME
 OF_predict := $(STUDY_SETTINGS) IMAGE ENTRY OUT
 OF_explain := $(STUDY_SETTINGS) IMAGE ENTRY CLASS OUT
 OF_compare := $(STUDY_SETTINGS) TEST STRICT
@@ -85,10 +89,14 @@ help: ## list targets and settings
 	@echo "  ENTRIES=\"baseline gan_1\"  for zoo: these and what they need (parents, generators)"
 	@echo "  JOBS=2      trainings side by side"
 	@echo "  PORT=8080   for serve: the first of five ports, of three with RUNTIME=local"
+	@echo "  GATEWAY_PORT=8000  for serve: where browsers and phones ask, with API keys"
+	@echo "  CORS=\"https://example.org http://localhost:3000\"  for serve: pages of these origins may ask (default none)"
 	@echo "  HOST=0.0.0.0  for serve: answer other machines, too (default 127.0.0.1); written behind make"
 	@echo "  RUNTIME=local  for serve: one process, without Java (default torchserve); written behind make"
 	@echo "  MAX_REQUEST_MB=20  for serve: the largest picture (default 10: config.properties)"
 	@echo "  TOKEN_MINUTES=60  for serve: the life of a token (default 60: config.properties)"
+	@echo "  NAME=phone [SCOPES=\"classify explain\"] [RATE=60/minute]  for key, and NAME for revoke; scopes: classify, explain,"
+	@echo "           synthesize, feedback, admin"
 	@echo "  IMAGE=\"a.jpg b.jpg\" [ENTRY=transfer] [OUT=answers.csv]  for predict: pictures, a folder, or a pattern (\"photos/*.jpg\")"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]  for explain"
 	@echo "  TEST=folder-or-table [STRICT=1] [SCC=akiec]  for compare: labeled images from outside, in any form that DATA has"
@@ -161,50 +169,63 @@ $(POOLS:%=$(RUNS)/%/pool/manifest.json): $(RUNS)/%/pool/manifest.json: $(RUNS)/%
 endif
 
 list: .venv/installed ## show every entry, its score and its state
-	@study=$(NAME) || exit 2; $(PYTHON) -m zoo list --study "$$study"
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m zoo list --study "$$study"
 
 # ---- serving
 
-serve: .venv/installed ## start TorchServe, or RUNTIME=local, with every archive of a study
-	@study=$(NAME) || exit 2; $(PYTHON) -m zoo serve --study "$$study" $(call option,port,PORT) \
+serve: .venv/installed ## start TorchServe, or RUNTIME=local, with every archive of a study, and the gateway
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway serve --study "$$study" $(call option,port,PORT) \
+		$(call option,gateway-port,GATEWAY_PORT) $(if $(filter CORS,$(GIVEN)),--cors $(call quoted,CORS)) \
 		$(if $(filter HOST,$(GIVEN)),--host $(call quoted,HOST)) \
 		$(if $(filter RUNTIME,$(GIVEN)),--runtime $(call quoted,RUNTIME)) \
 		$(call option,max-request-mb,MAX_REQUEST_MB) $(call option,token-minutes,TOKEN_MINUTES)
 
 stop: .venv/installed ## stop it
-	@study=$(NAME) || exit 2; $(PYTHON) -m zoo stop --study "$$study"
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway stop --study "$$study"
 
 status: .venv/installed ## what is served
-	@study=$(NAME) || exit 2; $(PYTHON) -m zoo status --study "$$study"
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway status --study "$$study"
 
 logs: .venv/installed ## the end of its logs
-	@study=$(NAME) || exit 2; $(PYTHON) -m zoo logs --study "$$study"
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway logs --study "$$study"
+
+key: .venv/installed ## make an API key for the gateway, and print it once: NAME=phone [SCOPES="classify explain"] [RATE=60/minute]
+	@test -n $(call given,NAME) || { echo "error: for whom? make key NAME=phone" >&2; exit 2; }
+	@$(PYTHON) -m gateway key $(if $(filter SCOPES,$(GIVEN)),--scopes $(call quoted,SCOPES)) \
+		$(if $(filter RATE,$(GIVEN)),--rate $(call quoted,RATE)) -- $(call given,NAME)
+
+keys: .venv/installed ## list the API keys
+	@$(PYTHON) -m gateway keys
+
+revoke: .venv/installed ## make an API key invalid: NAME=phone
+	@test -n $(call given,NAME) || { echo "error: whose key? make revoke NAME=phone" >&2; exit 2; }
+	@$(PYTHON) -m gateway revoke -- $(call given,NAME)
 
 predict: .venv/installed ## one image or several, every served version side by side: IMAGE=mole.jpg [ENTRY=transfer] [OUT=answers.csv]
 	@test -n $(call quoted,IMAGE) || { echo "error: which image? make predict IMAGE=mole.jpg" >&2; exit 2; }
-	@study=$(NAME) || exit 2; $(PYTHON) -m compare predict --study "$$study" \
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m compare predict --study "$$study" \
 		$(call option,entry,ENTRY) $(call option,out,OUT) -- $(call quoted,IMAGE)
 
 explain: .venv/installed ## where in an image a version sees a class (Grad-CAM): IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]
 	@test -n $(call quoted,IMAGE) || { echo "error: which image? make explain IMAGE=mole.jpg" >&2; exit 2; }
-	@study=$(NAME) || exit 2; $(PYTHON) -m compare explain --study "$$study" \
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m compare explain --study "$$study" \
 		$(call option,entry,ENTRY) $(call option,class,CLASS) $(call option,out,OUT) -- $(call quoted,IMAGE)
 
 compare: STUDY_SETTINGS := $(if $(value TEST),$(filter-out SCC,$(STUDY_SETTINGS)),$(STUDY_SETTINGS)) # with TEST, SCC is the test's
 compare: .venv/installed ## score every served version through REST and write the report: [TEST=folder-or-table [STRICT=1] [SCC=akiec]]
-	@study=$(NAME) || exit 2; $(PYTHON) -m compare evaluate --study "$$study" $(call option,test,TEST) \
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m compare evaluate --study "$$study" $(call option,test,TEST) \
 		$(if $(STRICT),--strict) $(if $(value TEST),$(call option,scc,SCC))
 
 results: .venv/installed ## record what is finished of a study in docs/results, and write docs/results.md: STUDY=...
-	@study=$(NAME) || exit 2; $(PYTHON) -m compare record --study "$$study" && $(PYTHON) -m compare results
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m compare record --study "$$study" && $(PYTHON) -m compare results
 
 promote: .venv/installed ## make an entry the default version: ENTRY=gan_2, or best (by validation) [FORCE=1]
 	@test -n $(call quoted,ENTRY) || { echo "error: which entry? make promote ENTRY=gan_2, or ENTRY=best" >&2; exit 2; }
-	@study=$(NAME) || exit 2; $(PYTHON) -m compare promote $(if $(FORCE),--force) --study "$$study" -- $(call quoted,ENTRY)
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m compare promote $(if $(FORCE),--force) --study "$$study" -- $(call quoted,ENTRY)
 
 synthesize: STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH GENERATOR_SEED THREADS SCC STUDY # here, SEED is the images'
 synthesize: .venv/installed ## new lesions from a generator: CLASS=mel COUNT=16 SEED=7 [GENERATOR=sagan] [OUT=...]
-	@study=$(NAME) || exit 2; $(PYTHON) -m compare synthesize --study "$$study" $(call option,class,CLASS) \
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m compare synthesize --study "$$study" $(call option,class,CLASS) \
 		$(call option,count,COUNT) $(call option,seed,SEED) $(call option,generator,GENERATOR) $(call option,out,OUT)
 
 # ---- the data
@@ -238,5 +259,5 @@ format: .venv/installed ## put the code into its style
 	.venv/bin/ruff format
 
 clean: ## stop what is served, and remove what was built, but neither .venv nor downloaded data
-	@for serve in runs/*/serve; do test ! -d "$$serve" || $(PYTHON) -m zoo stop --study "$$(basename "$$(dirname "$$serve")")"; done
+	@for serve in runs/*/serve; do test ! -d "$$serve" || $(PYTHON) -m gateway stop --study "$$(basename "$$(dirname "$$serve")")"; done
 	rm -rf site runs reports data/phantom data/cache model_store/*/

@@ -24,6 +24,7 @@ PARTS = (
     "gan",
     "handlers",
     "compare",
+    "gateway",
 )
 
 
@@ -219,7 +220,7 @@ def test_a_setting_is_of_the_command_line_and_of_the_outermost_make() -> None:
 
 def test_what_documents_and_messages_tell_people_to_type_is_taken() -> None:
     files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "Makefile", *ROOT.glob("docs/*.md")]
-    files += [file for room in ("lesions", "zoo", "gan", "compare") for file in (ROOT / room).rglob("*.py")]
+    files += [file for room in ("lesions", "zoo", "gan", "compare", "gateway") for file in (ROOT / room).rglob("*.py")]
     text = "\n".join(file.read_text() for file in files)
     goals = re.findall(r"\bmake ((?:[a-z]+ )+)((?: ?[A-Z][A-Z0-9_]*=(?:\"[^\"\n]*\"|[^ `;,)\n\"]*))+)", text)
     typed = {(goal.strip(), *re.findall(r"([A-Z][A-Z0-9_]*)=", settings)) for goal, settings in goals}

@@ -10,18 +10,18 @@ from rich.table import Table
 
 from lesions.cli import command_group
 from lesions.files import atomic_write, lock_range
-from lesions.index import DataError
 from zoo.entry import catalog
 from zoo.kinds.base import SOURCE, source_network
-from zoo.serving.limits import limits, minutes_of_a_token, request_megabytes
+from zoo.serving import options
+from zoo.serving.limits import limits
+from zoo.serving.options import StudyName
 from zoo.study import Folders, Study, StudyError, settle
-from zoo.terminal import console, whole_number
+from zoo.terminal import console
 
 app = command_group(__doc__)
 Settings = Annotated[
     list[str] | None, typer.Argument(metavar="[SETTING=VALUE]...", help="As for make: DATA=, SCALE=, ...")
 ]
-StudyName = Annotated[str, typer.Option("--study", help="The study, as `make zoo` named it.")]
 DEFAULT_STUDY = Study().name
 
 
@@ -153,61 +153,30 @@ def _describe(folders: Folders, entry: str) -> dict[str, Any]:
 @app.command()
 def serve(
     study_name: StudyName = DEFAULT_STUDY,
-    archives: Annotated[
-        Path | None, typer.Option(help="A folder of archives and their manifest.json, instead of a study's own.")
-    ] = None,
-    port: Annotated[
-        int,
-        typer.Option(
-            parser=whole_number("PORT", 1024, 65531), metavar="N", help="Of inference; the next four are used, too."
-        ),
-    ] = 8080,
-    host: Annotated[str, typer.Option(help="0.0.0.0 answers other machines, too.")] = "127.0.0.1",
-    runtime_name: Annotated[str, typer.Option("--runtime", help="torchserve, or local: one process, no Java.")] = (
-        "torchserve"
-    ),
-    max_request_mb: Annotated[
-        int | None,
-        typer.Option(parser=request_megabytes, metavar="N", help="The largest request; config.properties has it."),
-    ] = None,
-    token_minutes: Annotated[
-        int | None,
-        typer.Option(parser=minutes_of_a_token, metavar="N", help="The life of a token; config.properties has it."),
-    ] = None,
-    wait: Annotated[
-        bool, typer.Option("--wait", help="Stay, and stop the server at a signal: for containers.")
-    ] = False,
+    archives: options.Archives = None,
+    port: options.Port = 8080,
+    host: options.Host = "127.0.0.1",
+    runtime_name: options.RuntimeName = "torchserve",
+    max_request_mb: options.MaxRequestMB = None,
+    token_minutes: options.TokenMinutes = None,
+    wait: options.Wait = False,
 ) -> None:
     """Start the server with every archive of a study, or of a folder; return when all versions answer."""
     from zoo.serving import start
     from zoo.serving.runtime import get_runtime
+    from zoo.serving.sample import sample
 
     folders, runtime = Folders(archives.resolve().name if archives else study_name), get_runtime(runtime_name)
     given = limits(max_request_mb, token_minutes)
     model, version = start.serve(runtime, archives or folders.archives, folders.serve, port, host=host, limits=given)
     url = f"{runtime.connect(folders.serve).url}/predictions/{model}/{version}"
-    picture = None if archives else _sample(folders)
+    picture = None if archives else sample(folders)
     print(f"try:\n{runtime.example_call(folders.serve.resolve(), url, picture)}")
     if wait:
         print("it serves until Ctrl-C, or SIGTERM", flush=True)
         start.wait(runtime, folders.serve)
     elif archives:
         print(f"to stop it: python -m zoo stop --study {shlex.quote(folders.name)}; so for status and logs")
-
-
-def _sample(folders: Folders) -> Path | None:
-    """One picture of the study's data, written beside the server's files, so that the printed call works as it is."""
-    from lesions.sources import open_source
-
-    try:
-        study = folders.read()
-        data = open_source(folders.source(study), study.scc)
-        content = data.read(data.index.images[0])
-    except (DataError, StudyError):  # the data may be gone, or elsewhere; the models are not
-        return None
-    file = folders.serve / f"sample{Path(data.where(data.index.images[0])).suffix.lower()}"
-    atomic_write(file, content)
-    return file
 
 
 @app.command()

@@ -42,7 +42,7 @@ class Served:
 
     def __init__(self, checkout: Harmed, runtime: str) -> None:
         self.checkout, self.port, self.runtime = checkout, free_ports(), runtime
-        self.settings = {"PORT": str(self.port), "RUNTIME": runtime}
+        self.settings = {"PORT": str(self.port), "GATEWAY_PORT": str(free_ports()), "RUNTIME": runtime}
         """Of `make serve`."""
         self.folder = checkout.runs / "serve"
         self.key_file = self.folder / "key_file.json"

@@ -147,7 +147,7 @@ def test_bad_archives_beside_good_ones(copy: Harmed, built: Harmed, reliability:
     before = copy.digests()
     flip_a_byte(copy.archives / "weighted_loss.mar")
     try:
-        done = copy.make("serve", PORT=str(free_ports()))
+        done = copy.make("serve", PORT=str(free_ports()), GATEWAY_PORT=str(free_ports()))
         row.tried = len(FAULTS) + 2
         assert done.returncode == 2
         assert "7 of 8 versions cannot be served" in done.stderr

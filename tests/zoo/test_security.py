@@ -175,7 +175,7 @@ def test_the_cache_is_not_unpickled(tmp_path: Path, victim: Path) -> None:
 def test_no_code_of_ours_unpickles() -> None:
     files = [
         file
-        for room in ("lesions", "zoo", "train", "gan", "handlers", "compare")
+        for room in ("lesions", "zoo", "train", "gan", "handlers", "compare", "gateway")
         for file in ROOT.glob(f"{room}/**/*.py")
     ]
     assert len(files) > 60
@@ -254,7 +254,7 @@ def test_make_serve_takes_a_host_from_its_command_line_only(arguments: list[str]
     command = ["env", "HOST=0.0.0.0", "make", "-n", "serve", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert ("--host '0.0.0.0'" in done.stdout) == given
-    assert "-m zoo serve" in done.stdout
+    assert "-m gateway serve" in done.stdout
 
 
 @pytest.mark.parametrize(

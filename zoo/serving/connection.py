@@ -61,24 +61,25 @@ class TokenAuth(httpx.Auth):
         """The token at hand; if it is the `stale` one, that of the key file; if that is stale or old, a new one."""
         with self._renewal:
             if self._token == stale:
-                self._token, expires, api_key = self._read()
+                self._token, expires, api_key = read_token(self._key_file, self._kind)
                 if self._token == stale or expires <= datetime.now(UTC) + self._least:
                     headers = {"Authorization": f"Bearer {api_key}"}
                     url = f"{self._management}/token"
                     response = yield httpx.Request("GET", url, params={"type": self._kind}, headers=headers)
                     if not response.is_success:
                         raise NoServerError(f"{self._key_file} is another server's: {error_message(response)}")
-                    self._token = self._read()[0]
+                    self._token = read_token(self._key_file, self._kind)[0]
             return self._token
 
-    def _read(self) -> tuple[str, datetime, str]:
-        """The token of the key file, when it expires, and the key that renews it."""
-        try:
-            keys = json.loads(self._key_file.read_text())
-            expires = re.sub(r"\.\d+", "", keys[self._kind]["expiration time"])  # it has nanoseconds
-            return str(keys[self._kind]["key"]), datetime.fromisoformat(expires), str(keys["API"]["key"])
-        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-            raise NoServerError(f"no token in {self._key_file} ({error}); start the server: make serve") from None
+
+def read_token(key_file: Path, kind: str) -> tuple[str, datetime, str]:
+    """The token of a `kind`, when it expires, and the key that renews it. Raises `NoServerError`."""
+    try:
+        keys = json.loads(key_file.read_text())
+        expires = re.sub(r"\.\d+", "", keys[kind]["expiration time"])  # it has nanoseconds
+        return str(keys[kind]["key"]), datetime.fromisoformat(expires), str(keys["API"]["key"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise NoServerError(f"no token in {key_file} ({error}); start the server: make serve") from None
 
 
 class RestServer:

@@ -29,15 +29,18 @@ def listening(processes: Iterable[psutil.Process]) -> set[int]:
     return ports
 
 
-def check_free(ports: Mapping[str, tuple[str, int]]) -> None:
-    """Raise `ServerError` where one of the `ports` is taken; each has an address and a number, by its purpose."""
+def check_free(ports: Mapping[str, tuple[str, int]], other: str = "PORT=8180") -> None:
+    """Raise `ServerError` where one of the `ports` is taken; each has an address and a number, by its purpose.
+
+    `other` is the setting that chooses another port.
+    """
     for purpose, (host, port) in ports.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except (OSError, OverflowError) as error:
-                raise ServerError(f"port {port} ({purpose}): {error}; choose another: make serve PORT=8180") from None
+                raise ServerError(f"port {port} ({purpose}): {error}; choose another: make serve {other}") from None
 
 
 def state_of(runtime: str, request: ServeRequest) -> dict[str, Any]:

@@ -79,6 +79,8 @@ class Runtime(Protocol):
 
     name: str
     """By which it is chosen."""
+    hosts_front: bool
+    """Whether it runs a request's `front` in its own process."""
 
     def check(self, request: "ServeRequest", own: Set[int]) -> None:
         """Raise `ServerError` where it cannot be started: something is not installed, or a port is taken.
@@ -109,6 +111,19 @@ class Runtime(Protocol):
         """A shell command that sends a picture to `url` with valid credentials."""
 
 
+class Front(NamedTuple):
+    """An ASGI app before a runtime, on a port of its own: `module` has `app(inner, folder, options)`, which makes it.
+
+    `inner` is the runtime's own app, and `folder` the server's.
+    """
+
+    module: str
+    host: str
+    port: int
+    options: dict[str, Any]
+    """What JSON can hold."""
+
+
 class ServeRequest(NamedTuple):
     """What a server is started with."""
 
@@ -120,6 +135,8 @@ class ServeRequest(NamedTuple):
     limits: Limits
     seconds: float = 180
     """The time in which all versions must answer."""
+    front: Front | None = None
+    """What a runtime that `hosts_front` runs in its process, too."""
 
 
 RUNTIMES = {"torchserve": "zoo.serving.torchserve", "local": "zoo.serving.local"}

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from lesions.files import file_lock
@@ -14,7 +15,7 @@ from zoo.serving.http import ServerError
 from zoo.serving.limits import Limits
 from zoo.serving.limits import limits as default_limits
 from zoo.serving.process import listening
-from zoo.serving.runtime import ALL_NETWORKS, LOOPBACK, Runtime, ServeRequest, runtime_of
+from zoo.serving.runtime import ALL_NETWORKS, LOOPBACK, Front, Runtime, ServeRequest, runtime_of
 
 
 def serve(
@@ -25,14 +26,18 @@ def serve(
     seconds: float = 180,
     host: str = LOOPBACK,
     limits: Limits | None = None,
+    front: Front | None = None,
+    checked: Callable[[], object] = lambda: None,
 ) -> tuple[str, str]:
     """Serve every .mar of `archives` on `port`; returns model and version of one when each has answered a request.
 
     An archive that is not what the manifest says is refused before the runtime sees it. The server's files live in
     `folder`; a server there that was started otherwise is stopped, once it is known that the ports are free. Of one
     that goes on, old tokens are renewed. The champion becomes the default version again.
-    `host` is `LOOPBACK` or `ALL_NETWORKS`. Raises `ServerError` within `seconds` where there is nothing to serve, a
-    port is taken, the server dies, or versions cannot be served; in the last case the others are.
+    `host` is `LOOPBACK` or `ALL_NETWORKS`. `front` is for a runtime that hosts it. `checked` is called when nothing
+    speaks against the start, and before anything is started or stopped. Raises `ServerError` within `seconds` where
+    there is nothing to serve, a port is taken, the server dies, or versions cannot be served; in the last case the
+    others are.
     """
     if host not in (LOOPBACK, ALL_NETWORKS):
         raise ServerError(f"HOST={host}: it is {LOOPBACK} (this machine only) or {ALL_NETWORKS} (all its networks)")
@@ -52,10 +57,11 @@ def serve(
         if host != LOOPBACK:
             print(f"warning: port {port} answers every machine that reaches it: with a token only, but unencrypted")
         digests = {name: archive.sha256 for name, archive in verified.items()}
-        request = ServeRequest(folder.resolve(), port, host, digests, limits or default_limits(), seconds)
+        request = ServeRequest(folder.resolve(), port, host, digests, limits or default_limits(), seconds, front)
         other = runtime_of(request.folder)
         ours = [process for one in (runtime, other) for process in one.processes(request.folder)]
         runtime.check(request, listening(ours))
+        checked()
         if other.name != runtime.name and other.stop(request.folder):
             print(f"was served by {other.name}: stopped, to serve by {runtime.name}")
         try:

@@ -160,7 +160,7 @@ def test_the_handler_runs_where_there_is_no_repository(made: Made, tmp_path: Pat
     assert list(answer["probabilities"].values()) == pytest.approx(wanted.tolist(), abs=1e-4)
 
 
-OURS = ("lesions", "zoo", "train", "gan", "handlers", "compare")
+OURS = ("lesions", "zoo", "train", "gan", "handlers", "compare", "gateway")
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)

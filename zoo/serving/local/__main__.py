@@ -6,6 +6,7 @@ import logging.config
 import socket
 import sys
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from zoo.serving.local.app import App
 from zoo.serving.local.process import ACCESS_LOG, LOG, LOGS, PORTS, READY
 from zoo.serving.local.tokens import Tokens
 from zoo.serving.local.versions import open_all, processors
-from zoo.serving.runtime import LOOPBACK, STATE
+from zoo.serving.runtime import LOOPBACK, STATE, Front
 
 GRACE = 1
 """Seconds that requests have to end in when a signal has come."""
@@ -34,6 +35,9 @@ def main(folder: Path) -> None:
     port, files = state["port"], state["files"]
     # Bound at once, so that a port taken meanwhile is an error now; uvicorn listens when there is somebody to answer.
     sockets = [_bind(state["host"] if number == 0 else LOOPBACK, port + number) for number in range(len(PORTS))]
+    front = Front(**state["front"]) if state["front"] else None
+    if front:
+        sockets.append(_bind(front.host, front.port))
     outcomes: dict[str, str] = {}
 
     def note(name: str, problem: str) -> None:
@@ -43,9 +47,12 @@ def main(folder: Path) -> None:
 
     tokens = Tokens(folder / KEY_FILE, timedelta(minutes=state["token_minutes"]))
     versions = open_all(Path(state["store"]), files, note)
+    app = App(versions, tokens, port, processors(), state["max_request_bytes"])
+    if front:  # by its name: the zoo knows of nothing before it
+        app.add(front.port, import_module(front.module).app(app, folder, front.options))
     gc.freeze()  # what is there now stays: no collection need look at it again
     config = uvicorn.Config(
-        App(versions, tokens, port, processors(), state["max_request_bytes"]),
+        app,
         loop="asyncio",
         http="h11",
         ws="none",

@@ -30,6 +30,10 @@ class App:
             port + 2: _calls(metrics.routes),
         }
 
+    def add(self, port: int, app: ASGIApp) -> None:
+        """Let another app answer what arrives at another port."""
+        self._apps[port] = app
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         await self._apps[scope["server"][1]](scope, receive, send)

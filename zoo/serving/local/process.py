@@ -1,24 +1,18 @@
-"""The server as a process of its own: started in a session of its own, found again, and stopped."""
+"""The server as a process of its own, with what it is started with and its logs."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Set
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from lesions.files import atomic_write
+from zoo.serving import detached
 from zoo.serving.connection import KEY_FILE
 from zoo.serving.process import addresses, check_free, state_of, tail
 from zoo.serving.runtime import STATE, ServeRequest
-from zoo.study import ROOT
 
 NAME = "local"
 """As `RUNTIMES` and the server's `STATE` name this runtime."""
@@ -29,10 +23,15 @@ LOGS, LOG, ACCESS_LOG, CONSOLE = "logs", "server.log", "access.log", "console.lo
 """In the server's folder, its logs: of itself, of requests, and what Python says before these are open."""
 PORTS = ("inference", "management", "metrics")
 """What listens on port, port + 1, ..."""
-PATIENCE = 10
-"""Seconds that a server has to end in, by either signal."""
-IN_BACKGROUND = '"$@" >"$0" 2>&1 & echo $!'
-"""By a shell that ends at once, so that the server is not our child: it may outlive us, and leaves us no zombie."""
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",  # one thread a request
+    "ORT_DISABLE_TELEMETRY": "1",
+    # glibc's own, moving thresholds would keep what a large picture took: 1.7 GB of two at a time, of 50 million
+    # pixels. So a block of 4 MB or more goes back to the kernel; those of a usual picture are smaller.
+    "MALLOC_MMAP_THRESHOLD_": "4194304",
+    "MALLOC_TRIM_THRESHOLD_": "67108864",
+}
+"""What the server's environment has beside ours."""
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
@@ -43,7 +42,7 @@ def read_state(folder: Path) -> dict[str, Any] | None:
         process = psutil.Process(state["pid"])
     except (OSError, ValueError, LookupError, TypeError, psutil.Error):
         return None
-    return state if _is_ours(process, folder) else None  # process ids are used again
+    return state if detached.is_ours(process, MODULE, folder) else None  # process ids are used again
 
 
 def read_outcomes(folder: Path) -> dict[str, str]:
@@ -62,7 +61,8 @@ def check(request: ServeRequest, own: Set[int] = frozenset()) -> None:
 
 def wanted(store: Path, files: dict[str, str], request: ServeRequest) -> dict[str, Any]:
     """What `STATE` says of a server that is started so: another one of the same folder is no longer what is wanted."""
-    return state_of(NAME, request) | {"store": str(store), "files": files}
+    front = request.front and request.front._asdict()
+    return state_of(NAME, request) | {"store": str(store), "files": files, "front": front}
 
 
 def launch(store: Path, files: dict[str, str], request: ServeRequest) -> None:
@@ -78,18 +78,8 @@ def launch(store: Path, files: dict[str, str], request: ServeRequest) -> None:
     # Written before the start, since the server reads it; the pid is added after.
     state = wanted(store, files, request)
     atomic_write(folder / STATE, json.dumps(state, indent=2))
-    command = [sys.executable, "-m", MODULE, str(folder)]
-    started = subprocess.run(
-        ["/bin/sh", "-c", IN_BACKGROUND, str(folder / LOGS / CONSOLE), *command],
-        cwd=ROOT,  # from where Python imports
-        env=_environment(),
-        umask=0o077,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C in the terminal is not for the server
-        check=True,
-    )
-    atomic_write(folder / STATE, json.dumps(state | {"pid": int(started.stdout)}, indent=2))
+    pid = detached.launch(MODULE, folder, folder / LOGS / CONSOLE, ENVIRONMENT)
+    atomic_write(folder / STATE, json.dumps(state | {"pid": pid}, indent=2))
 
 
 def halt(folder: Path) -> bool:
@@ -97,15 +87,7 @@ def halt(folder: Path) -> bool:
     folder = folder.resolve()
     running = read_state(folder) is not None
     # All that are ours: a `make serve` that is killed while it starts one has not written down which.
-    processes = processes_of(folder)
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for process in processes:
-            with suppress(psutil.Error):
-                process.send_signal(number)
-        deadline = time.monotonic() + PATIENCE
-        while processes and time.monotonic() < deadline:
-            time.sleep(0.02)
-            processes = [process for process in processes if _is_ours(process, folder)]
+    detached.halt(MODULE, folder)
     for name in (STATE, KEY_FILE, READY):
         (folder / name).unlink(missing_ok=True)
     return running
@@ -119,25 +101,4 @@ def log_end(folder: Path) -> str:
 
 def processes_of(folder: Path) -> list[psutil.Process]:
     """The servers of `folder` that run."""
-    return [process for process in psutil.process_iter() if _is_ours(process, folder)]
-
-
-def _is_ours(process: psutil.Process, folder: Path) -> bool:
-    """Whether `process` is a server of `folder`, and not dead."""
-    try:
-        return process.cmdline()[-2:] == [MODULE, str(folder)] and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
-def _environment() -> dict[str, str]:
-    """The server's environment: our modules and no others of their names, and one thread a request."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    return kept | {
-        "OMP_NUM_THREADS": "1",
-        "ORT_DISABLE_TELEMETRY": "1",
-        # glibc's own, moving thresholds would keep what a large picture took: 1.7 GB of two at a time, of 50 million
-        # pixels. So a block of 4 MB or more goes back to the kernel; those of a usual picture are smaller.
-        "MALLOC_MMAP_THRESHOLD_": "4194304",
-        "MALLOC_TRIM_THRESHOLD_": "67108864",
-    }
+    return detached.processes_of(MODULE, folder)

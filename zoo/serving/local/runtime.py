@@ -19,6 +19,7 @@ class Local:
     """One process that serves every archive (`zoo.serving.runtime.Runtime`)."""
 
     name = NAME
+    hosts_front = True
     example_call = staticmethod(example_call)
 
     def check(self, request: ServeRequest, own: Set[int]) -> None:

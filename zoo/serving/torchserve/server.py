@@ -25,6 +25,7 @@ class TorchServe:
     """The runtime `torchserve` (`zoo.serving.runtime.Runtime`)."""
 
     name = NAME
+    hosts_front = False
     example_call = staticmethod(example_call)
 
     def check(self, request: ServeRequest, own: Set[int]) -> None:

@@ -1,0 +1,1 @@
+"""The gateway: one port before whichever runtime serves, for browsers, phones and clients of other servers."""

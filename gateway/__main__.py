@@ -1,0 +1,153 @@
+"""`python -m gateway`: what is served, with API keys, for browsers and phones."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from gateway import process, start
+from gateway.keys import DEFAULT_RATE, DEFAULT_SCOPES, SCOPES, Keys
+from gateway.log import FILE
+from gateway.settings import Settings, origins
+from lesions.cli import command_group
+from zoo.kinds.generator import GENERATOR
+from zoo.serving import options
+from zoo.serving.limits import limits
+from zoo.serving.options import StudyName
+from zoo.serving.process import tail
+from zoo.serving.runtime import ALL_NETWORKS, LOOPBACK, get_runtime
+from zoo.serving.sample import sample
+from zoo.serving.start import wait as wait_for_signal
+from zoo.study import Folders, Study
+from zoo.terminal import console, whole_number
+
+app = command_group(__doc__)
+DEFAULT_STUDY = Study().name
+Name = Annotated[str, typer.Argument(help="Of whom or what the key is for: phone.")]
+GatewayPort = Annotated[
+    int,
+    typer.Option(parser=whole_number("GATEWAY_PORT", 1024, 65535), metavar="N", help="Of the gateway."),
+]
+
+
+def _keys() -> Keys:
+    """The keys of this checkout: they hold for every study."""
+    return Keys(_key_file())
+
+
+def _key_file() -> Path:
+    return (Folders(DEFAULT_STUDY).root / "keys" / "api_keys.json").resolve()
+
+
+@app.command()
+def serve(
+    study_name: StudyName = DEFAULT_STUDY,
+    archives: options.Archives = None,
+    port: options.Port = 8080,
+    gateway_port: GatewayPort = 8000,
+    host: options.Host = LOOPBACK,
+    cors: Annotated[str, typer.Option(help="Origins whose pages may call, blanks between: https://example.org.")] = "",
+    runtime_name: options.RuntimeName = "torchserve",
+    max_request_mb: options.MaxRequestMB = None,
+    token_minutes: options.TokenMinutes = None,
+    wait: options.Wait = False,
+) -> None:
+    """Start the server with every archive of a study, or of a folder, and the gateway; return when both answer."""
+    folders, runtime = Folders(archives.resolve().name if archives else study_name), get_runtime(runtime_name)
+    given = limits(max_request_mb, token_minutes)
+    settings = Settings(
+        host=host,
+        port=gateway_port,
+        runtime_port=port,
+        folder=folders.serve.resolve(),
+        archives=(archives or folders.archives).resolve(),
+        keys=_key_file(),
+        origins=origins(cors),
+        max_request_bytes=given.max_request_bytes,
+    )
+    model, version = start.serve(runtime, settings, host, given)
+    if host == ALL_NETWORKS:
+        print(f"warning: port {gateway_port} answers every machine that reaches it: with a key only, but unencrypted")
+    print(f"gateway: http://{LOOPBACK}:{gateway_port}, for pages of {', '.join(settings.origins) or 'no other origin'}")
+    if not _keys().all():
+        print("there is no API key yet: make key NAME=phone")
+    if model != GENERATOR.model:
+        picture = None if archives else sample(folders)
+        upload = shlex.quote(f"image=@{picture.absolute() if picture else 'mole.jpg'}")
+        url = f"http://{LOOPBACK}:{gateway_port}/v1/classify/{version}"
+        print(f"try, with your key in $KEY:\ncurl --noproxy '*' -F {upload} -H \"Authorization: Bearer $KEY\" {url}")
+    if wait:
+        print("it serves until Ctrl-C, or SIGTERM", flush=True)
+        try:
+            wait_for_signal(runtime, folders.serve)
+        finally:
+            process.halt(folders.serve)
+    elif archives:
+        print(f"to stop it: python -m gateway stop --study {shlex.quote(folders.name)}; so for status and logs")
+
+
+@app.command()
+def stop(study_name: StudyName = DEFAULT_STUDY) -> None:
+    """Stop the study's server, and the gateway before it."""
+    print("stopped" if start.stop(Folders(study_name).serve.resolve()) else "nothing is running")
+
+
+@app.command()
+def status(study_name: StudyName = DEFAULT_STUDY) -> None:
+    """Show what the study's server serves, and where the gateway is."""
+    from zoo.__main__ import status as runtime_status
+
+    settings = start.running(Folders(study_name).serve)
+    if settings:
+        pages = ", ".join(settings["origins"]) or "no other origin"
+        print(f"gateway: http://{LOOPBACK}:{settings['port']}, for pages of {pages}")
+    else:
+        print("gateway: not running")
+    runtime_status(study_name)
+
+
+@app.command()
+def logs(study_name: StudyName = DEFAULT_STUDY) -> None:
+    """Show the end of the logs of the gateway and of the study's server, which may have stopped."""
+    from zoo.__main__ import logs as runtime_logs
+
+    folder = Folders(study_name).serve
+    for file in (folder / FILE, folder / process.CONSOLE):
+        if file.exists():
+            print(f"==> {file} <==\n{tail(file, 40)}\n")
+    runtime_logs(study_name)
+
+
+@app.command()
+def key(
+    name: Name,
+    scopes: Annotated[str, typer.Option(help=f"Some of {', '.join(SCOPES)}, blanks between.")] = DEFAULT_SCOPES,
+    rate: Annotated[str, typer.Option(help="How many pictures or calls in which time.")] = DEFAULT_RATE,
+) -> None:
+    """Make an API key, and print it: this once, since only a hash of it is kept."""
+    secret = _keys().add(name, scopes.split(), rate)
+    print(f"the key of {name}, for {', '.join(scopes.split())}, {rate}; it is not shown again:", file=sys.stderr)
+    print(secret)
+
+
+@app.command()
+def keys() -> None:
+    """List the API keys, without the keys themselves."""
+    table = Table("name", "scopes", "rate", "since")
+    for one in _keys().all():
+        table.add_row(one.name, " ".join(one.scopes), one.rate, one.created[:10])
+    console().print(table)
+
+
+@app.command()
+def revoke(name: Name) -> None:
+    """Make an API key invalid, at once."""
+    _keys().revoke(name)
+    print(f"revoked: the key of {name} opens nothing more")
+
+
+if __name__ == "__main__":
+    app()

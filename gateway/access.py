@@ -1,0 +1,49 @@
+"""Who may make a call: by its API key, as `Authorization: Bearer KEY`."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated
+
+from fastapi import Request, Security
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from gateway.context import gateway_of
+from gateway.keys import ApiKeyError, Key, Scope
+from gateway.problems import Problem, try_later
+
+Credentials = Annotated[
+    HTTPAuthorizationCredentials | None,
+    Security(HTTPBearer(auto_error=False, description="An API key: `make key NAME=phone` prints one.")),
+]
+
+
+def require(scope: Scope | None, body: bool = False) -> Callable[..., AsyncIterator[Key]]:
+    """A dependency: the caller's key, which has `scope` if one is given, and has not asked too often.
+
+    A call with a `body` also has one of the places inside, before its body is read.
+    Raises `Problem`: 401, 403, 429, 503.
+    """
+
+    async def caller(request: Request, credentials: Credentials) -> AsyncIterator[Key]:
+        gateway = gateway_of(request)
+        try:
+            key = gateway.keys.find(credentials.credentials) if credentials else None
+        except ApiKeyError:
+            raise try_later("the gateway cannot read its API keys: make keys says why", 60) from None
+        if key is None:
+            # RFC 6750, section 3: no error code where nothing was sent.
+            error = ', error="invalid_token"' if credentials else ""
+            detail = "this API key is not valid" if credentials else "send an API key: Authorization: Bearer KEY"
+            raise Problem(401, detail, {"WWW-Authenticate": f'Bearer realm="lesion-zoo"{error}'})
+        request.state.key = key.name
+        if scope and scope not in key.scopes:
+            challenge = f'Bearer realm="lesion-zoo", error="insufficient_scope", scope="{scope}"'
+            detail = f"this key may {', '.join(key.scopes)}, and not {scope}"
+            raise Problem(403, detail, {"WWW-Authenticate": challenge})
+        gateway.rates.count(key)
+        if not body:
+            yield key
+            return
+        async with gateway.bodies.turn(""):
+            yield key
+
+    return caller

@@ -1,0 +1,62 @@
+"""The app: all calls, and what is around them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from gateway import pages, v1, v2
+from gateway.access import require
+from gateway.context import Gateway, gateway_of
+from gateway.description import KEYED, METRICS
+from gateway.keys import Key
+from gateway.log import REQUEST_ID, RequestLog
+from gateway.metrics import CONTENT_TYPE
+from gateway.problems import HANDLED, answer
+from lesions.labels import NOTICE
+
+SENT_HEADERS = ("Authorization", "Content-Type", "Content-Encoding", REQUEST_ID, "Inference-Header-Content-Length")
+"""What a page of another origin may send, beside what every page may."""
+READ_HEADERS = (REQUEST_ID, "Retry-After", "WWW-Authenticate")
+"""What it may read."""
+ABOUT = f"Classifiers of dermatoscopic images, side by side. {NOTICE}"
+
+router = APIRouter()
+
+
+@router.get("/metrics", tags=["metrics"], response_class=Response, responses=KEYED | METRICS)
+async def metrics(request: Request, key: Annotated[Key, Depends(require("admin"))]) -> Response:
+    """Counts and times, for Prometheus; needs a key with the scope `admin`."""
+    return Response(gateway_of(request).metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def build(gateway: Gateway) -> ASGIApp:
+    """The ASGI app of a gateway."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await gateway.backend.close()
+
+    app = FastAPI(title="Lesion Zoo", version="1", description=ABOUT, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.gateway = gateway
+    app.router.redirect_slashes = False
+    for error in HANDLED:
+        app.add_exception_handler(error, answer)
+    for part in (v1.router, v2.router, v2.health, router):
+        app.include_router(part)
+    pages.mount(app)
+    outer: ASGIApp = app
+    if gateway.settings.origins:  # around the errors, too: a page must be able to read why it was refused
+        outer = CORSMiddleware(
+            app,
+            allow_origins=gateway.settings.origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=SENT_HEADERS,
+            expose_headers=READ_HEADERS,
+        )
+    return RequestLog(outer, gateway.metrics)

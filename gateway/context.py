@@ -1,0 +1,34 @@
+"""What all calls of one gateway share."""
+
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+
+from gateway.backend import Backend
+from gateway.keys import Keys
+from gateway.metrics import Metrics
+from gateway.rates import Rates
+from gateway.settings import Settings
+from gateway.turns import Turns
+
+MOST_INSIDE = 256
+"""Requests with a body that are inside at a time: each may hold as much memory as a body has bytes, and more."""
+
+
+@dataclass
+class Gateway:
+    """One gateway."""
+
+    settings: Settings
+    backend: Backend
+    keys: Keys
+    turns: Turns = field(default_factory=lambda: Turns(at_once=16, waiting=64))
+    bodies: Turns = field(default_factory=lambda: Turns(at_once=MOST_INSIDE, waiting=0))
+    rates: Rates = field(default_factory=Rates)
+    metrics: Metrics = field(default_factory=Metrics)
+
+
+def gateway_of(request: Request) -> Gateway:
+    """The gateway that was asked."""
+    gateway: Gateway = request.app.state.gateway
+    return gateway

@@ -1,0 +1,47 @@
+"""`python -m gateway.server FOLDER`: the gateway before TorchServe, in a process of its own, until a signal comes."""
+
+import json
+import sys
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from gateway import log
+from gateway.app import build
+from gateway.context import Gateway
+from gateway.keys import Keys
+from gateway.process import STATE
+from gateway.rest import RestBackend
+from gateway.settings import Settings
+
+GRACE = 10
+"""Seconds that requests have to end in when a signal has come."""
+KEEP_ALIVE = 75
+"""Seconds until an idle connection is closed: later than clients do it, so that none sends into a closing one."""
+
+
+def app(settings: Settings) -> ASGIApp:
+    """The gateway before a runtime in another process."""
+    log.configure(settings.folder)
+    return build(Gateway(settings, RestBackend(settings.folder, settings.runtime_port), Keys(settings.keys)))
+
+
+def main(folder: Path) -> None:
+    """Serve what `STATE` in the folder says."""
+    settings = Settings.model_validate(json.loads((folder / STATE).read_bytes())["settings"])
+    uvicorn.run(
+        app(settings),
+        host=settings.host,
+        port=settings.port,
+        access_log=False,  # the gateway writes its own
+        proxy_headers=False,
+        server_header=False,
+        ws="none",
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

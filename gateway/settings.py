@@ -1,0 +1,41 @@
+"""What a gateway is started with."""
+
+import re
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from lesions.errors import UserError
+
+ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.\-\[\]:]+")
+
+
+class Settings(BaseModel):
+    """The settings of one gateway. They can be held in JSON."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: str
+    port: int
+    runtime_port: int
+    """Where the runtime answers predictions, on loopback."""
+    folder: Path
+    """The server's: credentials for the runtime, logs."""
+    archives: Path
+    """Where the served archives are: their model cards are read from there."""
+    keys: Path
+    """The file of API keys (`gateway.keys.Keys`)."""
+    origins: tuple[str, ...] = ()
+    """Whose pages may call from a browser, such as https://example.org; "*" for all."""
+    max_request_bytes: int
+    """Of a body, as it is sent and when it is unpacked."""
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """The origins in a setting, blanks between. Raises `UserError` for what is none."""
+    for origin in text.split():
+        if not ORIGIN.fullmatch(origin):
+            raise UserError(
+                f"CORS={origin[:60]}: an origin is scheme, host and perhaps port, without a path: https://example.org"
+            )
+    return tuple(text.split())

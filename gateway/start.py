@@ -1,0 +1,70 @@
+"""`make serve`: the runtime, and the gateway before it."""
+
+from pathlib import Path
+from typing import Any
+
+from gateway import process
+from gateway.settings import Settings
+from lesions.files import file_lock
+from zoo.serving import start
+from zoo.serving.http import ServerError
+from zoo.serving.limits import Limits
+from zoo.serving.local import process as local
+from zoo.serving.process import check_free, listening
+from zoo.serving.runtime import RUNTIMES, Front, Runtime, get_runtime, runtime_of
+from zoo.serving.torchserve.process import PORTS
+
+MODULE = "gateway.local"
+OTHER = "GATEWAY_PORT=8100"
+
+
+def serve(runtime: Runtime, settings: Settings, host: str, limits: Limits) -> tuple[str, str]:
+    """Start the runtime as `zoo.serving.start.serve` does, and the gateway; returns model and version of one.
+
+    Nothing is started or stopped where the gateway's port is taken. Raises `ServerError`.
+    """
+    folder, port = settings.folder, settings.port
+    if settings.runtime_port <= port < settings.runtime_port + len(PORTS):
+        raise ServerError(f"port {port} (gateway): it is one of the runtime's; choose another: make serve {OTHER}")
+    running = [one for name in RUNTIMES for one in get_runtime(name).processes(folder)] + process.processes_of(folder)
+    if port not in listening(running):
+        check_free({"gateway": (settings.host, port)}, OTHER)
+    front, may_start = None, False
+    if runtime.hosts_front:
+        front = Front(MODULE, settings.host, port, settings.model_dump(mode="json"))
+
+    def checked() -> None:
+        nonlocal may_start
+        may_start = True
+        if front:  # the one process has both; another gateway would keep the port
+            process.halt(folder)
+
+    try:
+        return start.serve(
+            runtime,
+            settings.archives,
+            folder,
+            settings.runtime_port,
+            host=host,
+            limits=limits,
+            front=front,
+            checked=checked,
+        )
+    finally:  # also where some versions cannot be served: the others are
+        if may_start and not front and runtime.processes(folder):
+            with file_lock(folder):  # another `make serve`
+                process.start(settings)
+
+
+def stop(folder: Path) -> bool:
+    """Stop the gateway of `folder`, and the runtime behind it; False if neither was running."""
+    stopped = process.halt(folder)
+    return runtime_of(folder).stop(folder) or stopped
+
+
+def running(folder: Path) -> dict[str, Any] | None:
+    """The settings of the gateway of `folder`, wherever it runs; none where it does not."""
+    if state := process.read_state(folder):
+        return dict(state["settings"])
+    front = (local.read_state(folder) or {}).get("front")
+    return dict(front["options"]) if front else None

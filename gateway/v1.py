@@ -1,0 +1,152 @@
+"""The calls below /v1: pictures in, answers out, and what is served."""
+
+import asyncio
+import json
+import zipfile
+from pathlib import Path as FilePath
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+from gateway import body, description, pictures
+from gateway.access import require
+from gateway.ask import ask, ask_picture, while_connected
+from gateway.backend import Reply
+from gateway.context import Gateway, gateway_of
+from gateway.keys import Key
+from gateway.pictures import Picture
+from gateway.problems import Problem
+from zoo.kinds import MODELS
+from zoo.kinds.generator import GENERATOR
+
+router = APIRouter(prefix="/v1", tags=["v1"], responses=description.KEYED)
+Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="A served entry.")]
+Accept = Annotated[str, Header(include_in_schema=False)]
+CARD = "MODEL_CARD.md"
+"""In each archive."""
+
+
+@router.post("/classify", openapi_extra=description.PICTURES, responses=description.CLASSIFIED)
+async def classify(request: Request, key: Annotated[Key, Depends(require("classify", body=True))]) -> Response:
+    """Class probabilities of a picture, or of several, by the champion."""
+    return await _pictures(request, key, None)
+
+
+@router.post("/classify/{version}", openapi_extra=description.PICTURES, responses=description.CLASSIFIED)
+async def classify_by(
+    request: Request, version: Name, key: Annotated[Key, Depends(require("classify", body=True))]
+) -> Response:
+    """Class probabilities of a picture, or of several, by one version."""
+    return await _pictures(request, key, version)
+
+
+@router.post("/explain/{version}", openapi_extra=description.PICTURES, responses=description.EXPLAINED)
+async def explain(
+    request: Request,
+    version: Name,
+    key: Annotated[Key, Depends(require("explain", body=True))],
+    label: Annotated[str | None, Query(alias=pictures.CLASS, description="The class; else the predicted one.")] = None,
+    accept: Accept = "",
+) -> Response:
+    """Where in a picture, or in several, a version sees a class. `Accept: image/png` asks for the overlay alone."""
+    return await _pictures(request, key, version, label, accept, explain=True)
+
+
+@router.post("/synthesize/{name}", openapi_extra=description.GENERATION, responses=description.SYNTHESIZED)
+async def synthesize(
+    request: Request,
+    name: Name,
+    key: Annotated[Key, Depends(require("synthesize", body=True))],
+    accept: Accept = "",
+) -> Response:
+    """Synthetic lesions of a class, by a generator."""
+    gateway = gateway_of(request)
+    content = await body.read(request, gateway.settings.max_request_bytes)
+    asked = ask(gateway, GENERATOR.model, name, content, "application/json", accept, explain=False)
+    return _response(await while_connected(request, asked))
+
+
+@router.get("/models")
+async def models(request: Request, key: Annotated[Key, Depends(require(None))]) -> list[description.Model]:
+    """Every served version: classifiers, and generators."""
+    backend, served = gateway_of(request).backend, []
+    for model in MODELS:
+        names = await backend.versions(model)
+        default = await backend.default(model) if names else ""
+        served += [description.Model(name=name, model=model, default=name == default) for name in names]
+    return served
+
+
+@router.get("/models/{name}")
+async def entry(request: Request, name: Name, key: Annotated[Key, Depends(require(None))]) -> dict[str, Any]:
+    """The `entry.json` of a version: recipe, scores, license of its data, hashes."""
+    gateway = gateway_of(request)
+    return await gateway.backend.describe(await _model_of(gateway, name), name)
+
+
+@router.get("/models/{name}/card", responses=description.CARD, response_class=Response)
+async def card(request: Request, name: Name, key: Annotated[Key, Depends(require(None))]) -> Response:
+    """The model card of a version, in Markdown."""
+    gateway = gateway_of(request)
+    await _model_of(gateway, name)
+    archive = gateway.settings.archives / f"{name}.mar"
+    try:
+        return Response(await run_in_threadpool(_member, archive), media_type="text/markdown")
+    except (OSError, KeyError, zipfile.BadZipFile):
+        raise Problem(404, f"the archive of {name} has no model card") from None
+
+
+async def _model_of(gateway: Gateway, name: str) -> str:
+    """The model that a served entry is a version of. Raises `Problem` (404)."""
+    for model in MODELS:
+        if name in await gateway.backend.versions(model):
+            return model
+    raise Problem(404, f"no entry {name!r} is served; GET /v1/models lists those that are")
+
+
+async def _pictures(
+    request: Request, key: Key, version: str | None, label: str | None = None, accept: str = "", explain: bool = False
+) -> Response:
+    """Answer each picture of a request on its own."""
+    gateway = gateway_of(request)
+    sent = await pictures.read(request, gateway.settings.max_request_bytes)
+    request.state.pictures = len(sent.pictures)
+    gateway.rates.count(key, len(sent.pictures) - 1)  # the first is counted already
+    label = label or sent.label
+    if label and not explain:
+        raise Problem(422, "a class is for an explanation; leave it out")
+    if not sent.several:
+        one = ask_picture(gateway, version, sent.pictures[0], label, accept, explain)
+        return _response(await while_connected(request, one))
+
+    async def answer(picture: Picture) -> Reply | Problem:
+        try:
+            return await ask_picture(gateway, version, picture, label, "", explain)
+        except Problem as problem:
+            return problem
+
+    async def answers() -> list[Reply | Problem]:
+        return await asyncio.gather(*map(answer, sent.pictures))
+
+    outcomes = await while_connected(request, answers())
+    for status in (404, 503):  # what ails all of them is not one picture's: no such version, or no runtime
+        problems = [one for one in outcomes if isinstance(one, Problem) and one.status == status]
+        if len(problems) == len(outcomes):
+            raise problems[0]
+    rows = [
+        {"index": index, "name": picture.name or None, "status": outcome.status}
+        | ({"error": outcome.body()} if isinstance(outcome, Problem) else {"answer": json.loads(outcome.body)})
+        for index, (picture, outcome) in enumerate(zip(sent.pictures, outcomes, strict=True))
+    ]
+    return JSONResponse({"answers": rows})
+
+
+def _response(reply: Reply) -> Response:
+    return Response(reply.body, reply.status, media_type=reply.content_type)
+
+
+def _member(archive: FilePath) -> bytes:
+    with zipfile.ZipFile(archive) as opened:
+        return opened.read(CARD)

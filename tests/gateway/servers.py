@@ -1,0 +1,63 @@
+"""A gateway before a real server of two versions."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+
+from gateway import start
+from gateway.keys import SCOPES, Keys
+from gateway.settings import Settings
+from tests.faults.small_zoo import NAMES, made
+from tests.servers import free_ports, pack
+from zoo.serving.limits import limits
+from zoo.serving.runtime import LOOPBACK, get_runtime
+
+ORIGIN = "https://example.org"
+
+
+class Served(NamedTuple):
+    """A running gateway and the server behind it."""
+
+    settings: Settings
+    runtime: str
+    key: str
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.settings.port}"
+
+    def http(self, key: str | None = None) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {key or self.key}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False)
+
+    def start(self, **changes: Any) -> None:
+        """Start both, as `make serve` does."""
+        settings = self.settings.model_copy(update=changes)
+        start.serve(get_runtime(self.runtime), settings, LOOPBACK, limits(1))
+
+
+@contextmanager
+def serving(root: Path, runtime: str) -> Iterator[Served]:
+    """A gateway before a server of a classifier and a generator, with a key for everything."""
+    for kind, name in NAMES.items():
+        (root / kind).mkdir()
+        pack(*made(kind, root / kind), root / "store" / f"{name}.mar")
+    settings = Settings(
+        host=LOOPBACK,
+        port=free_ports(),
+        runtime_port=free_ports(),
+        folder=(root / "serve").resolve(),
+        archives=root / "store",
+        keys=root / "keys" / "api_keys.json",
+        origins=(ORIGIN,),
+        max_request_bytes=1_000_000,
+    )
+    served = Served(settings, runtime, Keys(settings.keys).add("tests", SCOPES, "100000/minute"))
+    try:
+        served.start()
+        yield served
+    finally:
+        start.stop(settings.folder)

@@ -1,0 +1,271 @@
+"""The gateway before real servers of each runtime: what is asked, killed, and started again."""
+
+import base64
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+import tritonclient.http as triton
+from PIL import Image
+
+from gateway import process, start
+from gateway.log import FILE
+from tests.faults.garbage import noise
+from tests.faults.small_zoo import made
+from tests.gateway.servers import ORIGIN, Served, serving
+from tests.images import file_of
+from tests.servers import SERVED_BY, free_ports, pack, processes, state
+from tests.zoo.serving.local.test_process import SERVING_MACHINE
+from zoo.serving.connection import KEY_FILE, RestServer
+from zoo.serving.http import ServerError
+from zoo.serving.runtime import LOOPBACK
+from zoo.study import ROOT
+
+pytestmark = pytest.mark.server
+
+PICTURE = file_of(noise())
+
+
+@pytest.fixture(scope="module", params=SERVED_BY)
+def served(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("gateway"), request.param) as served:
+        yield served
+
+
+def gateway_process(served: Served) -> psutil.Process:
+    """The process that listens on the gateway's port: the runtime's own, or one for itself."""
+    running = state(served.settings.folder) if served.runtime == "local" else process.read_state(served.settings.folder)
+    assert running is not None
+    return psutil.Process(running["pid"])
+
+
+def test_pictures(served: Served) -> None:
+    runtime = RestServer(served.settings.folder, served.settings.runtime_port)
+    with httpx.Client(auth=runtime.auth, trust_env=False) as http:
+        url = f"{runtime.url}/predictions/lesion_classifier/baseline"
+        expected = http.post(url, content=PICTURE, headers={"Content-Type": "image/png"}).json()
+    runtime.close()
+    with served.http() as http:
+        for sent in (
+            {"content": PICTURE},
+            {"content": PICTURE, "headers": {"Content-Type": "application/x-www-form-urlencoded"}},
+            {"files": {"image": PICTURE}},
+            {"json": {"image": base64.b64encode(PICTURE).decode()}},
+        ):
+            for path in ("/v1/classify/baseline", "/v1/classify"):
+                answer = http.post(path, **sent)
+                assert answer.status_code == 200, answer.text
+                assert answer.json() == expected
+        answer = http.post("/v1/classify", files=[("image", PICTURE), ("image", b"oops")])
+        assert answer.status_code == 200, answer.text
+        rows = answer.json()["answers"]
+        assert rows[0]["answer"] == expected
+        assert (rows[1]["status"], rows[1]["error"]["title"]) == (422, "Unprocessable Content")
+
+
+def test_explanations_and_synthesis(served: Served) -> None:
+    with served.http() as http:
+        answer = http.post("/v1/explain/baseline?class=mel", content=PICTURE)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["class"] == "mel"
+        png = http.post("/v1/explain/baseline", files={"a": PICTURE}, headers={"Accept": "image/png"})
+        assert png.headers["Content-Type"] == "image/png"
+        assert Image.open(io.BytesIO(png.content)).format == "PNG"
+        assert http.post("/v1/explain/baseline?class=wart", content=PICTURE).status_code == 422
+        answer = http.post("/v1/synthesize/sagan", content=b'{"class": "mel"}')
+        assert answer.status_code == 200, answer.text
+        assert len(answer.json()["images"]) == 1
+        assert http.post("/v1/synthesize/sagan", content=b'{"class": "wart"}').status_code == 422
+        assert http.post("/v1/synthesize/baseline", content=b'{"class": "mel"}').status_code == 404
+
+
+def test_what_is_served(served: Served) -> None:
+    with served.http() as http:
+        rows = http.get("/v1/models").json()
+        assert [(row["name"], row["default"]) for row in rows] == [("baseline", True), ("sagan", True)]
+        assert http.get("/v1/models/baseline").json()["entry"] == "baseline"
+        assert "baseline" in http.get("/v1/models/baseline/card").text
+        assert "gateway_requests_total" in http.get("/metrics").text
+
+
+def test_a_large_body(served: Served) -> None:
+    with served.http() as http:
+        assert http.post("/v1/classify", content=bytes(1_000_000)).status_code == 422
+        assert http.post("/v1/classify", content=bytes(1_000_001)).status_code == 413
+
+
+def test_a_browser(served: Served) -> None:
+    with httpx.Client(base_url=served.url, trust_env=False) as http:
+        asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+        preflight = http.options("/v1/classify", headers=asked | {"Origin": ORIGIN})
+        assert preflight.status_code == 200
+        assert preflight.headers["Access-Control-Allow-Origin"] == ORIGIN
+        refused = http.post("/v1/classify", content=PICTURE, headers={"Origin": ORIGIN})
+        assert refused.status_code == 401
+        assert refused.headers["Access-Control-Allow-Origin"] == ORIGIN
+
+
+def test_triton_s_client(served: Served) -> None:
+    client = triton.InferenceServerClient(served.url.removeprefix("http://"))
+    key = {"Authorization": f"Bearer {served.key}"}
+    try:
+        assert client.is_server_live()
+        assert client.is_server_ready()
+        assert client.is_model_ready("lesion_classifier", "baseline", headers=key)
+        assert client.get_server_metadata(headers=key)["name"] == "lesion-zoo"
+        assert client.get_model_metadata("lesion_classifier", headers=key)["versions"] == ["baseline"]
+        pixels = np.array(noise().convert("RGB"))
+        image = triton.InferInput("image", [2], "BYTES")
+        image.set_data_from_numpy(np.array([PICTURE, PICTURE], dtype=np.object_))
+        array = triton.InferInput("pixels", [1, *pixels.shape], "UINT8")
+        for binary in (True, False):
+            array.set_data_from_numpy(pixels[None], binary_data=binary)
+            answers = [
+                client.infer("lesion_classifier", [sent], headers=dict(key), request_compression_algorithm=packed)
+                for sent in (image, array)
+                for packed in (None, "gzip", "deflate")
+            ]
+            first = answers[0].as_numpy("probabilities")
+            assert first.shape == (2, 7)
+            for answer in answers:
+                assert answer.as_numpy("probabilities")[0] == pytest.approx(first[0], abs=1e-6)
+        bad = triton.InferInput("image", [1], "BYTES")
+        bad.set_data_from_numpy(np.array([b"oops"], dtype=np.object_))
+        with pytest.raises(triton.InferenceServerException, match="picture 0: not an image"):
+            client.infer("lesion_classifier", [bad], headers=key)
+        with pytest.raises(triton.InferenceServerException, match="send an API key"):
+            client.infer("lesion_classifier", [image])
+    finally:
+        client.close()
+
+
+def test_the_runtime_s_token_is_renewed(served: Served) -> None:
+    file = served.settings.folder / KEY_FILE
+    with served.http() as http:
+        assert http.post("/v1/classify", content=PICTURE).status_code == 200
+        before = json.loads(file.read_text())
+        runtime = RestServer(served.settings.folder, served.settings.runtime_port, {"token_minutes": 60 * 24 * 7})
+        runtime.renew_credentials()  # by another client: the gateway's token is void now
+        runtime.close()
+        assert json.loads(file.read_text())["inference"] != before["inference"]
+        assert http.post("/v1/classify", content=PICTURE).status_code == 200
+        assert http.get("/v1/models").status_code == 200
+
+
+def test_a_slow_client_keeps_nobody_waiting(served: Served) -> None:
+    head = f"POST /v1/classify HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {served.key}\r\nContent-Length: 9\r\n\r\n1"
+    slow = [socket.create_connection((LOOPBACK, served.settings.port)) for _ in range(30)]
+    try:
+        for one in slow:
+            one.sendall(head.encode())
+        with served.http() as http:
+            begun = time.monotonic()
+            assert http.post("/v1/classify", content=PICTURE).status_code == 200
+            assert time.monotonic() - begun < 5
+    finally:
+        for one in slow:
+            one.close()
+
+
+def test_the_log_has_neither_pictures_nor_keys(served: Served) -> None:
+    with served.http() as http:
+        http.post(f"/v1/classify?key={served.key}", content=PICTURE, headers={"X-Request-Id": "mine"})
+    text = "".join(file.read_text() for file in served.settings.folder.rglob("*.log*"))
+    assert served.key not in text
+    lines = [json.loads(line) for line in (served.settings.folder / FILE).read_text().splitlines()]
+    [line] = [line for line in lines if line["request_id"] == "mine"]
+    assert (line["path"], line["status"], line["key"], line["pictures"]) == ("/v1/classify", 200, "tests", 1)
+    assert (served.settings.folder / FILE).stat().st_mode & 0o077 == 0
+
+
+def test_a_port_that_is_taken(served: Served) -> None:
+    before = gateway_process(served)
+    with socket.socket() as other:
+        other.bind((LOOPBACK, 0))
+        other.listen()
+        with pytest.raises(ServerError, match=r"\(gateway\): .* choose another: make serve GATEWAY_PORT=8100"):
+            served.start(port=other.getsockname()[1])
+    with pytest.raises(ServerError, match="one of the runtime's"):
+        served.start(port=served.settings.runtime_port + 1)
+    assert gateway_process(served) == before
+    assert before.is_running()
+
+
+def test_starting_again(served: Served, capfd: pytest.CaptureFixture[str]) -> None:
+    before = gateway_process(served)
+    served.start()
+    assert gateway_process(served) == before
+    served.start(origins=())
+    assert gateway_process(served) != before
+    with httpx.Client(base_url=served.url, trust_env=False) as http:
+        assert http.get("/v2/health/ready", headers={"Origin": ORIGIN}).status_code == 200
+        assert http.options("/v1/classify", headers={"Origin": ORIGIN}).status_code == 405
+    served.start()
+
+
+def test_the_runtime_dies_and_comes_back(served: Served) -> None:
+    if served.runtime == "local":
+        pytest.skip("the gateway is in the same process")
+    for one in processes(served.settings.folder):
+        one.kill()
+    with served.http() as http:
+        answer = http.post("/v1/classify", content=PICTURE)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert http.get("/v2/health/live").status_code == 200
+        assert http.get("/v2/health/ready").status_code == 503
+        served.start()
+        assert http.post("/v1/classify", content=PICTURE).status_code == 200
+        assert http.get("/v2/health/ready").status_code == 200
+
+
+def test_stopping(served: Served) -> None:
+    one = gateway_process(served)
+    assert start.running(served.settings.folder) is not None
+    assert start.stop(served.settings.folder)
+    assert not one.is_running() or one.status() == psutil.STATUS_ZOMBIE  # where no init fetches it
+    assert start.running(served.settings.folder) is None
+    assert not start.stop(served.settings.folder)
+    served.start()
+
+
+def test_a_machine_that_only_serves(tmp_path: Path) -> None:
+    store, port, folder = tmp_path / "my archives", free_ports(), tmp_path / "runs" / "my archives" / "serve"
+    pack(*made("classifier", tmp_path), store / "baseline.mar")
+    machine = SERVING_MACHINE.replace("zoo.__main__", "gateway.__main__")
+
+    def gateway(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        environment = os.environ | {"LESION_ZOO_ROOT": str(tmp_path)}
+        command = [sys.executable, "-c", machine, *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    ports = ("--port", str(port), "--gateway-port", str(free_ports()))
+    try:
+        done = gateway("serve", "--runtime", "local", "--archives", str(store), *ports)
+        assert done.returncode == 0, done.stderr
+        assert f"gateway: http://127.0.0.1:{ports[3]}, for pages of no other origin" in done.stdout
+        assert "there is no API key yet: make key NAME=phone" in done.stdout
+        assert "python -m gateway stop --study 'my archives'" in done.stdout
+        key = gateway("key", "phone").stdout.strip()
+        with httpx.Client(headers={"Authorization": f"Bearer {key}"}, trust_env=False) as http:
+            assert http.post(f"http://127.0.0.1:{ports[3]}/v1/classify", content=PICTURE).status_code == 200
+        study = ("--study", store.name)
+        status = gateway("status", *study).stdout
+        assert f"gateway: http://127.0.0.1:{ports[3]}" in status
+        assert "baseline" in status
+        assert '"path": "/v1/classify"' in gateway("logs", *study).stdout
+        assert gateway("stop", *study).stdout == "stopped\n"
+        assert gateway("stop", *study).stdout == "nothing is running\n"
+        assert gateway("status", *study).returncode == 2
+    finally:
+        start.stop(folder)

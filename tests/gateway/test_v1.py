@@ -1,0 +1,296 @@
+"""The calls below /v1: every way to send a picture, several of them, and every status."""
+
+import asyncio
+import base64
+import gzip
+import json
+import zipfile
+import zlib
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from gateway import ask as asking
+from gateway.backend import Reply
+from gateway.pictures import MOST_PICTURES
+from tests.gateway.calls import LARGEST, PICTURE, Front, problem
+
+BASE64 = base64.b64encode(PICTURE).decode()
+CLASSIFY = "/v1/classify/transfer"
+GZIP = {"Content-Encoding": "gzip"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Content-Type": "image/jpeg"},
+        {"Content-Type": "application/x-www-form-urlencoded"},  # curl --data-binary @mole.jpg
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/json"},
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_raw_body(front: Front, client: TestClient, headers: dict[str, str], packed: bool) -> None:
+    content = gzip.compress(PICTURE) if packed else PICTURE
+    answer = client.post(CLASSIFY, content=content, headers=headers | (GZIP if packed else {}))
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["entry"] == "transfer"
+    [asked] = front.runtime.asked
+    assert (asked["body"], asked["version"], asked["explain"]) == (PICTURE, "transfer", False)
+
+
+def test_without_a_version_the_default_one_answers(front: Front, client: TestClient) -> None:
+    assert client.post("/v1/classify", content=PICTURE).json()["entry"] == "baseline"
+    assert front.runtime.asked[0]["version"] is None
+
+
+@pytest.mark.parametrize(
+    "body", [{"image": BASE64}, {"image": f"data:image/png;base64,{BASE64}"}, {"image": BASE64[:4] + "\n" + BASE64[4:]}]
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_json(front: Front, client: TestClient, body: dict[str, str], packed: bool) -> None:
+    content = json.dumps(body).encode()
+    sent, headers = (zlib.compress(content), {"Content-Encoding": "deflate"}) if packed else (content, {})
+    answer = client.post(CLASSIFY, content=sent, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert front.runtime.asked[0]["body"] == PICTURE
+
+
+@pytest.mark.parametrize("field", ["image", "data", "größe"])
+def test_a_form(front: Front, client: TestClient, field: str) -> None:
+    answer = client.post(CLASSIFY, files={field: ("mole.jpg", PICTURE, "image/jpeg")})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["entry"] == "transfer"
+    assert front.runtime.asked[0]["body"] == PICTURE
+
+
+def test_a_large_file_of_a_form_stays_in_memory(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("a file was made")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", fail)
+    monkeypatch.setattr("tempfile._TemporaryFileWrapper", fail)
+    assert client.post(CLASSIFY, files={"image": ("a.jpg", b"x" * (LARGEST - 1000))}).status_code == 200
+
+
+def test_several_files_with_a_bad_one(client: TestClient) -> None:
+    files = [("image", ("a.jpg", PICTURE)), ("image", ("b.jpg", b"bad")), ("other", ("c.jpg", PICTURE))]
+    answer = client.post(CLASSIFY, files=files)
+    assert answer.status_code == 200
+    rows = answer.json()["answers"]
+    assert [(row["index"], row["name"], row["status"]) for row in rows] == [
+        (0, "a.jpg", 200), (1, "b.jpg", 422), (2, "c.jpg", 200)
+    ]  # fmt: skip
+    assert rows[0]["answer"]["label"] == "nv"
+    assert rows[1]["error"]["detail"] == "the image is damaged"
+    assert "answer" not in rows[1]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"images": [BASE64, "***", 7, ""]},
+        [BASE64, "***", {"image": 7}, ""],
+        {"images": [{"image": BASE64}, {"image": "***"}, None, {"image": ""}]},
+    ],
+)
+def test_several_pictures_in_json(client: TestClient, body: object) -> None:
+    rows = client.post(CLASSIFY, json=body).json()["answers"]
+    assert [row["status"] for row in rows] == [200, 422, 422, 422]
+    assert "base64" in rows[1]["error"]["detail"]
+
+
+def test_several_pictures_of_a_version_that_is_not_served_or_of_a_dead_runtime(
+    front: Front, client: TestClient
+) -> None:
+    problem(client.post("/v1/classify/nobody", json=[BASE64, BASE64]), 404, "nobody does not exist")
+    front.runtime.dead = True
+    answer = client.post(CLASSIFY, json=[BASE64, BASE64])
+    problem(answer, 503, "the runtime does not answer")
+    assert answer.headers["Retry-After"] == "1"
+
+
+def test_an_explanation(front: Front, client: TestClient) -> None:
+    path = "/v1/explain/transfer"
+    assert client.post(path, content=PICTURE).status_code == 200
+    assert client.post(f"{path}?class=mel", content=PICTURE).status_code == 200
+    assert client.post(path, json={"image": BASE64, "class": "mel"}).status_code == 200
+    assert client.post(path, files={"image": PICTURE}, data={"class": "mel"}).status_code == 200
+    first, *others = front.runtime.asked
+    assert first["explain"]
+    assert first["body"] == PICTURE
+    for asked in others:
+        assert asked["explain"]
+        assert json.loads(asked["body"]) == {"image": BASE64, "class": "mel"}
+    answer = client.post(path, content=PICTURE, headers={"Accept": "image/png"})
+    assert (answer.headers["Content-Type"], answer.content) == ("image/png", b"png")
+    assert len(client.post(path, json=[BASE64, BASE64]).json()["answers"]) == 2
+
+
+def test_synthesis(front: Front, client: TestClient) -> None:
+    assert client.post("/v1/synthesize/sagan", content=b'{"class": "mel"}').status_code == 200
+    assert front.runtime.asked[0]["body"] == b'{"class": "mel"}'
+    problem(client.post("/v1/synthesize/nobody", json={"class": "mel"}), 404)
+
+
+def test_what_is_served(front: Front, client: TestClient, tmp_path: Path) -> None:
+    rows = client.get("/v1/models").json()
+    assert [(row["name"], row["default"]) for row in rows] == [("baseline", True), ("transfer", False), ("sagan", True)]
+    assert client.get("/v1/models/sagan").json()["entry"] == "sagan"
+    problem(client.get("/v1/models/nobody"), 404, "no entry 'nobody' is served")
+    problem(client.get("/v1/models/sagan/card"), 404, "no model card")
+    (tmp_path / "store").mkdir()
+    with zipfile.ZipFile(tmp_path / "store" / "sagan.mar", "w") as archive:
+        archive.writestr("MODEL_CARD.md", "# sagan")
+    card = client.get("/v1/models/sagan/card")
+    assert (card.text, card.headers["Content-Type"]) == ("# sagan", "text/markdown; charset=utf-8")
+    front.runtime.dead = True
+    answer = client.get("/v1/models")
+    problem(answer, 503)
+    assert answer.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "message"),
+    [
+        (b"", 422, "no picture"),
+        (b"bad", 422, "the image is damaged"),
+        (b"{oops", 400, "not JSON"),
+        (b"[" * 90_000, 400, "not JSON"),
+        (b"{}", 422, "no picture"),
+        (b"[]", 422, "no picture"),
+        (b'{"image": "***"}', 422, "not base64"),
+        (b'{"image": ""}', 422, "empty"),
+        (b'{"images": "a"}', 422, "images is no list"),
+        (b'{"image": "aa", "images": []}', 422, "no picture"),
+        (b'{"picture": ""}', 422, "unknown key 'picture'"),
+        (b'{"image": "aaaa", "class": 7}', 422, "no picture"),
+        (b'{"image": "aaaa", "class": "mel"}', 422, "a class is for an explanation"),
+        (json.dumps(["aaaa"] * (MOST_PICTURES + 1)).encode(), 413, "at most 64"),
+        (b"x" * (LARGEST + 1), 413, "more than 100,000 bytes"),
+    ],
+)
+def test_what_cannot_be_read(client: TestClient, content: bytes, status: int, message: str) -> None:
+    problem(client.post(CLASSIFY, content=content), status, message)
+
+
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/classify/transfer/", "/v1/classify/.%2e", "/v1/classify/A%20B"])
+def test_no_such_call(client: TestClient, path: str) -> None:
+    problem(client.post(path, content=PICTURE), 404)
+
+
+def test_another_method(client: TestClient) -> None:
+    answer = client.get(CLASSIFY)
+    problem(answer, 405, "POST")
+    assert answer.headers["Allow"] == "POST"
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip"])
+def test_another_encoding(client: TestClient, encoding: str) -> None:
+    answer = client.post(CLASSIFY, content=PICTURE, headers={"Content-Encoding": encoding})
+    problem(answer, 415, "packed with gzip")
+    assert answer.headers["Accept-Encoding"] == "gzip, deflate, identity"
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (gzip.compress(bytes(10 * LARGEST)), 413),  # a bomb
+        (gzip.compress(gzip.compress(bytes(10 * LARGEST))), 200),  # a bomb within: what is in it is not looked at
+        (gzip.compress(PICTURE)[:-4], 400),
+        (b"", 400),
+        (PICTURE, 400),
+        (gzip.compress(PICTURE) + b"more", 400),
+        (gzip.compress(PICTURE[:5]) + gzip.compress(PICTURE[5:]), 200),
+    ],
+)
+def test_gzip(client: TestClient, content: bytes, status: int) -> None:
+    answer = client.post(CLASSIFY, content=content, headers=GZIP)
+    assert answer.status_code == status, answer.text
+
+
+def test_a_bomb_in_a_form_or_in_json(client: TestClient) -> None:
+    form = b'--b\r\nContent-Disposition: form-data; name="a"; filename="a"\r\n\r\n' + bytes(10 * LARGEST)
+    headers = GZIP | {"Content-Type": "multipart/form-data; boundary=b"}
+    problem(client.post(CLASSIFY, content=gzip.compress(form), headers=headers), 413)
+    problem(client.post(CLASSIFY, content=gzip.compress(b"[" + b" " * 10 * LARGEST), headers=GZIP), 413)
+
+
+FORM = b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+
+
+@pytest.mark.parametrize(
+    ("form", "status", "message"),
+    [
+        (b"--b--\r\n", 422, "no picture"),
+        (FORM % (b"image", b'; filename="a"', PICTURE), 400, "cut short"),
+        (FORM % (b"image", b"", b"mole.jpg") + b"--b--\r\n", 422, "unknown field 'image'"),
+        (FORM % (b"image", b'; filename="a"', b"") + b"--b--\r\n", 422, "no picture"),
+        (b"nonsense", 400, "form cannot be read"),
+        (FORM % (b"a", b'; filename="a"', PICTURE) * (MOST_PICTURES + 1) + b"--b--\r\n", 413, "at most 64"),
+        (FORM % (b"class", b"", b"mel") * 2 + b"--b--\r\n", 400, "Too many fields"),
+        (FORM % (b"class", b"", b"m" * 500) + b"--b--\r\n", 400, "maximum size"),
+    ],
+)
+def test_a_damaged_form(client: TestClient, form: bytes, status: int, message: str) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    problem(client.post(CLASSIFY, content=form, headers=headers), status, message)
+
+
+def test_a_form_without_a_boundary(client: TestClient) -> None:
+    problem(client.post(CLASSIFY, content=b"x", headers={"Content-Type": "multipart/form-data"}), 400, "boundary")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (400, b'{"message": "why"}', 422),
+        (404, b'{"message": "why"}', 404),
+        (406, b'{"message": "why"}', 406),
+        (413, b"", 413),
+        (500, b'{"message": "Worker died."}', 503),
+        (501, b'{"message": "cannot explain"}', 501),
+        (503, b"oops", 503),
+        (507, b"[]", 503),
+    ],
+)
+def test_refusals_of_the_runtime(front: Front, client: TestClient, status: int, body: bytes, expected: int) -> None:
+    front.runtime.reply = Reply(status, "application/json", body)
+    answer = client.post(CLASSIFY, content=PICTURE)
+    problem(answer, expected)
+    assert ("Retry-After" in answer.headers) == (expected == 503)
+
+
+def test_an_error_of_ours_says_nothing(front: Front, client: TestClient) -> None:
+    body = problem(client.post(CLASSIFY, content=b"crash"), 500, "its log says why")
+    assert "secret" not in json.dumps(body)
+
+
+def test_a_slow_runtime(front: Front, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "SECONDS", 0.05)
+    front.runtime.go = asyncio.Event()
+    problem(client.post(CLASSIFY, content=PICTURE), 503, "no answer in 0.05 seconds")
+
+
+def test_a_full_queue(front: Front, client: TestClient) -> None:
+    front.gateway.turns.at_once, front.gateway.turns.waiting = 1, 1
+
+    class Slow:
+        async def wait(self) -> None:
+            await asyncio.sleep(0.05)
+
+    front.runtime.go = Slow()  # type: ignore[assignment]
+    rows = client.post(CLASSIFY, json=[BASE64] * 4).json()["answers"]
+    assert sorted(row["status"] for row in rows) == [200, 200, 503, 503]
+    assert "1 requests wait already" in json.dumps(rows)
+    assert client.post(CLASSIFY, content=PICTURE).status_code == 200
+
+
+def test_no_place_inside(front: Front, client: TestClient) -> None:
+    front.gateway.bodies.at_once = 0
+    answer = client.post(CLASSIFY, content=PICTURE)
+    problem(answer, 503, "wait, and ask again")
+    assert answer.headers["Retry-After"] == "1"
+    assert client.get("/v1/models").status_code == 200

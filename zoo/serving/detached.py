@@ -1,0 +1,65 @@
+"""A server of ours as a process of its own: started in a session of its own, found again, and stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from zoo.study import ROOT
+
+PATIENCE = 10
+"""Seconds that a server has to end in, by either signal."""
+IN_BACKGROUND = '"$@" >"$0" 2>&1 & echo $!'
+"""By a shell that ends at once, so that the server is not our child: it may outlive us, and leaves us no zombie."""
+
+
+def launch(module: str, folder: Path, console: Path, environment: Mapping[str, str]) -> int:
+    """Start `python -m module folder`, which outlives us; returns its pid. What it prints goes into `console`.
+
+    `environment` is added to ours.
+    """
+    # Our modules and no others of their names.
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    started = subprocess.run(
+        ["/bin/sh", "-c", IN_BACKGROUND, str(console), sys.executable, "-m", module, str(folder)],
+        cwd=ROOT,  # from where Python imports
+        env={**kept, **environment},
+        umask=0o077,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C in the terminal is not for the server
+        check=True,
+    )
+    return int(started.stdout)
+
+
+def halt(module: str, folder: Path) -> None:
+    """Stop all servers of `folder` that are this module: SIGTERM first, and SIGKILL for what is left."""
+    processes = processes_of(module, folder)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for process in processes:
+            with suppress(psutil.Error):
+                process.send_signal(number)
+        deadline = time.monotonic() + PATIENCE
+        while processes and time.monotonic() < deadline:
+            time.sleep(0.02)
+            processes = [process for process in processes if is_ours(process, module, folder)]
+
+
+def processes_of(module: str, folder: Path) -> list[psutil.Process]:
+    """The servers of `folder` that run and are this module."""
+    return [process for process in psutil.process_iter() if is_ours(process, module, folder)]
+
+
+def is_ours(process: psutil.Process, module: str, folder: Path) -> bool:
+    """Whether `process` is this module's server of `folder`, and not dead."""
+    try:
+        return process.cmdline()[-2:] == [module, str(folder)] and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
