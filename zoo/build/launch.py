@@ -53,7 +53,7 @@ def launch(prefix: str, output: Path, command: Sequence[str]) -> int:
     """Run `command` behind the `prefix`, up to three times, until it ends; returns its exit code.
 
     `output` is the file that make waits for. It gets this machine's time, since make compares times, and a node's clock
-    may be wrong. Raises `LaunchError` where the prefix cannot be run or does not wait, or the step did not end in any try.
+    may be wrong. Raises `LaunchError` where the prefix cannot be run or does not wait, or no try came to an end.
     """
     try:
         words = shlex.split(prefix)
