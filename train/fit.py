@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from lesions import split, store
 from lesions.errors import UserError
@@ -136,7 +137,8 @@ def configure_trainer(epochs: int, precision: Precision, run: Path, callbacks: l
         max_epochs=epochs,
         logger=[TensorBoardLogger(run / "logs", "tensorboard", attempt), CSVLogger(run / "logs", "csv", attempt)],
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
+        # Else Lightning, in a job of Slurm, would put it on the queue again itself, and elsewhere ask for srun.
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         reload_dataloaders_every_n_epochs=1,  # each epoch has draws of its own
         num_sanity_val_steps=0,
         enable_checkpointing=False,
