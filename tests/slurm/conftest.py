@@ -1,7 +1,6 @@
 """Tests on a real Slurm run only where this folder is named, as `make test-slurm` does."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from zoo.build import provenance
 
@@ -26,8 +27,8 @@ def test_a_training_that_goes_on_elsewhere_names_both_processors(
 
 
 def test_beside_a_gpu_stands_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(provenance.torch.cuda, "get_device_name", lambda: "A GPU")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A GPU")
     monkeypatch.setattr(provenance, "_processor", lambda: "2 x Model A")
     provenance.begin(tmp_path / "training.json")
     assert record(tmp_path / "training.json")["hardware"] == "A GPU, 2 x Model A"
