@@ -223,7 +223,7 @@ test: .venv/installed ## pass the tests; HAM10000=folder adds those on the real 
 	@HAM10000=$(call quoted,HAM10000) .venv/bin/pytest
 
 test-slurm: .venv/installed ## pass the tests on a real Slurm of two nodes on this machine (apt-get install slurm-wlm munge)
-	@.venv/bin/pytest tests/slurm
+	@.venv/bin/pytest -rs tests/slurm
 
 faults: .venv/installed ## do harm on purpose, and write what came of it into docs/reliability.md
 	@RELIABILITY=docs/reliability.md .venv/bin/pytest tests/faults

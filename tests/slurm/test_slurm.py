@@ -8,9 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.faults.checkout import Harmed, kill, wait_for
+from tests.slurm import cluster
 from tests.slurm.cluster import NODES, Cluster
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+if missing := cluster.missing():  # here, so that it is one line for all tests
+    pytest.skip(f"not installed: {', '.join(missing)}; apt-get install slurm-wlm munge", allow_module_level=True)
 
 SRUN = "srun -n1 -c1 --mem=500M"
 ENTRIES = "baseline transfer oversampling sagan"
