@@ -30,15 +30,15 @@ FREE_GB := 8
 export MALLOC_MMAP_THRESHOLD_ := 268435456
 export MALLOC_TRIM_THRESHOLD_ := 17179869184
 
-TARGETS := zoo source archives test faults docs check format list serve stop status logs key keys revoke predict explain compare results promote synthesize describe download lock clean help
+TARGETS := zoo source archives test test-slurm faults docs check format list serve stop status logs key keys revoke predict explain compare results promote synthesize describe download lock clean help
 .PHONY: $(TARGETS)
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
 # The settings of each target that has some. Another one, a mistyped one say, is an error.
-OF_zoo := $(STUDY_SETTINGS) ENTRIES JOBS
+OF_zoo := $(STUDY_SETTINGS) ENTRIES JOBS LAUNCH
 OF_source := $(STUDY_SETTINGS) JOBS
-OF_archives := $(STUDY_SETTINGS) JOBS
+OF_archives := $(STUDY_SETTINGS) JOBS LAUNCH
 OF_list := $(STUDY_SETTINGS)
 OF_serve := $(STUDY_SETTINGS) PORT GATEWAY_PORT HOST CORS RUNTIME MAX_REQUEST_MB TOKEN_MINUTES
 OF_stop := $(STUDY_SETTINGS)
@@ -71,7 +71,7 @@ endif
 
 help: ## list targets and settings
 	@echo "Targets:"
-	@awk -F '## ' '/^[a-z]+:.*## / {split($$1, target, ":"); printf "  %-12s%s\n", target[1], $$2}' Makefile
+	@awk -F '## ' '/^[a-z-]+:.*## / {split($$1, target, ":"); printf "  %-12s%s\n", target[1], $$2}' Makefile
 	@echo
 	@echo "Settings of a study (make zoo DATA=... SCALE=...):"
 	@echo "  DATA     phantom (default), or a folder, zip file or table of images with their classes: HAM10000, ISIC's, your own"
@@ -88,6 +88,7 @@ help: ## list targets and settings
 	@echo "Other settings:"
 	@echo "  ENTRIES=\"baseline gan_1\"  for zoo: these and what they need (parents, generators)"
 	@echo "  JOBS=2      trainings side by side"
+	@echo "  LAUNCH=\"srun -n1 -c2 --mem=6G\"  for zoo: what each training, pool and archive is run by (docs/scaling.md)"
 	@echo "  PORT=8080   for serve: the first of five ports, of three with RUNTIME=local"
 	@echo "  GATEWAY_PORT=8000  for serve: where browsers and phones ask, with API keys"
 	@echo "  CORS=\"https://example.org http://localhost:3000\"  for serve: pages of these origins may ask (default none)"
@@ -146,15 +147,19 @@ source: $(SOURCES:%=$(RUNS)/%/weights.safetensors)
 archives: $(ENTRIES_MADE:%=$(ARCHIVES)/%.mar)
 	@:
 
+# Trainings (also of ensembles), pools and archives are what LAUNCH puts elsewhere. Pretrained weights take seconds, and
+# may need the network, which nodes often lack.
+launched = $(if $(filter LAUNCH,$(GIVEN)),$(PYTHON) -m zoo launch $@ --by $(call quoted,LAUNCH) --)
+
 PACKING := zoo/packaging/archive.py zoo/packaging/card.py zoo/packaging/model_card.md.j2 pyproject.toml
 
 # A recipe is rewritten only when its content changes; weights are written last, so newer weights mean a whole run.
 ifneq ($(strip $(ENTRIES_MADE)),)
 $(ENTRIES_MADE:%=$(ARCHIVES)/%.mar): $(ARCHIVES)/%.mar: $(RUNS)/%/weights.safetensors $(RUNS)/%/about.json $(PACKING)
-	@$(PYTHON) -m zoo archive $* --study $(call quoted,STUDY)
+	@$(launched) $(PYTHON) -m zoo archive $* --study $(call quoted,STUDY)
 
 $(ENTRIES_MADE:%=$(RUNS)/%/weights.safetensors): $(RUNS)/%/weights.safetensors: $(RUNS)/%/recipe.json
-	@$(PYTHON) -m $(TRAINER) $* --study $(call quoted,STUDY)
+	@$(launched) $(PYTHON) -m $(TRAINER) $* --study $(call quoted,STUDY)
 
 endif
 
@@ -165,7 +170,7 @@ endif
 
 ifneq ($(strip $(POOLS)),)
 $(POOLS:%=$(RUNS)/%/pool/manifest.json): $(RUNS)/%/pool/manifest.json: $(RUNS)/%/weights.safetensors
-	@$(PYTHON) -m gan pool $* --study $(call quoted,STUDY)
+	@$(launched) $(PYTHON) -m gan pool $* --study $(call quoted,STUDY)
 endif
 
 list: .venv/installed ## show every entry, its score and its state
@@ -240,6 +245,9 @@ download: .venv/installed ## fetch the real HAM10000 (2.8 GB) into data/ham10000
 
 test: .venv/installed ## pass the tests; HAM10000=folder adds those on the real data
 	@HAM10000=$(call quoted,HAM10000) .venv/bin/pytest
+
+test-slurm: .venv/installed ## pass the tests on a real Slurm of two nodes on this machine (apt-get install slurm-wlm munge)
+	@.venv/bin/pytest -rs tests/slurm
 
 faults: .venv/installed ## do harm on purpose, and write what came of it into docs/reliability.md
 	@RELIABILITY=docs/reliability.md .venv/bin/pytest tests/faults

@@ -164,7 +164,7 @@ def test_too_little_disk_is_an_error_before_anything_is_installed(checkout: Chec
 
 def test_help_names_every_target_and_setting(checkout: Checkout) -> None:
     makefile = (ROOT / "Makefile").read_text()
-    targets = re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)
     [study_settings] = re.findall(r"^STUDY_SETTINGS := (.*)$", makefile, re.MULTILINE)
     defaults = re.findall(r"^([A-Z][A-Z0-9]*) \?= ", makefile, re.MULTILINE)  # JOBS, PORT, ...
     lists = " ".join(re.findall(r"^(?:OF_[a-z]+|EVERYWHERE) := (.*)$", makefile, re.MULTILINE))

@@ -19,6 +19,7 @@ def main(
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*does not have many workers")  # the cache is memory-mapped: none is faster
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec")  # between Lightning and torch
+    warnings.filterwarnings("ignore", ".*`srun` command is available")  # one process needs none (LAUNCH may name it)
     folders = Folders(study)
     with exit_on_user_error():
         for name in entries:

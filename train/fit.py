@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from numpy.typing import NDArray
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
@@ -136,7 +137,8 @@ def configure_trainer(epochs: int, precision: Precision, run: Path, callbacks: l
         max_epochs=epochs,
         logger=[TensorBoardLogger(run / "logs", "tensorboard", attempt), CSVLogger(run / "logs", "csv", attempt)],
         callbacks=callbacks,
-        plugins=[AtomicCheckpointIO()],
+        # Else Lightning, in a job of Slurm, would put it on the queue again itself, and elsewhere ask for srun.
+        plugins=[AtomicCheckpointIO(), LightningEnvironment()],
         reload_dataloaders_every_n_epochs=1,  # each epoch has draws of its own
         num_sanity_val_steps=0,
         enable_checkpointing=False,

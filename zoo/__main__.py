@@ -64,6 +64,7 @@ def resolve(
     reuse.copy_trained(folders, recipes)
     prepare.write(folders, settled, entries_by_name, recipes)
     integrity.discard_damaged(folders, settled, recipes)
+    integrity.distrust_future(folders)
     messages = prepare.remove_orphans(folders, entries_by_name)
     for message in messages + manifest.remove_untrusted(folders.archives, recipes.keys()):
         print(message, file=sys.stderr)
@@ -91,6 +92,18 @@ def ensemble(
     from zoo.build import ensemble
 
     ensemble.make(Folders(study_name), name)
+
+
+@app.command()
+def launch(
+    output: Annotated[Path, typer.Argument(help="The file that the command makes.")],
+    command: Annotated[list[str], typer.Argument(help="The command, behind a --.")],
+    prefix: Annotated[str, typer.Option("--by", help="What runs it elsewhere, as LAUNCH says.")] = "",
+) -> None:
+    """Run a step of `make zoo` behind LAUNCH, and again where its node dies; end with its exit code."""
+    from zoo.build import launch
+
+    raise typer.Exit(launch.launch(prefix, output, command))
 
 
 @app.command(name="list")

@@ -16,15 +16,17 @@ from lesions.files import atomic_write
 
 LIBRARIES = ("torch", "torchvision", "timm", "pytorch-lightning", "numpy", "pillow", "scikit-learn")
 
+THEN = ", then "
+"""Between the machines of a training that went on on another one."""
+
 
 def begin(file: Path) -> None:
     """Write a new `file` (JSON): time, commit, versions and hardware of a training that begins."""
-    hardware = torch.cuda.get_device_name() if torch.cuda.is_available() else _processor()
     record = {
         "began": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "versions": {"python": platform.python_version()} | {library: version(library) for library in LIBRARIES},
-        "hardware": hardware,
+        "hardware": _hardware(),
         "seconds": 0.0,
     }
     atomic_write(file, json.dumps(record, indent=1) + "\n")
@@ -32,12 +34,14 @@ def begin(file: Path) -> None:
 
 @contextmanager
 def timed(file: Path) -> Iterator[None]:
-    """Add the seconds that the block takes to those in `file`."""
-    start = time.monotonic()
+    """Add this machine's hardware to that in `file`, if it goes on here from another one; then the block's seconds."""
+    start, record = time.monotonic(), json.loads(file.read_text(encoding="utf-8"))
+    if (hardware := _hardware()) not in record["hardware"].split(THEN):
+        record["hardware"] += THEN + hardware
+        atomic_write(file, json.dumps(record, indent=1) + "\n")
     try:
         yield
     finally:
-        record = json.loads(file.read_text(encoding="utf-8"))
         record["seconds"] = round(record["seconds"] + time.monotonic() - start, 1)
         atomic_write(file, json.dumps(record, indent=1) + "\n")
 
@@ -55,6 +59,12 @@ def commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return described.stdout.strip()
+
+
+def _hardware() -> str:
+    """The GPU, if there is one, and the model of processor: on another model, the same training gives other bytes."""
+    gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
+    return gpu + _processor()
 
 
 def _processor() -> str:

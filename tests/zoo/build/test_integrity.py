@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -116,3 +118,16 @@ def test_a_pool_whose_decoded_images_are_damaged_counts_as_begun(folders: Folder
     assert drop(folders) == set()
     assert not (pool / "manifest.json").exists()
     assert (pool / "begun.json").read_text() == '{"a": 1}'
+
+
+def test_what_another_clock_dates_later_than_now_becomes_the_oldest(folders: Folders) -> None:
+    archive = folders.archives / "plain.mar"
+    archive.parent.mkdir(parents=True)
+    archive.touch()
+    early, late = folders.run("source") / "weights.safetensors", folders.run("plain") / "weights.safetensors"
+    now = time.time()
+    for file, hours in ((early, -1), (late, 1), (archive, 1)):
+        os.utime(file, (now + 3600 * hours,) * 2)
+    integrity.distrust_future(folders)
+    assert [file.stat().st_mtime for file in (late, archive)] == [0, 0]
+    assert early.stat().st_mtime == pytest.approx(now - 3600)

@@ -1,0 +1,38 @@
+"""What a run records of the machines that it was trained on."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoo.build import provenance
+
+
+def record(file: Path) -> dict[str, object]:
+    return dict(json.loads(file.read_text()))
+
+
+def test_a_training_that_goes_on_elsewhere_names_both_processors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "training.json"
+    for processor in ("2 x Model A", "2 x Model A", "8 x Model B", "2 x Model A"):
+        monkeypatch.setattr(provenance, "_processor", lambda name=processor: name)
+        if not file.exists():
+            provenance.begin(file)
+        with provenance.timed(file):
+            pass
+    assert record(file)["hardware"] == "2 x Model A, then 8 x Model B"
+
+
+def test_beside_a_gpu_stands_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A GPU")
+    monkeypatch.setattr(provenance, "_processor", lambda: "2 x Model A")
+    provenance.begin(tmp_path / "training.json")
+    assert record(tmp_path / "training.json")["hardware"] == "A GPU, 2 x Model A"
+
+
+def test_a_processor_has_a_name() -> None:
+    assert provenance._processor()
