@@ -11,6 +11,7 @@ from rich.table import Table
 from gateway import process, start
 from gateway.keys import DEFAULT_RATE, DEFAULT_SCOPES, SCOPES, Keys
 from gateway.log import FILE
+from gateway.page import sign_in
 from gateway.settings import Settings, origins
 from lesions.cli import command_group
 from zoo.kinds.generator import GENERATOR
@@ -72,6 +73,7 @@ def serve(
     if host == ALL_NETWORKS:
         print(f"warning: port {gateway_port} answers every machine that reaches it: with a key only, but unencrypted")
     print(f"gateway: http://{LOOPBACK}:{gateway_port}, for pages of {', '.join(settings.origins) or 'no other origin'}")
+    print(f"page: {sign_in.link(settings.folder, gateway_port)}")
     if not _keys().all():
         print("there is no API key yet: make key NAME=phone")
     if model != GENERATOR.model:
@@ -104,6 +106,7 @@ def status(study_name: StudyName = DEFAULT_STUDY) -> None:
     if settings:
         pages = ", ".join(settings["origins"]) or "no other origin"
         print(f"gateway: http://{LOOPBACK}:{settings['port']}, for pages of {pages}")
+        print(f"page: {sign_in.link(Path(settings['folder']), settings['port'])}")
     else:
         print("gateway: not running")
     runtime_status(study_name)

@@ -9,14 +9,17 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from gateway import pages, v1, v2
+from gateway import log, page, pages, v1, v2
 from gateway.access import require
+from gateway.backend import Backend
 from gateway.context import Gateway, gateway_of
 from gateway.description import KEYED, METRICS
-from gateway.keys import Key
+from gateway.keys import Key, Keys
 from gateway.log import REQUEST_ID, RequestLog
 from gateway.metrics import CONTENT_TYPE
+from gateway.page.sign_in import write_token
 from gateway.problems import HANDLED, answer
+from gateway.settings import Settings
 from lesions.labels import NOTICE
 
 SENT_HEADERS = ("Authorization", "Content-Type", "Content-Encoding", REQUEST_ID, "Inference-Header-Content-Length")
@@ -32,6 +35,14 @@ router = APIRouter()
 async def metrics(request: Request, key: Annotated[Key, Depends(require("admin"))]) -> Response:
     """Counts and times, for Prometheus; needs a key with the scope `admin`."""
     return Response(gateway_of(request).metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def start(settings: Settings, backend: Backend) -> ASGIApp:
+    """The ASGI app of a new gateway, whose log and whose token for the page are in the server's folder."""
+    log.configure(settings.folder)
+    gateway = Gateway(settings, backend, Keys(settings.keys))
+    write_token(settings.folder, gateway.page_token)
+    return build(gateway)
 
 
 def build(gateway: Gateway) -> ASGIApp:
@@ -50,6 +61,7 @@ def build(gateway: Gateway) -> ASGIApp:
     for part in (v1.router, v2.router, v2.health, router):
         app.include_router(part)
     pages.mount(app)
+    page.mount(app, gateway)
     outer: ASGIApp = app
     if gateway.settings.origins:  # around the errors, too: a page must be able to read why it was refused
         outer = CORSMiddleware(

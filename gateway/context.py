@@ -1,5 +1,6 @@
 """What all calls of one gateway share."""
 
+import secrets
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -26,6 +27,8 @@ class Gateway:
     bodies: Turns = field(default_factory=lambda: Turns(at_once=MOST_INSIDE, waiting=0))
     rates: Rates = field(default_factory=Rates)
     metrics: Metrics = field(default_factory=Metrics)
+    page_token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    """Who has it may see the page; another one with each start."""
 
 
 def gateway_of(request: Request) -> Gateway:

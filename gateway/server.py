@@ -5,12 +5,8 @@ import sys
 from pathlib import Path
 
 import uvicorn
-from starlette.types import ASGIApp
 
-from gateway import log
-from gateway.app import build
-from gateway.context import Gateway
-from gateway.keys import Keys
+from gateway.app import start
 from gateway.process import STATE
 from gateway.rest import RestBackend
 from gateway.settings import Settings
@@ -21,17 +17,11 @@ KEEP_ALIVE = 75
 """Seconds until an idle connection is closed: later than clients do it, so that none sends into a closing one."""
 
 
-def app(settings: Settings) -> ASGIApp:
-    """The gateway before a runtime in another process."""
-    log.configure(settings.folder)
-    return build(Gateway(settings, RestBackend(settings.folder, settings.runtime_port), Keys(settings.keys)))
-
-
 def main(folder: Path) -> None:
     """Serve what `STATE` in the folder says."""
     settings = Settings.model_validate(json.loads((folder / STATE).read_bytes())["settings"])
     uvicorn.run(
-        app(settings),
+        start(settings, RestBackend(settings.folder, settings.runtime_port)),
         host=settings.host,
         port=settings.port,
         access_log=False,  # the gateway writes its own

@@ -2,15 +2,12 @@
 
 import asyncio
 import json
-import zipfile
-from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
-from gateway import body, description, pictures
+from gateway import body, cards, description, pictures
 from gateway.access import require
 from gateway.ask import ask, ask_picture, while_connected
 from gateway.backend import Reply
@@ -24,8 +21,6 @@ from zoo.kinds.generator import GENERATOR
 router = APIRouter(prefix="/v1", tags=["v1"], responses=description.KEYED)
 Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="A served entry.")]
 Accept = Annotated[str, Header(include_in_schema=False)]
-CARD = "MODEL_CARD.md"
-"""In each archive."""
 
 
 @router.post("/classify", openapi_extra=description.PICTURES, responses=description.CLASSIFIED)
@@ -91,11 +86,10 @@ async def card(request: Request, name: Name, key: Annotated[Key, Depends(require
     """The model card of a version, in Markdown."""
     gateway = gateway_of(request)
     await _model_of(gateway, name)
-    archive = gateway.settings.archives / f"{name}.mar"
-    try:
-        return Response(await run_in_threadpool(_member, archive), media_type="text/markdown")
-    except (OSError, KeyError, zipfile.BadZipFile):
-        raise Problem(404, f"the archive of {name} has no model card") from None
+    text = await cards.read(gateway.settings.archives, name)
+    if text is None:
+        raise Problem(404, f"the archive of {name} has no model card")
+    return Response(text, media_type="text/markdown")
 
 
 async def _model_of(gateway: Gateway, name: str) -> str:
@@ -145,8 +139,3 @@ async def _pictures(
 
 def _response(reply: Reply) -> Response:
     return Response(reply.body, reply.status, media_type=reply.content_type)
-
-
-def _member(archive: FilePath) -> bytes:
-    with zipfile.ZipFile(archive) as opened:
-        return opened.read(CARD)

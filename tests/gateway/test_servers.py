@@ -254,6 +254,7 @@ def test_a_machine_that_only_serves(tmp_path: Path) -> None:
         done = gateway("serve", "--runtime", "local", "--archives", str(store), *ports)
         assert done.returncode == 0, done.stderr
         assert f"gateway: http://127.0.0.1:{ports[3]}, for pages of no other origin" in done.stdout
+        assert f"page: http://127.0.0.1:{ports[3]}/?token=" in done.stdout
         assert "there is no API key yet: make key NAME=phone" in done.stdout
         assert "python -m gateway stop --study 'my archives'" in done.stdout
         key = gateway("key", "phone").stdout.strip()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, __version__
 
 from lesions.images import UnreadableImage, decode
 from tests import icc
@@ -190,6 +190,7 @@ def test_a_transparent_shade_of_gray() -> None:
     assert (read(content)[..., 0] == np.where(stored(content) == 8 * 17, 255, stored(content))).all()
 
 
+OLD_PILLOW = int(__version__.partition(".")[0]) < 13
 MODES = ["1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "I", "I;16", "F"]
 PROFILES: dict[str, tuple[NDArray[np.float64], float]] = {
     "adobe": (icc.ADOBE, 2.2),
@@ -247,7 +248,8 @@ def test_whatever_pillow_writes_is_right_or_refused(data: st.DataObject) -> None
     try:
         decoded = read(content)
     except UnreadableImage as error:
-        assert "damaged" not in str(error) or mode == "YCbCr"  # Pillow 12 does not read its own
+        # Pillow 13 reads this one of its own, and Pillow 12 takes it for a short one.
+        assert "damaged" not in str(error) or (OLD_PILLOW and (mode, form) == ("YCbCr", "TIFF"))
         return
     if form == "GIF" or (form == "WEBP" and mode not in ("RGB", "RGBA", "RGBX")) or (form == "BMP" and mode == "RGBA"):
         return  # colors are reduced to 256, or changed on the way; alpha in a BMP means nothing
