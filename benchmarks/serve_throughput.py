@@ -76,7 +76,7 @@ def main(
     print(f"{arch}, {pixels} px, {images} JPEGs of {size:.0f} kB, {rounds} rounds, {processors} processors")
     with tempfile.TemporaryDirectory(prefix="lz-") as name:
         folder = Path(name)
-        settings = _prepare(folder, arch, pixels)
+        settings = prepare(folder, arch, pixels)
         _print_forward(settings, folder / "model.onnx")
         turns = {"torch, no server": [_in_process(settings, contents) for _ in range(rounds)]}
         sides: dict[str, Callable[[], contextlib.AbstractContextManager[Post]]] = {
@@ -88,11 +88,11 @@ def main(
         for _ in range(rounds):
             for side, serve in sides.items():
                 with serve() as post:
-                    turns.setdefault(side, []).append(_take(post, contents))
+                    turns.setdefault(side, []).append(take(post, contents))
     _report(turns, set(peers.KINDS) if with_peers else set())
 
 
-def _prepare(folder: Path, arch: str, pixels: int) -> Path:
+def prepare(folder: Path, arch: str, pixels: int) -> Path:
     """Make the network, for torch and as an archive; returns the settings file of `benchmarks.peers.model`."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -142,7 +142,8 @@ def _print_forward(settings: Path, model: Path) -> None:
         print(f"forward by {side}, one thread, ms an image by batch: {', '.join(times)}")
 
 
-def _take(post: Post, contents: Sequence[bytes]) -> Turn:
+def take(post: Post, contents: Sequence[bytes]) -> Turn:
+    """One pass over all pictures: lone requests first, then `IN_FLIGHT` at a time."""
     for content in contents[:IN_FLIGHT]:
         post(content)
     lone = []
