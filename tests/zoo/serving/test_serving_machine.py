@@ -45,8 +45,8 @@ def test_it_serves_without_torch_and_java(tmp_path: Path) -> None:
     make(tmp_path / "archives" / "mine", "baseline", network := network_of(0))
 
     command = json.loads(re.findall(r"^CMD (\[.*\])$", container, re.MULTILINE)[0])
-    assert command[:4] == ["python", "-m", "zoo", "serve"]
-    port = free_ports()
+    assert command[:4] == ["python", "-m", "gateway", "serve"]
+    port, gateway = free_ports(), free_ports()
     command[0], command[command.index("/archives/phantom-demo")] = (
         str(environment / "bin" / "python"),
         "../archives/mine",
@@ -55,21 +55,30 @@ def test_it_serves_without_torch_and_java(tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "LESION_ZOO_ROOT")}
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
-            [*command, "--port", str(port)], cwd=checkout, env=kept, stdout=log, stderr=log, start_new_session=True
+            [*command, "--port", str(port), "--gateway-port", str(gateway)],
+            cwd=checkout,
+            env=kept,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     try:
         picture = Image.effect_noise((PIXELS, PIXELS), 80).convert("RGB")
         wait_for(lambda: "it serves until" in (tmp_path / "log").read_text() or process.poll() is not None, "an answer")
         assert process.poll() is None, (tmp_path / "log").read_text()
         keys = json.loads((checkout / "runs" / "mine" / "serve" / "key_file.json").read_text())
-        answer = httpx.post(
-            f"http://127.0.0.1:{port}/predictions/lesion_classifier/baseline",
-            content=file_of(picture),
-            headers={"Authorization": f"Bearer {keys['inference']['key']}", "Content-Type": "image/png"},
-            trust_env=False,
-        )
+        make_key = [command[0], "-m", "gateway", "key", "phone"]
+        key = subprocess.run(
+            make_key, cwd=checkout, env=kept, capture_output=True, text=True, check=True
+        ).stdout.strip()
         expected = probabilities(network, np.asarray(picture)[None].copy(), MEAN, STD, TEMPERATURE)[0]
-        assert list(answer.json()["probabilities"].values()) == pytest.approx(expected.tolist(), abs=1e-5)
+        for url, credentials in (
+            (f"http://127.0.0.1:{port}/predictions/lesion_classifier/baseline", keys["inference"]["key"]),
+            (f"http://127.0.0.1:{gateway}/v1/classify/baseline", key),
+        ):
+            headers = {"Authorization": f"Bearer {credentials}", "Content-Type": "image/png"}
+            answer = httpx.post(url, content=file_of(picture), headers=headers, trust_env=False)
+            assert list(answer.json()["probabilities"].values()) == pytest.approx(expected.tolist(), abs=1e-5)
     finally:
         process.send_signal(signal.SIGTERM)
         code = process.wait(timeout=20)
