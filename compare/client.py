@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypedDict
-from urllib.parse import quote
 
 import httpx
 
+from compare.gateway import GatewayServer
 from lesions.labels import CLASSES
 from zoo.kinds.classifier import CLASSIFIER
 from zoo.kinds.generator import GENERATOR
@@ -130,7 +130,7 @@ class Zoo:
     @contextmanager
     def _post(self, path: str, model: str, version: str, content: bytes, headers: dict[str, str]) -> Iterator[Any]:
         """A version's answer to `content`: inside, a `LookupError`, `TypeError` or `ValueError` is a `ServerError`."""
-        url = f"{self.url}/{path}/{model}/{quote(version, safe='')}"
+        url = self.server.call_url(path, model, version)
         with expect_zoo_answer(url):
             yield self._http.call("POST", url, content, headers).json()
 
@@ -142,6 +142,11 @@ def connect(study: str, port: int | None = None, seconds: float = 60) -> Zoo:
     """
     folder = Folders(study).serve
     return Zoo(runtime_of(folder).connect(folder, port), seconds=seconds)
+
+
+def through_gateway(url: str, key: str, seconds: float = 60) -> Zoo:
+    """A connection to a gateway, on any machine: `url` is http://127.0.0.1:8000, say, and `key` is of `make key`."""
+    return Zoo(GatewayServer(url, key), seconds=seconds)
 
 
 def _parse_answer(content: Any) -> Answer:

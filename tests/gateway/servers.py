@@ -40,7 +40,7 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def serving(root: Path, runtime: str) -> Iterator[Served]:
+def serving(root: Path, runtime: str, origins: tuple[str, ...] = (ORIGIN,)) -> Iterator[Served]:
     """A gateway before a server of a classifier and a generator, with a key for everything."""
     for kind, name in NAMES.items():
         (root / kind).mkdir()
@@ -52,7 +52,7 @@ def serving(root: Path, runtime: str) -> Iterator[Served]:
         folder=(root / "serve").resolve(),
         archives=root / "store",
         keys=root / "keys" / "api_keys.json",
-        origins=(ORIGIN,),
+        origins=origins,
         max_request_bytes=1_000_000,
     )
     served = Served(settings, runtime, Keys(settings.keys).add("tests", SCOPES, "100000/minute"))

@@ -102,6 +102,10 @@ class RestServer:
         """The largest body of a request that it takes; the default where it is not known."""
         return int(self._state.get("max_request_bytes") or limits().max_request_bytes)
 
+    def call_url(self, call: str, model: str, version: str) -> str:
+        """Where a version of a model answers a call, "predictions" or "explanations"."""
+        return f"{self.url}/{call}/{model}/{quote(version, safe='')}"
+
     def versions(self, model: str) -> list[str]:
         """The names of the served versions of `model`, sorted; none where there is no such model."""
         with expect_zoo_answer(f"{self._management}/models/{model}/all"):

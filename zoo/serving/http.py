@@ -110,7 +110,8 @@ def json_object(response: httpx.Response) -> dict[str, Any]:
 
 def error_message(response: httpx.Response, sent: int = 0) -> str:
     """What a refusal says of itself; `sent` is the length of the request's body in bytes."""
-    if message := json_object(response).get("message"):
+    body = json_object(response)
+    if message := body.get("message") or body.get("detail"):  # the gateway's errors are problem details (RFC 9457)
         return str(message)
     if response.status_code == httpx.codes.REQUEST_ENTITY_TOO_LARGE:
         return f"{sent:,} bytes are more than the server takes; {how_to_raise(sent)}"

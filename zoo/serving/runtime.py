@@ -49,6 +49,9 @@ class Server(Protocol):
     def max_request_bytes(self) -> int:
         """The largest body of a request that it takes."""
 
+    def call_url(self, call: str, model: str, version: str) -> str:
+        """Where a version of a model answers a call, "predictions" or "explanations"."""
+
     def versions(self, model: str) -> list[str]:
         """The names of the served versions of `model`, sorted; none where there is no such model."""
 
