@@ -55,7 +55,7 @@ def main(
 def _serving(folder: Path, runtime_name: str) -> Iterator[tuple[Post, Post]]:
     """Calls to the runtime's own port, and to the gateway's."""
     serve, keys, port = folder / f"serve-{runtime_name}", folder / "keys.json", free_ports()
-    secret = Keys(keys).add(runtime_name, SCOPES, "1000000/second")
+    secret = Keys(keys).add(runtime_name, SCOPES, "100000/second")
     settings = Settings(
         host=LOOPBACK,
         port=port + 20,
