@@ -82,7 +82,6 @@ def serve(
         url = f"http://{LOOPBACK}:{gateway_port}/v1/classify/{version}"
         print(f"try, with your key in $KEY:\ncurl --noproxy '*' -F {upload} -H \"Authorization: Bearer $KEY\" {url}")
     if wait:
-        print("it serves until Ctrl-C, or SIGTERM", flush=True)
         try:
             wait_for_signal(runtime, folders.serve)
         finally:

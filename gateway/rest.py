@@ -54,7 +54,7 @@ class RestBackend:
         self, model: str, version: str | None, body: bytes, content_type: str, accept: str = "", explain: bool = False
     ) -> Reply:
         """Ask a version of a model, or the default one. Raises `Unavailable`."""
-        path = f"{'explanations' if explain else 'predictions'}/{model}" + (f"/{version}" if version else "")
+        path = path_of(model, version, explain)
         headers = {"Content-Type": content_type, "Accept": accept or "application/json"}
         response = await self._call(self._auth, "POST", f"{self._inference}/{path}", content=body, headers=headers)
         return Reply(response.status_code, response.headers.get("Content-Type", ""), response.content)
@@ -102,6 +102,11 @@ class RestBackend:
         if _is_refused(response):
             raise Unavailable("the runtime does not take the gateway's token; wait, and ask again")
         return response
+
+
+def path_of(model: str, version: str | None, explain: bool) -> str:
+    """The path of a call for inference."""
+    return f"{'explanations' if explain else 'predictions'}/{model}" + (f"/{version}" if version else "")
 
 
 class _TokenAuth(httpx.Auth):

@@ -186,7 +186,6 @@ def serve(
     picture = None if archives else sample(folders)
     print(f"try:\n{runtime.example_call(folders.serve.resolve(), url, picture)}")
     if wait:
-        print("it serves until Ctrl-C, or SIGTERM", flush=True)
         start.wait(runtime, folders.serve)
     elif archives:
         print(f"to stop it: python -m zoo stop --study {shlex.quote(folders.name)}; so for status and logs")

@@ -84,12 +84,13 @@ def serve(
 
 
 def wait(runtime: Runtime, folder: Path) -> None:
-    """Return when a signal (Ctrl-C, SIGTERM) has stopped the server of `folder`, as a container needs it.
+    """Return when a signal (Ctrl-C, SIGTERM) has stopped the server of `folder`, as a container needs it; prints a line.
 
     Raises `NoServerError` when the server has ended otherwise.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        print("it serves until Ctrl-C, or SIGTERM", flush=True)
         while True:
             runtime.connect(folder).close()
             time.sleep(1)

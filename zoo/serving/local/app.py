@@ -22,10 +22,11 @@ class App:
         So the long drawing of a generator does not keep classifiers waiting.
         """
         metrics, workers = Metrics(), {model: Workers(threads) for model in versions.models}
-        inference = _calls(Inference(versions, workers, metrics, largest).routes)
+        self.inference: ASGIApp = _calls(Inference(versions, workers, metrics, largest).routes)
+        """Predictions and explanations without a token, for a front in the same process."""
         management = _calls(Management(versions, workers, tokens).routes)
         self._apps: dict[int, ASGIApp] = {
-            port: TokenRequired(inference, tokens, "inference"),
+            port: TokenRequired(self.inference, tokens, "inference"),
             port + 1: TokenRequired(management, tokens, "management"),
             port + 2: _calls(metrics.routes),
         }
