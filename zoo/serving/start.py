@@ -84,7 +84,7 @@ def serve(
 
 
 def wait(runtime: Runtime, folder: Path) -> None:
-    """Return when a signal (Ctrl-C, SIGTERM) has stopped the server of `folder`, as a container needs it; prints a line.
+    """Return when a signal (Ctrl-C, SIGTERM) has stopped the server of `folder`, as containers need it; prints a line.
 
     Raises `NoServerError` when the server has ended otherwise.
     """
