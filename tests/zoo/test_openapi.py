@@ -47,7 +47,7 @@ def test_every_call_of_the_client_is_described(described: Any) -> None:
     for path in called:
         path = re.sub(r"\{(\w+)\.model\}", lambda match: models[match[1]], path)
         path = re.sub(r"\{quote\(.*?\)\}", "{version}", path).replace("{model}", CLASSIFIER.model)
-        if "{path}" not in path:  # a helper's; the paths are in its callers
+        if "{path}" not in path and "{call}" not in path:  # a helper's; the paths are in its callers
             assert path in paths, path
     called = re.findall(r'_get\(f?"([^"?]*)', source)
     assert {f"/{path.replace('{model}', CLASSIFIER.model)}" for path in called if "quote" not in path} <= paths
