@@ -76,8 +76,8 @@ def csv_of(rows: Sequence[Row]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "entry", "label", *CLASSES, "error"])
     for row in rows:
-        said = [""] * (1 + len(CLASSES)) if row.answer is None else [row.answer["label"], *_numbers(row.answer, 7)]
-        writer.writerow([shown(row.image), row.entry, *said, row.error])
+        cells = [""] * (1 + len(CLASSES)) if row.answer is None else [row.answer["label"], *_numbers(row.answer, 7)]
+        writer.writerow([shown(row.image), row.entry, *cells, row.error])
     return text.getvalue()
 
 

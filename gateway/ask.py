@@ -13,6 +13,7 @@ from gateway.context import Gateway
 from gateway.pictures import CLASS, Picture
 from gateway.problems import Problem, try_later
 from zoo.kinds.classifier import CLASSIFIER
+from zoo.serving.local.inference import hang_up
 
 Result = TypeVar("Result")
 
@@ -71,7 +72,7 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -
 
     Raises `ClientDisconnect`, and what `work` raises.
     """
-    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_hang_up(request))
+    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(hang_up(request))
     try:
         await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
@@ -80,11 +81,6 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, Result]) -
     finally:
         working.cancel()
         gone.cancel()
-
-
-async def _hang_up(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _message(reply: Reply) -> str:

@@ -39,7 +39,7 @@ def write(**fields: object) -> None:
 
 
 class RequestLog:
-    """An ASGI app around another one: gives each request an id, and writes and counts what became of it."""
+    """An ASGI app around another one: gives each request an id, logs it, and counts it by status."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics

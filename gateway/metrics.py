@@ -25,7 +25,7 @@ class Metrics:
             registry=self._registry,
         )
         self.pictures = Counter(
-            "gateway_pictures", "Pictures, by what became of them.", ("call", "status"), registry=self._registry
+            "gateway_pictures", "Pictures, by call and status.", ("call", "status"), registry=self._registry
         )
 
     def count(self, route: str, status: int, seconds: float) -> None:

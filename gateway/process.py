@@ -26,13 +26,7 @@ SECONDS = 60
 
 def read_state(folder: Path) -> dict[str, Any] | None:
     """What `start` wrote into `folder` (settings, pid), if that gateway still runs."""
-    folder = folder.resolve()
-    try:
-        state: dict[str, Any] = json.loads((folder / STATE).read_bytes())
-        process = psutil.Process(state["pid"])
-    except (OSError, ValueError, LookupError, TypeError, psutil.Error):
-        return None
-    return state if detached.is_ours(process, MODULE, folder) else None  # process ids are used again
+    return detached.read_state(MODULE, folder.resolve(), STATE)
 
 
 def start(settings: Settings) -> None:

@@ -35,7 +35,7 @@ class RestBackend:
             total=TRIES - 1,
             allowed_methods=("GET", "POST"),  # an answer depends on the request alone, so asking twice is harmless
             status_forcelist=PASSING,
-            # Not where nobody listens, nor where the time is over: the client is told at once.
+            # Not where nobody listens, nor where the time is over: the client gets its error at once.
             retry_on_exceptions=(httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError),
             backoff_factor=pause,
         )

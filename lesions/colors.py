@@ -111,8 +111,8 @@ def _check_range(largest: int, bits: int, tags: Any, mode: str) -> int:
     if largest <= full // 2 and mode != "CMYK":
         used = max(largest.bit_length(), 1)
         raise UnknownColors(
-            f"{bits} bits a channel, of which {used} are used: a dark picture and one of {used} bits cannot be told "
-            "apart; save it with 8 bits a channel"
+            f"{bits} bits a channel, of which {used} are used: a dark picture and one of {used} bits look "
+            "alike; save it with 8 bits a channel"
         )
     return int(full)
 

@@ -242,7 +242,7 @@ def test_any_path_reaches_the_command_as_it_is(checkout: Checkout, name: str) ->
         (python / "bin" / command).write_text(stand_in)
         (python / "bin" / command).chmod(0o755)
 
-    def told(target: str, *settings: str) -> str:
+    def printed(target: str, *settings: str) -> str:
         done = make(target, *(f"{setting}={name}" for setting in settings), folder=checkout.folder)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -257,7 +257,7 @@ def test_any_path_reaches_the_command_as_it_is(checkout: Checkout, name: str) ->
         ("test", "HAM10000"),
         ("list", "DATA"),
     ):
-        output = told(target, *settings)
+        output = printed(target, *settings)
         for setting in settings:
             if setting in ("DATA", "WEIGHTS") and target != "describe":
                 continue  # it is in the study's name, which the first command prints

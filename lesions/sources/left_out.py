@@ -1,4 +1,4 @@
-"""Images that cannot be used, and how people are told of them."""
+"""Images that cannot be used, and their summary by reason."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

@@ -130,12 +130,12 @@ def test_what_is_left_out_and_unknown_lesions_are_told(
     table.write_text(table.read_text().replace("lesion_id", "other").replace(",df,", ",SCC,"))
     store.prepare(copy, tmp_path / "cache", 16)
     images = "50 images (TINY_30000, TINY_30001, TINY_30010, ...)"
-    told = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert (
         f"{copy}: 50 images are left out:\n  class scc is none of ours; SCC=akiec counts it as akiec: {images}\n"
-        in told
+        in output
     )
-    assert f"warning: {copy} names no lesions; each image counts as a lesion of its own" in told
+    assert f"warning: {copy} names no lesions; each image counts as a lesion of its own" in output
     assert len(store.load(tmp_path / "cache").index) == 300
     store.prepare(copy, tmp_path / "cache", 16, "akiec")
     assert np.bincount(store.load(tmp_path / "cache").index.labels)[0] == 100

@@ -1,5 +1,6 @@
 """A server of ours as a process of its own: started in a session of its own, found again, and stopped."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -50,6 +52,16 @@ def halt(module: str, folder: Path) -> None:
         while processes and time.monotonic() < deadline:
             time.sleep(0.02)
             processes = [process for process in processes if is_ours(process, module, folder)]
+
+
+def read_state(module: str, folder: Path, file: str) -> dict[str, Any] | None:
+    """What was written into `file` of the resolved `folder`, a pid among it, if that server still runs."""
+    try:
+        state: dict[str, Any] = json.loads((folder / file).read_bytes())
+        process = psutil.Process(state["pid"])
+    except (OSError, ValueError, LookupError, TypeError, psutil.Error):
+        return None
+    return state if is_ours(process, module, folder) else None  # process ids are used again
 
 
 def processes_of(module: str, folder: Path) -> list[psutil.Process]:

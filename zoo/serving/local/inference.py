@@ -101,7 +101,7 @@ async def _while_connected(request: Request, work: Awaitable[Result]) -> Result:
 
     Raises `ClientDisconnect`, or `RequestError`.
     """
-    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(_hang_up(request))
+    working, gone = asyncio.ensure_future(work), asyncio.ensure_future(hang_up(request))
     try:
         await asyncio.wait((working, gone), timeout=SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if working.done():
@@ -115,7 +115,7 @@ async def _while_connected(request: Request, work: Awaitable[Result]) -> Result:
         gone.cancel()
 
 
-async def _hang_up(request: Request) -> None:
+async def hang_up(request: Request) -> None:
     """Return when the client has hung up. The body must have been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -36,13 +36,7 @@ ENVIRONMENT = {
 
 def read_state(folder: Path) -> dict[str, Any] | None:
     """What `launch` wrote into `folder` (port, host, archives, pid), if that server still runs."""
-    folder = folder.resolve()
-    try:
-        state: dict[str, Any] = json.loads((folder / STATE).read_bytes())
-        process = psutil.Process(state["pid"])
-    except (OSError, ValueError, LookupError, TypeError, psutil.Error):
-        return None
-    return state if detached.is_ours(process, MODULE, folder) else None  # process ids are used again
+    return detached.read_state(MODULE, folder.resolve(), STATE)
 
 
 def read_outcomes(folder: Path) -> dict[str, str]:
