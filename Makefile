@@ -120,7 +120,7 @@ help: ## list targets and settings
 LOCK := uv pip compile --universal --python-version 3.11 --no-header --no-annotate pyproject.toml
 
 lock: ## write requirements.lock and requirements-serve.lock anew from pyproject.toml (needs uv)
-	$(LOCK) --group train --group dev --extra formats -o requirements.lock
+	$(LOCK) --group train --group dev --extra formats --extra postgresql -o requirements.lock
 	$(LOCK) -c requirements.lock -o requirements-serve.lock
 
 # ---- the zoo

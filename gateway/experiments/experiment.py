@@ -1,0 +1,72 @@
+"""An experiment: a small file, `runs/<study>/experiments/<name>.toml`."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Version = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+SUM = 1e-6
+"""How far the sum of the shares may be from 1."""
+
+
+class Guard(BaseModel):
+    """When an arm is taken out by itself: its clients then belong to the others."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    errors: float = Field(0.05, gt=0, le=1)
+    """The largest share of failures (5xx) among the last `answers` of an arm."""
+    latency_ms: float = Field(10_000, gt=0)
+    """The largest median of the time of an answer."""
+    answers: int = Field(100, ge=10, le=10_000)
+    """Over how many of an arm's last answers; before so many, no arm is taken out."""
+
+
+class Removal(BaseModel):
+    """An arm that was taken out: by the guard, or by a person."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    time: float
+    """Seconds since 1970, UTC."""
+    reason: str
+
+
+class Experiment(BaseModel):
+    """Arms with shares, and shadows, which answer unseen; how they are judged; and what has happened so far."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
+    started: float
+    """Seconds since 1970, UTC."""
+    ended: float | None = None
+    metric: Metric = "accuracy"
+    smallest_difference: float = Field(0.03, gt=0, lt=1)
+    """Of interest: a loss smaller than this is no worse."""
+    arms: dict[Version, Annotated[float, Field(ge=0, le=1)]]
+    """Their shares, which add up to 1. The first is the reference."""
+    shadows: tuple[Version, ...] = ()
+    guard: Guard = Guard()
+    removed: dict[Version, Removal] = {}
+    """Arms that were taken out; they keep their share in `arms`."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.arms or abs(sum(self.arms.values()) - 1) > SUM:
+            raise ValueError(f"the shares of the arms add up to {sum(self.arms.values()):g}, not to 1")
+        if both := sorted(set(self.arms) & set(self.shadows)):
+            raise ValueError(f"{both[0]} is both an arm and a shadow")
+        if unknown := sorted(set(self.removed) - set(self.arms)):
+            raise ValueError(f"{unknown[0]} is taken out, but is no arm")
+        if len(self.arms) + len(set(self.shadows)) < 2:
+            raise ValueError("one arm alone is no experiment; name another one, or a shadow")
+        return self
+
+    @property
+    def reference(self) -> str:
+        """The arm that the others are compared against."""
+        return next(iter(self.arms))
