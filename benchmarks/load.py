@@ -1,0 +1,226 @@
+"""`python -m benchmarks.load`: latency of one machine at three loads, as measured and as simulated.
+
+A server of the runtime `local` with the gateway serves one version of a network with random weights. It has the first
+processor to itself, and the client the last one. In each round: what a picture takes of a worker, in the server's own
+code without a server; what the server can answer, 8 requests at a time; then requests that come by chance (Poisson), at
+each load. The simulation (`benchmarks.queueing`) knows the first two, and predicts the third.
+"""
+
+import contextlib
+import io
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks.light_client import LightClient
+from benchmarks.pictures import draw
+from benchmarks.queueing import Machine, poisson, simulate
+from benchmarks.serve_throughput import prepare
+from gateway import start
+from gateway.context import AT_ONCE, WAITING
+from gateway.keys import SCOPES, Keys
+from gateway.settings import Settings
+from tests.servers import free_ports
+from zoo.models.session import read_archive
+from zoo.serving.classifier import ClassifierService
+from zoo.serving.limits import limits
+from zoo.serving.runtime import LOOPBACK, get_runtime
+from zoo.serving.service import Call
+
+LOADS = (0.3, 0.6, 0.8)
+"""Of what the server can answer."""
+IN_FLIGHT = 8
+SIMULATED = 40_000
+"""Requests of a simulation."""
+PERCENTILES = (50, 99)
+
+Send = Callable[[bytes], float]
+"""Send a picture; returns when the answer is there (`time.perf_counter`)."""
+
+
+class Calibration(NamedTuple):
+    """What a round measures before its loads. Times are in seconds."""
+
+    services: NDArray[np.float64]
+    """Of a worker, for each picture."""
+    capacity: float
+    """Answers a second."""
+    lone: float
+    """The median latency of a request that no other one meets."""
+
+    def machine(self) -> Machine:
+        """The machine that answers so many requests, and a lone one so fast."""
+        gateway = max(1 / self.capacity - float(self.services.mean()), 0.0)
+        network = max(self.lone - float(np.median(self.services)) - gateway, 0.0)
+        return Machine(cores=1, workers=1, waiting=AT_ONCE + WAITING - 1, gateway=gateway, network=network)
+
+
+def main(
+    seconds: Annotated[int, typer.Option(help="Of each load, in each round.")] = 40,
+    rounds: Annotated[int, typer.Option(help="Of which the medians are reported.")] = 5,
+    arch: Annotated[str, typer.Option(help="timm's name.")] = "tf_efficientnet_lite0",
+    pixels: Annotated[int, typer.Option(help="Image size.")] = 160,
+    out: Annotated[Path | None, typer.Option(help="Write the figures there, as JSON.")] = None,
+) -> None:
+    """Print the median and the 99th percentile of latency, in ms, at each load, and simulated / measured."""
+    pictures = _pictures()
+    print(f"{arch}, {pixels} px; server and client on a processor each; {rounds} rounds of {seconds} s a load")
+    taken: list[list[dict[str, float]]] = []
+    with tempfile.TemporaryDirectory(prefix="lz-") as name, _processors() as (first, last):
+        folder = Path(name)
+        prepare(folder, arch, pixels)
+        service = ClassifierService(*read_archive(folder / "store" / "random.mar"))
+        os.sched_setaffinity(0, {first})
+        with _serving(folder) as send:
+            for number in range(rounds):
+                rng = np.random.default_rng(number)
+                os.sched_setaffinity(0, {first})
+                services = np.array([_work(service, picture) for picture in pictures * 8])
+                os.sched_setaffinity(0, {last})
+                calibration = _calibrate(send, services, pictures)
+                taken.append([_load(send, calibration, share, seconds, pictures, rng) for share in LOADS])
+                _print(number, calibration, taken[-1])
+    figures = [{name: statistics.median(row[at][name] for row in taken) for name in taken[0][at]} for at in range(len(LOADS))]
+    for figure in figures:
+        print(
+            f"load {figure['load']:.0%}, {figure['rate']:.0f} requests/s: "
+            + "; ".join(
+                f"p{share} {figure[f'measured_p{share}']:.1f} ms, simulated {figure[f'simulated_p{share}']:.1f}, "
+                f"ratio {figure[f'ratio_p{share}']:.2f}"
+                for share in PERCENTILES
+            )
+        )
+    if out:
+        record = {"architecture": arch, "pixels": pixels, "seconds": seconds, "rounds": rounds, "loads": figures}
+        out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+@contextlib.contextmanager
+def _processors() -> Iterator[tuple[int, int]]:
+    """The first and the last processor that we may use; afterwards we may use all of them again."""
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) < 2:
+        raise SystemExit("error: the server needs a processor, and the client another one; there is only one")
+    try:
+        yield min(allowed), max(allowed)
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def _pictures() -> list[bytes]:
+    """Of five pictures, four as HAM10000's, and one of twice the width and height."""
+    drawn = [draw(number) for number in range(20)]
+    for number in range(0, 20, 5):
+        image, content = Image.open(io.BytesIO(drawn[number])), io.BytesIO()
+        image.resize((1200, 900), Image.Resampling.BICUBIC).save(content, "JPEG", quality=90)
+        drawn[number] = content.getvalue()
+    return drawn
+
+
+def _work(service: ClassifierService, picture: bytes) -> float:
+    """Seconds of a worker: decode, predict, and write the answer."""
+    began = time.perf_counter()
+    [answer] = service.answer([Call({"body": picture}, {"content-type": "image/jpeg"})])
+    json.dumps(answer.body).encode()
+    return time.perf_counter() - began
+
+
+@contextlib.contextmanager
+def _serving(folder: Path) -> Iterator[Send]:
+    """A server that may use the processors that we may use now."""
+    serve, keys, port = folder / "serve", folder / "keys.json", free_ports()
+    secret = Keys(keys).add("load", SCOPES, "999999/second")
+    settings = Settings(
+        host=LOOPBACK,
+        port=port + 20,
+        runtime_port=port,
+        folder=serve,
+        archives=folder / "store",
+        keys=keys,
+        max_request_bytes=limits().max_request_bytes,
+    )
+    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "image/jpeg"}
+    url = f"http://{LOOPBACK}:{settings.port}/v1/classify/random"
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            start.serve(get_runtime("local"), settings, LOOPBACK, limits())
+        with LightClient() as client:
+
+            def send(picture: bytes) -> float:
+                client.post(url, content=picture, headers=headers).raise_for_status()
+                return time.perf_counter()
+
+            yield send
+    finally:
+        with contextlib.redirect_stdout(io.StringIO()):
+            start.stop(serve)
+
+
+def _calibrate(send: Send, services: NDArray[np.float64], pictures: Sequence[bytes]) -> Calibration:
+    lone = []
+    for picture in [*pictures, *pictures, *pictures]:
+        began = time.perf_counter()
+        lone.append(send(picture) - began)
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        list(pool.map(send, pictures))
+        began = time.perf_counter()
+        answered = len(list(pool.map(send, [*pictures] * 50)))
+        took = time.perf_counter() - began
+    return Calibration(services, answered / took, statistics.median(lone))
+
+
+def _load(
+    send: Send,
+    calibration: Calibration,
+    share: float,
+    seconds: float,
+    pictures: Sequence[bytes],
+    rng: np.random.Generator,
+) -> dict[str, float]:
+    """Measure and simulate one load."""
+    rate = share * calibration.capacity
+    arrivals, drawn = poisson(rate, int(rate * seconds), rng), rng.integers(len(pictures), size=int(rate * seconds))
+    measured = _measure(send, arrivals, [pictures[number] for number in drawn])
+    services = rng.choice(calibration.services, SIMULATED)
+    simulated = simulate(calibration.machine(), poisson(rate, SIMULATED, rng), services)  # type: ignore[arg-type]
+    figures = {"load": share, "rate": rate}
+    for percentile in PERCENTILES:
+        seen, expected = (1000 * float(np.nanpercentile(latencies, percentile)) for latencies in (measured, simulated))
+        figures |= {f"measured_p{percentile}": seen, f"simulated_p{percentile}": expected}
+        figures[f"ratio_p{percentile}"] = expected / seen
+    return figures
+
+
+def _measure(send: Send, arrivals: NDArray[np.float64], pictures: Sequence[bytes]) -> list[float]:
+    """The latency of each request, which is sent at its time, whatever has become of those before it."""
+    begun = time.perf_counter() + 0.2
+    with ThreadPoolExecutor(2 * (AT_ONCE + WAITING)) as pool:
+        sent = []
+        for at, picture in zip(arrivals, pictures, strict=True):
+            time.sleep(max(begun + at - time.perf_counter(), 0))
+            sent.append(pool.submit(send, picture))
+        return [answer.result() - begun - at for answer, at in zip(sent, arrivals, strict=True)]
+
+
+def _print(number: int, calibration: Calibration, figures: Sequence[dict[str, float]]) -> None:
+    machine = calibration.machine()
+    ratios = ", ".join(f"{figure['load']:.0%}: {figure['ratio_p99']:.2f}" for figure in figures)
+    print(
+        f"round {number + 1}: {calibration.capacity:.0f} answers/s; a worker {1000 * calibration.services.mean():.2f} ms, "
+        f"the event loop {1000 * machine.gateway:.2f}, elsewhere {1000 * machine.network:.2f}; p99 {ratios}"
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
