@@ -1,14 +1,15 @@
 """`python -m benchmarks.load`: latency of one machine at three loads, as measured and as simulated.
 
 A server of the runtime `local` with the gateway serves one version of a network with random weights. It has the first
-processor to itself, and the client the last one. In each round: what a picture takes of a worker, in the server's own
-code without a server; what the server can answer, 8 requests at a time; then requests that come by chance (Poisson), at
-each load. The simulation (`benchmarks.queueing`) knows the first two, and predicts the third.
+processor to itself, and the client the last one. For each load: what a picture takes of a worker, in the server's own
+code without a server; what the server can answer, 8 requests at a time; then requests that come by chance (Poisson).
+The simulation (`benchmarks.queueing`) knows the first two, and predicts the third.
 """
 
 import contextlib
 import io
 import json
+import math
 import os
 import statistics
 import tempfile
@@ -46,7 +47,7 @@ SIMULATED = 40_000
 PERCENTILES = (50, 99)
 
 Send = Callable[[bytes], float]
-"""Send a picture; returns when the answer is there (`time.perf_counter`)."""
+"""Send a picture; returns when the answer is there (`time.perf_counter`), or nan for a 503."""
 
 
 class Calibration(NamedTuple):
@@ -67,16 +68,17 @@ class Calibration(NamedTuple):
 
 
 def main(
-    seconds: Annotated[int, typer.Option(help="Of each load, in each round.")] = 40,
-    rounds: Annotated[int, typer.Option(help="Of which the medians are reported.")] = 5,
+    seconds: Annotated[int, typer.Option(help="Of each load, in each round.")] = 20,
+    rounds: Annotated[int, typer.Option(help="Of which the medians are reported.")] = 9,
     arch: Annotated[str, typer.Option(help="timm's name.")] = "tf_efficientnet_lite0",
-    pixels: Annotated[int, typer.Option(help="Image size.")] = 160,
+    pixels: Annotated[int, typer.Option(help="Image size.")] = 64,
     out: Annotated[Path | None, typer.Option(help="Write the figures there, as JSON.")] = None,
 ) -> None:
     """Print the median and the 99th percentile of latency, in ms, at each load, and simulated / measured."""
     pictures = _pictures()
     print(f"{arch}, {pixels} px; server and client on a processor each; {rounds} rounds of {seconds} s a load")
     taken: list[list[dict[str, float]]] = []
+    calibrations: list[Calibration] = []
     with tempfile.TemporaryDirectory(prefix="lz-") as name, _processors() as (first, last):
         folder = Path(name)
         prepare(folder, arch, pixels)
@@ -85,13 +87,17 @@ def main(
         with _serving(folder) as send:
             for number in range(rounds):
                 rng = np.random.default_rng(number)
-                os.sched_setaffinity(0, {first})
-                services = np.array([_work(service, picture) for picture in pictures * 8])
-                os.sched_setaffinity(0, {last})
-                calibration = _calibrate(send, services, pictures)
-                taken.append([_load(send, calibration, share, seconds, pictures, rng) for share in LOADS])
-                _print(number, calibration, taken[-1])
-    figures = [{name: statistics.median(row[at][name] for row in taken) for name in taken[0][at]} for at in range(len(LOADS))]
+                taken.append([])
+                for share in LOADS:
+                    os.sched_setaffinity(0, {first})
+                    services = np.array([_work(service, picture) for picture in pictures * 8])
+                    os.sched_setaffinity(0, {last})
+                    calibrations.append(calibration := _calibrate(send, services, pictures))
+                    taken[-1].append(_load(send, calibration, share, seconds, pictures, rng))
+                    _print(number, calibration, taken[-1][-1])
+    figures = [
+        {name: statistics.median(row[at][name] for row in taken) for name in taken[0][at]} for at in range(len(LOADS))
+    ]
     for figure in figures:
         print(
             f"load {figure['load']:.0%}, {figure['rate']:.0f} requests/s: "
@@ -102,7 +108,19 @@ def main(
             )
         )
     if out:
-        record = {"architecture": arch, "pixels": pixels, "seconds": seconds, "rounds": rounds, "loads": figures}
+        middle = sorted(calibrations, key=lambda one: one.capacity)[len(calibrations) // 2]
+        record = {
+            "architecture": arch,
+            "pixels": pixels,
+            "seconds": seconds,
+            "rounds": rounds,
+            "loads": figures,
+            "every_round": taken,
+            "capacity": middle.capacity,
+            "gateway_ms": 1000 * middle.machine().gateway,
+            "elsewhere_ms": 1000 * middle.machine().network,
+            "services_ms": (1000 * middle.services).round(3).tolist(),
+        }
         out.write_text(json.dumps(record, indent=1) + "\n")
 
 
@@ -158,7 +176,10 @@ def _serving(folder: Path) -> Iterator[Send]:
         with LightClient() as client:
 
             def send(picture: bytes) -> float:
-                client.post(url, content=picture, headers=headers).raise_for_status()
+                answer = client.post(url, content=picture, headers=headers)
+                if answer.status_code == 503:  # the queue is full
+                    return math.nan
+                answer.raise_for_status()
                 return time.perf_counter()
 
             yield send
@@ -175,7 +196,7 @@ def _calibrate(send: Send, services: NDArray[np.float64], pictures: Sequence[byt
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
         list(pool.map(send, pictures))
         began = time.perf_counter()
-        answered = len(list(pool.map(send, [*pictures] * 50)))
+        answered = len(list(pool.map(send, [*pictures] * 20)))
         took = time.perf_counter() - began
     return Calibration(services, answered / took, statistics.median(lone))
 
@@ -193,8 +214,13 @@ def _load(
     arrivals, drawn = poisson(rate, int(rate * seconds), rng), rng.integers(len(pictures), size=int(rate * seconds))
     measured = _measure(send, arrivals, [pictures[number] for number in drawn])
     services = rng.choice(calibration.services, SIMULATED)
-    simulated = simulate(calibration.machine(), poisson(rate, SIMULATED, rng), services)  # type: ignore[arg-type]
-    figures = {"load": share, "rate": rate}
+    simulated = simulate(calibration.machine(), poisson(rate, SIMULATED, rng), services)
+    figures = {
+        "load": share,
+        "rate": rate,
+        "measured_refused": float(np.isnan(measured).mean()),
+        "simulated_refused": float(np.isnan(simulated).mean()),
+    }
     for percentile in PERCENTILES:
         seen, expected = (1000 * float(np.nanpercentile(latencies, percentile)) for latencies in (measured, simulated))
         figures |= {f"measured_p{percentile}": seen, f"simulated_p{percentile}": expected}
@@ -213,12 +239,14 @@ def _measure(send: Send, arrivals: NDArray[np.float64], pictures: Sequence[bytes
         return [answer.result() - begun - at for answer, at in zip(sent, arrivals, strict=True)]
 
 
-def _print(number: int, calibration: Calibration, figures: Sequence[dict[str, float]]) -> None:
+def _print(number: int, calibration: Calibration, figures: dict[str, float]) -> None:
     machine = calibration.machine()
-    ratios = ", ".join(f"{figure['load']:.0%}: {figure['ratio_p99']:.2f}" for figure in figures)
     print(
-        f"round {number + 1}: {calibration.capacity:.0f} answers/s; a worker {1000 * calibration.services.mean():.2f} ms, "
-        f"the event loop {1000 * machine.gateway:.2f}, elsewhere {1000 * machine.network:.2f}; p99 {ratios}"
+        f"round {number + 1}: at most {calibration.capacity:.0f}/s; "
+        f"a worker {1000 * calibration.services.mean():.2f} ms, the event loop {1000 * machine.gateway:.2f}, "
+        f"elsewhere {1000 * machine.network:.2f}; load {figures['load']:.0%}: "
+        f"p99 {figures['measured_p99']:.1f}, simulated {figures['simulated_p99']:.1f}",
+        flush=True,
     )
 
 

@@ -7,6 +7,9 @@ import numpy as np
 import simpy
 from numpy.typing import NDArray
 
+Times = Sequence[float] | NDArray[np.float64]
+"""In seconds, [n]."""
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -25,7 +28,7 @@ class Machine:
     """After it a core is given to whoever waits: the event loop does not wait for the end of a whole picture."""
 
 
-def simulate(machine: Machine, arrivals: Sequence[float], services: Sequence[float]) -> NDArray[np.float64]:
+def simulate(machine: Machine, arrivals: Times, services: Times) -> NDArray[np.float64]:
     """The latency of each request, [n], in seconds; nan where it gets a 503.
 
     `arrivals` are the times at which requests come, `services` what each takes of a worker.
