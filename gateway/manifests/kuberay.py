@@ -11,16 +11,21 @@ RAY_VERSION = "2.60.0"
 """The image's: deploy/Containerfile.ray."""
 FOLDER = "/archives"
 """Where pods have a claim's files."""
-CPUS_OF_A_REPLICA = 1
-CPUS = 2
-"""Of a worker's pod."""
+CPUS_OF_A_REPLICA = 0.1
+"""What one of a version reserves: most versions wait most of the time, and one that is busy gets more replicas."""
+ENVIRONMENT = {
+    "PYTHONPATH": "/zoo",
+    "XDG_CACHE_HOME": "/tmp/cache",  # where archives of a bucket are kept
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "ORT_DISABLE_TELEMETRY": "1",
+}
 HEAD = {"cpu": "1", "memory": "3Gi"}
-WORKER = {"cpu": str(CPUS), "memory": "4Gi"}
+WORKER = {"cpu": "2", "memory": "4Gi"}
 
 
 def service(settings: Settings) -> dict[str, Any]:
     """The service: a head that serves nothing itself, and workers that come and go with the replicas."""
-    pod = {"least": 1, "most": max(1, -(-settings.replicas.most * CPUS_OF_A_REPLICA // CPUS))}
+    least, most = settings.replicas
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
@@ -37,9 +42,9 @@ def service(settings: Settings) -> dict[str, Any]:
                 "workerGroupSpecs": [
                     {
                         "groupName": "workers",
-                        "replicas": pod["least"],
-                        "minReplicas": pod["least"],
-                        "maxReplicas": pod["most"],
+                        "replicas": least,
+                        "minReplicas": least,
+                        "maxReplicas": most,
                         "rayStartParams": {},
                         "template": _pod(settings, "ray-worker", WORKER),
                     }
@@ -66,7 +71,7 @@ def serve_config(settings: Settings) -> dict[str, Any]:
                     "entries": list(settings.entries) if settings.entries else None,
                     "replicas": str(least) if least == most else f"{least}-{most}",
                     "cpus": CPUS_OF_A_REPLICA,
-                    "gateway": None,
+                    "gateway": None,  # its defaults: keys in /zoo/keys, where the secret is
                 },
             }
         ],
@@ -95,7 +100,7 @@ def _pod(settings: Settings, container: str, resources: dict[str, str]) -> dict[
                 {
                     "name": container,
                     "image": settings.ray_image,
-                    "env": [{"name": "PYTHONPATH", "value": "/zoo"}],
+                    "env": [{"name": name, "value": value} for name, value in ENVIRONMENT.items()],
                     "ports": [
                         {"name": name, "containerPort": port} for name, port in {**ports, "serve": pods.PORT}.items()
                     ],
