@@ -101,7 +101,7 @@ help: ## list targets and settings
 	@echo "  NAME=phone [SCOPES=\"classify explain\"] [RATE=60/minute]  for key, and NAME for revoke; scopes: classify, explain,"
 	@echo "           synthesize, feedback, admin"
 	@echo "  CONTAINER=ghcr.io/you/lesion-zoo:1 [RAY_CONTAINER=...] [ARCHIVES=s3://bucket/folder] [CANARY=... SHARE=10] [REPLICAS=1-4]"
-	@echo "           [ENTRIES=...] [OUT=folder]  for manifests (deploy/README.md)"
+	@echo "           [ENTRIES=...] [OUT=folder]  for manifests (deploy/README.md); CRDS=folder  for check: the published CRDs"
 	@echo "  IMAGE=\"a.jpg b.jpg\" [ENTRY=transfer] [OUT=answers.csv]  for predict: pictures, a folder, or a pattern (\"photos/*.jpg\")"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]  for explain"
 	@echo "  TEST=folder-or-table [STRICT=1] [SCC=akiec]  for compare: labeled images from outside, in any form that DATA has"
