@@ -30,7 +30,7 @@ FREE_GB := 8
 export MALLOC_MMAP_THRESHOLD_ := 268435456
 export MALLOC_TRIM_THRESHOLD_ := 17179869184
 
-TARGETS := zoo source archives test test-slurm faults docs check format list serve stop status logs key keys revoke predict explain compare results promote synthesize describe download lock clean help
+TARGETS := zoo source archives test test-slurm faults docs check format list serve stop status logs key keys revoke manifests predict explain compare results promote synthesize describe download lock clean help
 .PHONY: $(TARGETS)
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -46,6 +46,8 @@ OF_status := $(STUDY_SETTINGS)
 OF_logs := $(STUDY_SETTINGS)
 OF_key := NAME SCOPES RATE
 OF_revoke := NAME
+OF_manifests := $(STUDY_SETTINGS) CONTAINER RAY_CONTAINER ARCHIVES CANARY SHARE REPLICAS ENTRIES OUT
+OF_check := CRDS
 OF_predict := $(STUDY_SETTINGS) IMAGE ENTRY OUT
 OF_explain := $(STUDY_SETTINGS) IMAGE ENTRY CLASS OUT
 OF_compare := $(STUDY_SETTINGS) TEST STRICT
@@ -98,6 +100,8 @@ help: ## list targets and settings
 	@echo "  TOKEN_MINUTES=60  for serve: the life of a token (default 60: config.properties)"
 	@echo "  NAME=phone [SCOPES=\"classify explain\"] [RATE=60/minute]  for key, and NAME for revoke; scopes: classify, explain,"
 	@echo "           synthesize, feedback, admin"
+	@echo "  CONTAINER=ghcr.io/you/lesion-zoo:1 [RAY_CONTAINER=...] [ARCHIVES=s3://bucket/folder] [CANARY=... SHARE=10] [REPLICAS=1-4]"
+	@echo "           [ENTRIES=...] [OUT=folder]  for manifests (deploy/README.md); CRDS=folder  for check: the published CRDs"
 	@echo "  IMAGE=\"a.jpg b.jpg\" [ENTRY=transfer] [OUT=answers.csv]  for predict: pictures, a folder, or a pattern (\"photos/*.jpg\")"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]  for explain"
 	@echo "  TEST=folder-or-table [STRICT=1] [SCC=akiec]  for compare: labeled images from outside, in any form that DATA has"
@@ -206,6 +210,12 @@ revoke: .venv/installed ## make an API key invalid: NAME=phone
 	@test -n $(call given,NAME) || { echo "error: whose key? make revoke NAME=phone" >&2; exit 2; }
 	@$(PYTHON) -m gateway revoke -- $(call given,NAME)
 
+manifests: .venv/installed ## write manifests for KServe and KubeRay: [CONTAINER=ghcr.io/you/lesion-zoo:1] [CANARY=s3://bucket/next SHARE=10]
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway.manifests --study "$$study" $(call option,container,CONTAINER) \
+		$(call option,ray-container,RAY_CONTAINER) $(if $(filter ARCHIVES,$(GIVEN)),--archives $(call quoted,ARCHIVES)) \
+		$(call option,canary,CANARY) $(call option,share,SHARE) $(call option,replicas,REPLICAS) \
+		$(call option,entries,ENTRIES) $(call option,out,OUT)
+
 predict: .venv/installed ## one image or several, every served version side by side: IMAGE=mole.jpg [ENTRY=transfer] [OUT=answers.csv]
 	@test -n $(call quoted,IMAGE) || { echo "error: which image? make predict IMAGE=mole.jpg" >&2; exit 2; }
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m compare predict --study "$$study" \
@@ -255,11 +265,12 @@ faults: .venv/installed ## do harm on purpose, and write what came of it into do
 docs: .venv/installed ## build the documentation into site/: open site/index.html
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 
-check: .venv/installed ## style, types, the direction of imports, and the documentation
+check: .venv/installed ## style, types, the direction of imports, manifests, and the documentation: [CRDS=folder]
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	$(PYTHON) -m deploy.validate $(call option,crds,CRDS)
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 
 format: .venv/installed ## put the code into its style

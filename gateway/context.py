@@ -12,6 +12,8 @@ from gateway.rates import Rates
 from gateway.settings import Settings
 from gateway.turns import Turns
 
+AT_ONCE, WAITING = 16, 64
+"""Requests that a version is asked at a time, and that wait for it."""
 MOST_INSIDE = 256
 """Requests with a body that are inside at a time: each may hold as much memory as a body has bytes, and more."""
 
@@ -23,7 +25,7 @@ class Gateway:
     settings: Settings
     backend: Backend
     keys: Keys
-    turns: Turns = field(default_factory=lambda: Turns(at_once=16, waiting=64))
+    turns: Turns = field(default_factory=lambda: Turns(AT_ONCE, WAITING))
     bodies: Turns = field(default_factory=lambda: Turns(at_once=MOST_INSIDE, waiting=0))
     rates: Rates = field(default_factory=Rates)
     metrics: Metrics = field(default_factory=Metrics)

@@ -15,6 +15,7 @@ from zoo.models.session import read_archive
 from zoo.serving.classifier import ClassifierService
 from zoo.serving.generator import GeneratorService
 from zoo.serving.local.errors import RequestError
+from zoo.serving.local.quota import within_quota
 from zoo.serving.service import Call, Service
 
 SERVICES: dict[str, Callable[..., Service]] = {CLASSIFIER.model: ClassifierService, GENERATOR.model: GeneratorService}
@@ -75,7 +76,7 @@ class Versions:
 
 def processors() -> int:
     """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return within_quota(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def open_all(store: Path, files: Mapping[str, str], note: Callable[[str, str], None]) -> Versions:
