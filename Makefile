@@ -30,7 +30,7 @@ FREE_GB := 8
 export MALLOC_MMAP_THRESHOLD_ := 268435456
 export MALLOC_TRIM_THRESHOLD_ := 17179869184
 
-TARGETS := zoo source archives test test-slurm faults docs check format list serve stop status logs key keys revoke predict explain compare results promote synthesize describe download lock clean help
+TARGETS := zoo source archives test test-slurm faults docs check format list serve stop status logs key keys revoke experiment experiments stop-experiment forget predict explain compare results promote synthesize describe download lock clean help
 .PHONY: $(TARGETS)
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -40,12 +40,16 @@ OF_zoo := $(STUDY_SETTINGS) ENTRIES JOBS LAUNCH
 OF_source := $(STUDY_SETTINGS) JOBS
 OF_archives := $(STUDY_SETTINGS) JOBS LAUNCH
 OF_list := $(STUDY_SETTINGS)
-OF_serve := $(STUDY_SETTINGS) PORT GATEWAY_PORT HOST CORS RUNTIME MAX_REQUEST_MB TOKEN_MINUTES
+OF_serve := $(STUDY_SETTINGS) PORT GATEWAY_PORT HOST CORS RUNTIME MAX_REQUEST_MB TOKEN_MINUTES EVENTS KEEP_DAYS
 OF_stop := $(STUDY_SETTINGS)
 OF_status := $(STUDY_SETTINGS)
 OF_logs := $(STUDY_SETTINGS)
 OF_key := NAME SCOPES RATE
 OF_revoke := NAME
+OF_experiment := $(STUDY_SETTINGS) NAME ARMS SHADOW METRIC DIFFERENCE GUARD
+OF_experiments := $(STUDY_SETTINGS)
+OF_stop-experiment := $(STUDY_SETTINGS) NAME
+OF_forget := $(STUDY_SETTINGS) CLIENT KEY
 OF_predict := $(STUDY_SETTINGS) IMAGE ENTRY OUT
 OF_explain := $(STUDY_SETTINGS) IMAGE ENTRY CLASS OUT
 OF_compare := $(STUDY_SETTINGS) TEST STRICT
@@ -71,7 +75,7 @@ endif
 
 help: ## list targets and settings
 	@echo "Targets:"
-	@awk -F '## ' '/^[a-z-]+:.*## / {split($$1, target, ":"); printf "  %-12s%s\n", target[1], $$2}' Makefile
+	@awk -F '## ' '/^[a-z-]+:.*## / {split($$1, target, ":"); printf "  %-16s%s\n", target[1], $$2}' Makefile
 	@echo
 	@echo "Settings of a study (make zoo DATA=... SCALE=...):"
 	@echo "  DATA     phantom (default), or a folder, zip file or table of images with their classes: HAM10000, ISIC's, your own"
@@ -98,6 +102,11 @@ help: ## list targets and settings
 	@echo "  TOKEN_MINUTES=60  for serve: the life of a token (default 60: config.properties)"
 	@echo "  NAME=phone [SCOPES=\"classify explain\"] [RATE=60/minute]  for key, and NAME for revoke; scopes: classify, explain,"
 	@echo "           synthesize, feedback, admin"
+	@echo "  EVENTS=postgresql://zoo@127.0.0.1/events  for serve: where answers and feedback are kept (default SQLite)"
+	@echo "  KEEP_DAYS=365  for serve: how long"
+	@echo "  NAME=lite ARMS=\"transfer=0.9 lite1=0.1\" [SHADOW=ensemble] [METRIC=accuracy] [DIFFERENCE=0.03]"
+	@echo "           [GUARD=\"errors=0.05 latency_ms=10000 answers=100\"]  for experiment, and NAME for stop-experiment"
+	@echo "  CLIENT=name [KEY=phone]  for forget: whose answers and feedback are deleted"
 	@echo "  IMAGE=\"a.jpg b.jpg\" [ENTRY=transfer] [OUT=answers.csv]  for predict: pictures, a folder, or a pattern (\"photos/*.jpg\")"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]  for explain"
 	@echo "  TEST=folder-or-table [STRICT=1] [SCC=akiec]  for compare: labeled images from outside, in any form that DATA has"
@@ -183,7 +192,8 @@ serve: .venv/installed ## start TorchServe, or RUNTIME=local, with every archive
 		$(call option,gateway-port,GATEWAY_PORT) $(if $(filter CORS,$(GIVEN)),--cors $(call quoted,CORS)) \
 		$(if $(filter HOST,$(GIVEN)),--host $(call quoted,HOST)) \
 		$(if $(filter RUNTIME,$(GIVEN)),--runtime $(call quoted,RUNTIME)) \
-		$(call option,max-request-mb,MAX_REQUEST_MB) $(call option,token-minutes,TOKEN_MINUTES)
+		$(call option,max-request-mb,MAX_REQUEST_MB) $(call option,token-minutes,TOKEN_MINUTES) \
+		$(call option,events,EVENTS) $(call option,keep-days,KEEP_DAYS)
 
 stop: .venv/installed ## stop it
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway stop --study "$$study"
@@ -205,6 +215,24 @@ keys: .venv/installed ## list the API keys
 revoke: .venv/installed ## make an API key invalid: NAME=phone
 	@test -n $(call given,NAME) || { echo "error: whose key? make revoke NAME=phone" >&2; exit 2; }
 	@$(PYTHON) -m gateway revoke -- $(call given,NAME)
+
+experiment: .venv/installed ## share what comes in among versions, or change the shares: NAME=lite ARMS="transfer=0.9 lite1=0.1" [SHADOW=ensemble]
+	@test -n $(call given,NAME) -a -n $(call given,ARMS) \
+		|| { echo 'error: which arms? make experiment NAME=lite ARMS="transfer=0.9 lite1=0.1"' >&2; exit 2; }
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway experiment --study "$$study" --arms $(call quoted,ARMS) \
+		$(call option,shadow,SHADOW) $(call option,metric,METRIC) $(call option,difference,DIFFERENCE) \
+		$(call option,guard,GUARD) -- $(call quoted,NAME)
+
+experiments: .venv/installed ## list them
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway experiments --study "$$study"
+
+stop-experiment: .venv/installed ## end one: NAME=lite
+	@test -n $(call given,NAME) || { echo "error: which experiment? make stop-experiment NAME=lite" >&2; exit 2; }
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway stop-experiment --study "$$study" -- $(call quoted,NAME)
+
+forget: .venv/installed ## delete a client's answers and feedback: CLIENT=name [KEY=phone]
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway forget --study "$$study" $(call option,client,CLIENT) \
+		$(call option,key,KEY)
 
 predict: .venv/installed ## one image or several, every served version side by side: IMAGE=mole.jpg [ENTRY=transfer] [OUT=answers.csv]
 	@test -n $(call quoted,IMAGE) || { echo "error: which image? make predict IMAGE=mole.jpg" >&2; exit 2; }

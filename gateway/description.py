@@ -38,6 +38,8 @@ class Model(BaseModel):
 class Classification(BaseModel):
     """What a classifier says of a picture."""
 
+    id: str
+    """Of this answer, for feedback."""
     label: str
     probabilities: dict[str, float]
     """Calibrated, by class."""
@@ -130,6 +132,21 @@ PICTURES: dict[str, Any] = {
             "image/*": {"schema": _FILE},
             "application/json": {"schema": {"oneOf": [_IMAGE, _IMAGES]}},
             "multipart/form-data": {"schema": _FORM},
+        },
+    }
+}
+FEEDBACK: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["id", "label"],
+                    "properties": {"id": {"type": "string", "pattern": "^[0-9a-f]{32}$"}, "label": _CLASS},
+                    "additionalProperties": False,
+                }
+            }
         },
     }
 }

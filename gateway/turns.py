@@ -24,6 +24,11 @@ class Turns:
     """How many more may wait for a version, in the order in which they came."""
     _queues: dict[str, _Queue] = field(default_factory=dict)
 
+    @property
+    def inside(self) -> int:
+        """How many are asked or wait now, of all versions."""
+        return sum(queue.inside for queue in self._queues.values())
+
     @asynccontextmanager
     async def turn(self, version: str) -> AsyncIterator[None]:
         """Wait until `version` may be asked, for as long as the block runs. Raises `Problem` (503) at a full queue."""
