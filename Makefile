@@ -160,7 +160,7 @@ archives: $(ENTRIES_MADE:%=$(ARCHIVES)/%.mar)
 # may need the network, which nodes often lack.
 launched = $(if $(filter LAUNCH,$(GIVEN)),$(PYTHON) -m zoo launch $@ --by $(call quoted,LAUNCH) --)
 
-PACKING := zoo/packaging/archive.py zoo/packaging/card.py zoo/packaging/model_card.md.j2 pyproject.toml
+PACKING := zoo/packaging/features.py zoo/packaging/archive.py zoo/packaging/card.py zoo/packaging/model_card.md.j2 pyproject.toml
 
 # A recipe is rewritten only when its content changes; weights are written last, so newer weights mean a whole run.
 ifneq ($(strip $(ENTRIES_MADE)),)

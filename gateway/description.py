@@ -43,6 +43,9 @@ class Classification(BaseModel):
     label: str
     probabilities: dict[str, float]
     """Calibrated, by class."""
+    distance: float | None = None
+    """Of what the network sees of the picture from what it sees of validation's: about 1 where they are alike. Not
+    there where the version's archive was packed without them."""
     entry: str
     study: str
     notice: str
