@@ -47,3 +47,8 @@ METRICS: dict[str, Callable[[Values], Gradient]] = {
 }
 BY_CLASS = ("balanced_accuracy", "macro_f1")
 """Those that need answers of every class."""
+
+
+def in_words(metric: str) -> str:
+    """A metric's name as people read it."""
+    return metric.replace("_", " ").replace("f1", "F1")

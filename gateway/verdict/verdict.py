@@ -216,12 +216,13 @@ def _having_feedback(seen: Answers, arm: str) -> Clients:
 
 def _clients_by_arm(experiment: Experiment, seen: Answers) -> Mapping[str, int]:
     """How many clients came first to each arm, while the present shares held and no arm was taken out."""
+    since = experiment.started if experiment.changed is None else experiment.changed
     until = min((removal.time for removal in experiment.removed.values()), default=float("inf"))
     first: dict[str, int] = {}
     for row, client in enumerate(seen.clients.tolist()):  # by time
         first.setdefault(client, row)
     counts = dict.fromkeys(experiment.arms, 0)
     for row in first.values():
-        if seen.times[row] < until and seen.versions[row] in counts:
+        if since <= seen.times[row] < until and seen.versions[row] in counts:
             counts[str(seen.versions[row])] += 1
     return counts
