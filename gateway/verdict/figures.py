@@ -1,16 +1,13 @@
 """The figures of an experiment's page, each as a data URL of SVG."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.dates import date2num
-from numpy.typing import NDArray
 
 from compare import figures as compared
-from compare.plots import ACCENT, INK, PALE, SOFT, interval_dot, styled, subplots, svg_url, value_grid
+from compare.plots import INK, PALE, SOFT, interval_dot, styled, subplots, svg_url, value_grid
 from gateway.experiments.experiment import Experiment
 from gateway.verdict.answers import Answers
 from gateway.verdict.estimates import Estimate, difference
@@ -128,18 +125,3 @@ def reliability(answers: Answers) -> str | None:
     if not len(labeled):
         return None
     return compared.reliability(Predictions(labeled.truth, labeled.probabilities, labeled.clients.tolist()))
-
-
-@styled()
-def hours(times: Sequence[float], values: NDArray[np.float64], limit: float, names: Sequence[str]) -> str:
-    """A line for each column of `values` [hours, columns], and a dotted one at the `limit`."""
-    figure, [axes] = subplots(6.4, 2.8)
-    moments = date2num([datetime.fromtimestamp(time, UTC) for time in times])
-    for column, name in enumerate(names):
-        axes.plot(moments, values[:, column], "o-", markersize=3, linewidth=1.2, label=name)
-    axes.xaxis_date()
-    axes.axhline(limit, color=ACCENT, linewidth=0.8, linestyle=":")
-    axes.set(xlabel="UTC", ylabel="population stability index", ylim=(0, None))
-    axes.tick_params(axis="x", rotation=30)
-    axes.legend(loc="upper left")
-    return svg_url(figure)
