@@ -53,6 +53,8 @@ class Experiment(BaseModel):
     """Their shares, which add up to 1. The first is the reference."""
     earlier: tuple[dict[Version, float], ...] = ()
     """The shares before each change of them, the oldest first: clients move as little as they can."""
+    changed: float | None = None
+    """When the shares were changed last, seconds since 1970."""
     shadows: tuple[Version, ...] = ()
     guard: Guard = Guard()
     removed: dict[Version, Removal] = {}

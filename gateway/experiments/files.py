@@ -128,7 +128,7 @@ def _changed(old: Experiment, wanted: Experiment) -> Experiment:
     if other := sorted(key for key, value in asked.items() if value != old.model_dump()[key]):
         raise ExperimentError(f"{old.name} is running; of it only ARMS can change, and not: {', '.join(other)}")
     arms = {arm: wanted.arms[arm] for arm in old.arms}  # in the old order: the first is the reference
-    return old if arms == old.arms else update(old, arms=arms, earlier=(*old.earlier, old.arms))
+    return old if arms == old.arms else update(old, arms=arms, earlier=(*old.earlier, old.arms), changed=wanted.started)
 
 
 def _first(error: ValidationError) -> str:
