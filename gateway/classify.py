@@ -133,7 +133,7 @@ def _outcome(arm: str, status: int, body: dict[str, Any] | None, latency: float,
         "probabilities": body and [body["probabilities"][name] for name in CLASSES],
         "latency_ms": latency,
         "picture": digest,
-        "distance": distance if isinstance(distance, float) and math.isfinite(distance) else None,
+        "distance": float(distance) if isinstance(distance, int | float) and math.isfinite(distance) else None,
     }
 
 

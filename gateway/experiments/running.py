@@ -27,7 +27,8 @@ class Running:
         self.folder = folder
         self.out: dict[Identity, set[str]] = {}
         """Arms that the guard has taken out, as long as the experiment's file does not say so."""
-        self._version: tuple[int, ...] | None = None
+        self._seen: dict[Path, tuple[int, ...] | None] = {folder: ()}
+        """The folder, where each file is written under another name, and the files, which may be edited in place."""
         self._experiment: Experiment | None = None
         self._problems: list[str] = []
 
@@ -40,26 +41,18 @@ class Running:
 
     def experiment(self) -> Experiment | None:
         """The running experiment. None where there is none, or its file is damaged, as the log says then."""
-        version = self._stat()
-        if version != self._version:
-            self._version = version
+        if any(_stat(place) != seen for place, seen in self._seen.items()):
             self._read()
         return self._experiment
 
-    def _stat(self) -> tuple[int, ...]:
-        """What changes with the folder, where each file is written under another name, and with the file itself."""
-        stat: list[int] = []
-        for place in (self.folder, self._experiment and files.file_of(self.folder, self._experiment.name)):
-            try:
-                state = place.stat() if place else None
-            except OSError:
-                state = None
-            stat += [state.st_ino, state.st_mtime_ns, state.st_size] if state else [0]
-        return tuple(stat)
-
     def _read(self) -> None:
+        # Looked at before they are read: what changes meanwhile is seen next time.
+        self._seen = {place: _stat(place) for place in (self.folder, *self.folder.glob("*.toml"))}
         there = files.read_all(self.folder)
         running = there.running
+        for one in there.experiments:
+            if one.ended is not None:
+                self._seen.pop(files.file_of(self.folder, one.name), None)
         problems = list(there.problems)
         if len(running) > 1:
             names = [one.name for one in running]
@@ -71,5 +64,13 @@ class Running:
         self._experiment = running[0] if running else None
         if self._experiment != before:
             now = self._experiment
-            log.write(event="the experiment is another one", name=now and now.name, arms=now and now.arms)
-            self._version = self._stat()  # of its file now
+            log.write(event="the experiment has changed", name=now and now.name, arms=now and now.arms)
+
+
+def _stat(place: Path) -> tuple[int, ...] | None:
+    """What is another one when a file or folder has changed; none where there is none."""
+    try:
+        state = place.stat()
+    except OSError:
+        return None
+    return state.st_ino, state.st_mtime_ns, state.st_size
