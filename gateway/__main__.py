@@ -14,6 +14,7 @@ from gateway.keys import DEFAULT_RATE, DEFAULT_SCOPES, SCOPES, Keys
 from gateway.log import FILE
 from gateway.page import sign_in
 from gateway.settings import Settings, origins
+from gateway.verdict import commands as verdicts
 from lesions.cli import command_group
 from zoo.kinds.generator import GENERATOR
 from zoo.serving import options
@@ -28,6 +29,7 @@ from zoo.terminal import console, whole_number
 
 app = command_group(__doc__)
 app.add_typer(commands.app)
+app.add_typer(verdicts.app)
 DEFAULT_STUDY = Study().name
 Name = Annotated[str, typer.Argument(help="Of whom or what the key is for: phone.")]
 GatewayPort = Annotated[

@@ -32,7 +32,7 @@ class Validation(NamedTuple):
     labels: NDArray[np.int64]
     confidences: NDArray[np.float64]
     """Of the predicted class."""
-    distances: NDArray[np.float64] | None
+    distances: NDArray[np.floating] | None
     """Of the features; none where the archive has no reference."""
 
 

@@ -28,11 +28,11 @@ def classes(reference: NDArray[np.int64], now: NDArray[np.int64], number: int) -
     return Shift(psi=_psi(table), p=p)
 
 
-def values(reference: NDArray[np.float64], now: NDArray[np.float64]) -> Shift:
+def values(reference: NDArray[np.floating], now: NDArray[np.floating]) -> Shift:
     """The shift of a continuous quantity, with the test of Kolmogorov and Smirnov."""
     edges = np.unique(np.quantile(reference, np.linspace(0, 1, BINS + 1)[1:-1]))
     bins = [np.bincount(np.searchsorted(edges, one, "right"), minlength=len(edges) + 1) for one in (reference, now)]
-    return Shift(psi=_psi(np.stack(bins)), p=float(ks_2samp(reference, now).pvalue))
+    return Shift(psi=_psi(np.stack(bins)), p=float(ks_2samp(reference, now, method="asymp").pvalue))
 
 
 def _psi(counts: NDArray[np.int64]) -> float:

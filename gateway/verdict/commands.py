@@ -1,6 +1,5 @@
 """Commands that judge what was answered: the verdict on an experiment, drift, promotion and its way back."""
 
-from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -76,11 +75,12 @@ def drift(
 
 def _experiment(folders: Folders, name: str) -> Experiment:
     """The experiment of that name; without one, the last that was started. Raises `ExperimentError`."""
-    folder = folders.runs / FOLDER
-    if name:
-        files.check_name(name)
-        return files.read(files.file_of(folder, name))
-    there = files.read_all(folder).experiments
-    if not there:
-        raise ExperimentError(f"study {folders.name!r} has no experiment yet; start one: make experiment NAME=...")
-    return next((one for one in there if one.ended is None), there[-1])
+    there = files.read_all(folders.runs / FOLDER)
+    by_name = {one.name: one for one in there.experiments}
+    if name in by_name:
+        return by_name[name]
+    if name or not by_name:
+        problems = "".join(f"\n{problem}" for problem in there.problems)
+        names = ", ".join(by_name) or "none yet: make experiment NAME=... ARMS=..."
+        raise ExperimentError(f"no experiment {name[:70]!r} in study {folders.name!r}; there are: {names}{problems}")
+    return next(iter(there.running), there.experiments[-1])
