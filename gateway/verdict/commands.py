@@ -1,6 +1,9 @@
 """Commands that judge what was answered: the verdict on an experiment, drift, promotion and its way back."""
 
-from typing import Annotated
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -8,8 +11,13 @@ from gateway.experiments import files
 from gateway.experiments.experiment import Experiment
 from gateway.experiments.files import FOLDER, ExperimentError
 from zoo.serving.options import StudyName
+from zoo.serving.runtime import runtime_of
 from zoo.study import Folders, Study
 from zoo.terminal import console, whole_number
+
+if TYPE_CHECKING:
+    from gateway.verdict.answers import Answers
+    from gateway.verdict.verdict import Verdict
 
 app = typer.Typer()
 DEFAULT_STUDY = Study().name
@@ -22,23 +30,61 @@ Hours = Annotated[
 @app.command()
 def experiment_report(study_name: StudyName = DEFAULT_STUDY, name: Name = "") -> None:
     """Judge an experiment by the feedback to its answers, and write its page."""
-    from gateway.events.database import connect, database_url
-    from gateway.verdict.answers import of_experiment
-    from gateway.verdict.page import page, table
-    from gateway.verdict.verdict import judge
+    from gateway.verdict.page import table
 
     folders = Folders(study_name)
-    experiment = _experiment(folders, name)
-    engine = connect(database_url(folders.runs))
-    try:
-        answers = of_experiment(engine, experiment)
-    finally:
-        engine.dispose()
-    verdict = judge(experiment, answers, folders.name)
+    verdict, answers = _judge(folders, _experiment(folders, name))
     console(160).print(table(verdict))
     for line in verdict.warnings:
         print(f"warning: {line}")
-    print(f"page: {page(verdict, answers, folders)}")
+    print(f"page: {_write_page(folders, verdict, answers)}")
+
+
+@app.command()
+def promote(
+    experiment: Annotated[str, typer.Option(help="The experiment whose winner becomes champion.")],
+    study_name: StudyName = DEFAULT_STUDY,
+    entry: Annotated[str, typer.Option(help="One of its arms, instead of the winner.")] = "",
+    force: Annotated[bool, typer.Option(help="Even if nothing is shown.")] = False,
+) -> None:
+    """Make an experiment's winner the champion, and end the experiment."""
+    from gateway.verdict.promotion import promote as make_champion
+
+    folders = Folders(study_name)
+    one = _experiment(folders, experiment)
+    verdict, answers = _judge(folders, one)
+    with closing(runtime_of(folders.serve).connect(folders.serve)) as server:
+        champion = make_champion(server, folders.archives, verdict, entry, force)
+    if one.ended is None:
+        one = files.change(folders.runs / FOLDER, one.name, lambda now: files.update(now, ended=time.time()))
+    evidence = champion.evidence
+    assert evidence is not None
+    print(f"{champion.entry} is the champion of {folders.name}: {evidence.conclusion} ({evidence.labeled:,} labels)")
+    if evidence.difference is not None and evidence.difference_interval is not None:
+        low, high = evidence.difference_interval
+        print(f"{evidence.metric} against {evidence.reference}: {evidence.difference:+.3f} ({low:+.3f} to {high:+.3f})")
+    if champion.forced:
+        print(f"forced, although {champion.forced}")
+    page = _write_page(folders, verdict.model_copy(update={"experiment": one}), answers)
+    print(f"{one.name} has ended; page: {page}")
+
+
+@app.command()
+def rollback(
+    study_name: StudyName = DEFAULT_STUDY,
+    why: Annotated[str, typer.Option(help="For the record.")] = "by hand",
+    force: Annotated[bool, typer.Option(help="Even if it was trained anew since.")] = False,
+) -> None:
+    """Make the champion before the present one the champion again."""
+    from gateway.verdict.promotion import roll_back
+
+    folders = Folders(study_name)
+    with closing(runtime_of(folders.serve).connect(folders.serve)) as server:
+        champion = roll_back(server, folders.archives, why, force)
+    print(f"{champion.entry} is the champion of {folders.name} again, instead of {champion.previous}")
+    if running := files.read_all(folders.runs / FOLDER).running:
+        stop = f"make stop-experiment NAME={running[0].name}"
+        print(f"{running[0].name} is still running: its arms answer where a call names no version; to end it: {stop}")
 
 
 @app.command()
@@ -71,6 +117,26 @@ def drift(
     for line in [line for one in measured for line in one.warnings]:
         print(f"warning: {line}")
     print(f"page: {page(measured, folders)}")
+
+
+def _judge(folders: Folders, experiment: Experiment) -> tuple["Verdict", "Answers"]:
+    """The verdict on an experiment now, and the answers that it is on."""
+    from gateway.events.database import connect, database_url
+    from gateway.verdict.answers import of_experiment
+    from gateway.verdict.verdict import judge
+
+    engine = connect(database_url(folders.runs))
+    try:
+        answers = of_experiment(engine, experiment)
+    finally:
+        engine.dispose()
+    return judge(experiment, answers, folders.name), answers
+
+
+def _write_page(folders: Folders, verdict: "Verdict", answers: "Answers") -> Path:
+    from gateway.verdict.page import page  # matplotlib takes a second
+
+    return page(verdict, answers, folders)
 
 
 def _experiment(folders: Folders, name: str) -> Experiment:
