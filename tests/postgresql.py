@@ -43,7 +43,9 @@ class PostgreSQL:
 
     def start(self) -> None:
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1"
-        self._do("pg_ctl", "start", "-w", "-D", str(self.folder / "data"), "-o", options, "-l", str(self.folder / "log"))
+        self._do(
+            "pg_ctl", "start", "-w", "-D", str(self.folder / "data"), "-o", options, "-l", str(self.folder / "log")
+        )
 
     def stop(self) -> None:
         """At once, as if it were killed."""
@@ -57,7 +59,9 @@ class PostgreSQL:
         command = [str(self._binaries / program), *arguments]
         if self._account:
             command = ["runuser", "-u", self._account, "--", *command]
-        done = subprocess.run(command, cwd=self.folder, capture_output=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        done = subprocess.run(
+            command, cwd=self.folder, capture_output=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         assert done.returncode == 0, done.stderr.decode()
 
 

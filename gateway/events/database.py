@@ -93,7 +93,8 @@ def connect(address: str) -> Engine:
         make_tables(engine)
     except SQLAlchemyError as error:
         engine.dispose()
-        raise EventsError(f"the events cannot be read ({reason(error)}); {_place(engine.url)}") from None
+        place = engine.url.database if address.startswith("sqlite") else address
+        raise EventsError(f"the events cannot be read ({reason(error)}); they are in {place}") from None
     return engine
 
 
@@ -102,10 +103,6 @@ def reason(error: BaseException) -> str:
     original = error.orig if isinstance(error, DBAPIError) and error.orig else error
     lines = str(original).strip().splitlines() or [type(original).__name__]
     return lines[0][:200]
-
-
-def _place(url: URL) -> str:
-    return f"they are in {url.database if url.get_backend_name() == 'sqlite' else url.render_as_string()}"
 
 
 def _set_pragmas(connection: object, _: ConnectionPoolEntry) -> None:

@@ -40,11 +40,19 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def serving(root: Path, runtime: str, origins: tuple[str, ...] = (ORIGIN,)) -> Iterator[Served]:
-    """A gateway before a server of a classifier and a generator, with a key for everything."""
+def serving(
+    root: Path, runtime: str, origins: tuple[str, ...] = (ORIGIN,), others: tuple[str, ...] = (), **changes: Any
+) -> Iterator[Served]:
+    """A gateway before a server of a classifier and a generator, with a key for everything.
+
+    `others` are further versions of the same classifier; `changes` are of the gateway's settings.
+    """
     for kind, name in NAMES.items():
         (root / kind).mkdir()
-        pack(*made(kind, root / kind), root / "store" / f"{name}.mar")
+        entry, model = made(kind, root / kind)
+        pack(entry, model, root / "store" / f"{name}.mar")
+        for other in others if kind == "classifier" else ():
+            pack(entry | {"entry": other}, model, root / "store" / f"{other}.mar")
     settings = Settings(
         host=LOOPBACK,
         port=free_ports(),
@@ -57,7 +65,7 @@ def serving(root: Path, runtime: str, origins: tuple[str, ...] = (ORIGIN,)) -> I
     )
     served = Served(settings, runtime, Keys(settings.keys).add("tests", SCOPES, "100000/minute"))
     try:
-        served.start()
+        served.start(**changes)
         yield served
     finally:
         start.stop(settings.folder)

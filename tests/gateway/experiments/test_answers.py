@@ -107,11 +107,17 @@ def test_it_holds_for_calls_without_a_version_alone(front: Front, client: TestCl
     begin(front, arms={"baseline": 0.0, "transfer": 1.0})
     assert entry(client, "anna") == "transfer"
     assert entry(client, "anna", f"{CLASSIFY}/baseline") == "baseline"
-    request = {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(PICTURE).decode()]}]}
+    request = {
+        "inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(PICTURE).decode()]}]
+    }
     infer = client.post("/v2/models/lesion_classifier/infer", json=request, headers={"X-Client-Id": "anna"})
     assert infer.json()["model_version"] == "baseline"
     rows = events(front)
-    assert [(row.experiment, row.arm) for row in rows] == [("halves", "transfer"), (None, "baseline"), (None, "baseline")]
+    assert [(row.experiment, row.arm) for row in rows] == [
+        ("halves", "transfer"),
+        (None, "baseline"),
+        (None, "baseline"),
+    ]
     assert infer.json()["outputs"][2]["data"] == [rows[2].id]
 
 
@@ -151,13 +157,13 @@ def test_several_pictures_have_an_id_each(front: Front, client: TestClient) -> N
     assert len({row.arm for row in written}) == 1
 
 
-@pytest.mark.parametrize("name", ["", "a b", "a" * 129, "größe".encode(), "a\tb", "../../etc", "a/b"])
-def test_names_of_clients(client: TestClient, name: str | bytes) -> None:
-    answer = client.post(CLASSIFY, content=PICTURE, headers={"X-Client-Id": name})
-    if name in ("../../etc", "a/b"):
-        assert answer.status_code == 200  # it is hashed, and nothing more
-    else:
-        problem(answer, 422, "X-Client-Id")
+@pytest.mark.parametrize("name", [b"", b"a b", b"a" * 129, "größe".encode(), b"a\tb"])
+def test_what_a_client_cannot_call_itself(client: TestClient, name: bytes) -> None:
+    problem(client.post(CLASSIFY, content=PICTURE, headers={b"X-Client-Id": name}), 422, "X-Client-Id")
+
+
+def test_a_name_is_hashed_and_nothing_more(client: TestClient) -> None:
+    assert client.post(CLASSIFY, content=PICTURE, headers={"X-Client-Id": "../../etc"}).status_code == 200
 
 
 def test_an_arm_that_is_not_served(front: Front, client: TestClient) -> None:

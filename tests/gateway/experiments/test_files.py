@@ -79,7 +79,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
         ({"metric": "f1"}, "metric"),
         ({"guard": {"errors": 2}}, "guard.errors"),
         ({"removed": {"views": {"time": 1, "reason": ""}}}, "views is taken out, but is no arm"),
-        ({"removed": dict.fromkeys(("transfer", "lite1"), {"time": 1, "reason": ""})}, "every arm is taken out"),
+        ({"removed": {arm: {"time": 1, "reason": ""} for arm in ("transfer", "lite1")}}, "every arm is taken out"),
         ({"earlier": ({"transfer": 1.0},)}, "the arms of earlier shares are others"),
     ],
 )
