@@ -30,14 +30,20 @@ Hours = Annotated[
 @app.command()
 def experiment_report(study_name: StudyName = DEFAULT_STUDY, name: Name = "") -> None:
     """Judge an experiment by the feedback to its answers, and write its page."""
-    from gateway.verdict.page import table
-
     folders = Folders(study_name)
-    verdict, answers = _judge(folders, _experiment(folders, name))
-    console(160).print(table(verdict))
-    for line in verdict.warnings:
-        print(f"warning: {line}")
-    print(f"page: {_write_page(folders, verdict, answers)}")
+    _show(folders, *_judge(folders, _experiment(folders, name)))
+
+
+@app.command()
+def experiment_demo(study_name: StudyName = DEFAULT_STUDY) -> None:
+    """Run an experiment by itself, with the study's test pictures as clients, and write its page."""
+    from gateway import demo
+
+    began = time.monotonic()
+    folders = Folders(study_name)
+    verdict, answers = demo.run(folders)
+    _show(folders, verdict, answers)
+    print(f"it took {time.monotonic() - began:.0f} s; nothing of it is running any more")
 
 
 @app.command()
@@ -131,6 +137,16 @@ def _judge(folders: Folders, experiment: Experiment) -> tuple["Verdict", "Answer
     finally:
         engine.dispose()
     return judge(experiment, answers, folders.name), answers
+
+
+def _show(folders: Folders, verdict: "Verdict", answers: "Answers") -> None:
+    """Print a verdict, and write its page."""
+    from gateway.verdict.page import table
+
+    console(160).print(table(verdict))
+    for line in verdict.warnings:
+        print(f"warning: {line}")
+    print(f"page: {_write_page(folders, verdict, answers)}")
 
 
 def _write_page(folders: Folders, verdict: "Verdict", answers: "Answers") -> Path:

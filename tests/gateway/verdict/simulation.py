@@ -4,7 +4,7 @@ Sums are updated from answer to answer, which gives the variances of `gateway.ve
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -71,11 +71,13 @@ def by_client(
     clients: int | None = None,
     concentration: float = 1.0,
     as_clients: bool = True,
+    bound: Callable[[Counts, Counts], Counts] = half_width,
 ) -> Shown:
     """Experiments on accuracy. Each answer comes from one of some `clients` (none: each from a new one).
 
     A client's own accuracy has a beta distribution around its arm's, the wider the smaller `concentration`, and some
     clients ask more often than others. With `as_clients` false, answers are taken for independent, which they are not.
+    `bound` gives half the width of an interval, of a variance and a number of clients.
     """
     random = np.random.default_rng(seed)
     number = answers if clients is None else clients
@@ -106,7 +108,7 @@ def by_client(
             n = np.maximum(units, 1)
             means = total / n
             variance = (squares / n - means**2) / n + EXTRA * ((1 - means) ** 2 + means**2) / n**2
-            half = half_width(variance.sum(0), 2 / (1 / n).sum(0))
+            half = bound(variance.sum(0), 2 / (1 / n).sum(0))
             looks.look(answer, means[1] - means[0], half, least >= LEAST_CLIENTS)
     return looks.shown
 
