@@ -39,7 +39,7 @@ LABELED = 0.85
 """The share of answers that get a label."""
 PREFERRED = ("baseline", "transfer", "augmented")
 """The reference, the other arm and the shadow, where the study has them."""
-SIDE_BY_SIDE = 4
+SIDE_BY_SIDE = 2
 
 
 class Asked(NamedTuple):

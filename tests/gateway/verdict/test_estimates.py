@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.stats import norm
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from gateway.verdict.clients import Clients
 from gateway.verdict.estimates import LEAST_OF_CLASS, difference, estimate, missing
 from gateway.verdict.metrics import METRICS
-from gateway.verdict.sequences import EXTRA, LEAST_CLIENTS, clients_needed, half_width
+from gateway.verdict.sequences import EXTRA, LEAST_CLIENTS, TIGHTEST, clients_needed, half_width
 from tests.gateway.verdict.simulation import differences
 
 
@@ -113,3 +115,18 @@ def test_more_clients_give_narrower_intervals_for_a_smaller_chance_wider_ones(cl
 def test_no_number_of_clients_is_named_where_it_would_be_out_of_reach() -> None:
     assert clients_needed(1e-3, 100, 1e-9) is None
     assert EXTRA > 0
+
+
+@pytest.mark.parametrize("clients", [20, 100, 500, 5000])
+def test_a_bound_is_where_the_mixture_of_likelihoods_reaches_one_over_alpha(clients: int) -> None:
+    """Another way to the same number: the normal mixture that the theorem is proved by, integrated by scipy."""
+    alpha, spread = 0.05, 0.4
+    rho = np.sqrt((-2 * np.log(alpha) + np.log(-2 * np.log(alpha)) + 1) / TIGHTEST)
+    total = clients * float(half_width(spread**2 / clients, clients, alpha)) / spread
+
+    def mixed(slope: float) -> float:
+        return float(np.exp(slope * total - slope**2 * clients / 2) * norm.pdf(slope, scale=rho))
+
+    top = total / (clients + 1 / rho**2)
+    integral, _ = quad(mixed, -5, 5, points=[top, -top], limit=500)
+    assert integral == pytest.approx(1 / alpha, rel=1e-6)
