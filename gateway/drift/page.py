@@ -26,7 +26,7 @@ def page(drifts: Sequence[Drift], folders: Folders) -> Path:
         study=folders.name,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         drifts=drifts,
-        curves={drift.version: _curves(drift) for drift in drifts},
+        curves={drift.version: curves(drift) for drift in drifts},
         least=LEAST,
         large=LARGE,
         level=LEVEL,
@@ -53,7 +53,7 @@ def table(drifts: Sequence[Drift]) -> Table:
 
 
 @styled()
-def _curves(drift: Drift) -> str | None:
+def curves(drift: Drift) -> str | None:
     """The index of each quantity, by hour; none where no hour has enough answers."""
     judged = [span for span in drift.hours if span.shifts]
     if not judged:

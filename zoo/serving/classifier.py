@@ -64,14 +64,14 @@ class ClassifierService:
                 explained[index] = center_square(image, min(LARGEST, *image.size)), request.label
             pictures[index] = center_square(image, self.entry["pixels"])
         if pictures:
-            for index, prediction in zip(pictures, self._predict(np.stack(list(pictures.values()))), strict=True):
+            for index, prediction in zip(pictures, self.predict(np.stack(list(pictures.values()))), strict=True):
                 answers[index] = prediction
         if explained:
             pngs = {index for index in explained if prefers_png(calls[index].headers)}
             self._explain(pictures, explained, answers, pngs)
         return [answers[index] for index in range(len(calls))]
 
-    def _predict(self, images: NDArray[np.uint8]) -> list[Answer]:
+    def predict(self, images: NDArray[np.uint8]) -> list[Answer]:
         """The prediction of each image, uint8 [n, pixels, pixels, 3]; the network runs once."""
         distances: list[dict[str, float]] = [{}] * len(images)
         if self.reference:

@@ -22,7 +22,6 @@ from lesions.labels import CLASSES
 from tests.gateway.calls import ORIGINAL, PICTURE, Front, Runtime
 from zoo.study import Folders
 
-
 SEEN = {"baseline": "nv", "transfer": "mel", "views": "mel"}
 
 
