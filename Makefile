@@ -222,7 +222,7 @@ revoke: .venv/installed ## make an API key invalid: NAME=phone
 	@$(PYTHON) -m gateway revoke -- $(call given,NAME)
 
 experiment: .venv/installed ## share what comes in among versions, or change the shares: NAME=lite ARMS="transfer=0.9 lite1=0.1" [SHADOW=ensemble]
-	@test -n $(call given,NAME) -a -n $(call given,ARMS) \
+	@{ test -n $(call given,NAME) && test -n $(call given,ARMS); } \
 		|| { echo 'error: which arms? make experiment NAME=lite ARMS="transfer=0.9 lite1=0.1"' >&2; exit 2; }
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway experiment --study "$$study" --arms $(call quoted,ARMS) \
 		$(call option,shadow,SHADOW) $(call option,metric,METRIC) $(call option,difference,DIFFERENCE) \

@@ -83,11 +83,8 @@ async def classify(gateway: Gateway, picture: Picture, version: str | None, call
     # Before the answer: feedback may come at once.
     event |= _outcome(body["entry"], 200, body, latency, await digest.hex())
     _put(gateway, event)
-    shadows = [
-        Task(lambda name=name: _ask_shadow(gateway, name, picture.content, event), len(picture.content))  # type: ignore[misc]
-        for name in (experiment.shadows if experiment else ())
-    ]
-    return Answered({"id": event["id"]} | body, shadows)
+    names = experiment.shadows if experiment else ()
+    return Answered({"id": event["id"]} | body, [_task(gateway, name, picture.content, event) for name in names])
 
 
 async def ask_shadows(gateway: Gateway, answered: Iterable[Answered]) -> None:
@@ -95,6 +92,16 @@ async def ask_shadows(gateway: Gateway, answered: Iterable[Answered]) -> None:
     for one in answered:
         for task in one.shadows:
             gateway.shadows.add(task)
+
+
+def _task(gateway: Gateway, version: str, content: bytes, seen: dict[str, Any]) -> Task:
+    """What a shadow is to do behind a client's answer, whose event is `seen`."""
+
+    def wanted() -> bool:
+        now = gateway.running.experiment()
+        return now is not None and now.name == seen["experiment"]
+
+    return Task(lambda: _ask_shadow(gateway, version, content, seen), len(content), wanted)
 
 
 async def _ask_shadow(gateway: Gateway, version: str, content: bytes, seen: dict[str, Any]) -> bool:

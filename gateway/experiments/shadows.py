@@ -25,6 +25,8 @@ class Task:
     """Asks, and returns whether there was an answer."""
     size: int
     """Bytes of the picture."""
+    wanted: Callable[[], bool]
+    """Whether there still is a reason to ask: the experiment may have ended."""
 
 
 class Shadows:
@@ -61,8 +63,11 @@ class Shadows:
                 await asyncio.sleep(PAUSE)
             if not self._waiting:  # the other one took it
                 return
-            answered = await self._waiting.popleft().ask()
-            self._metrics.shadows.labels("answered" if answered else "failed").inc()
+            task = self._waiting.popleft()
+            outcome = "dropped"
+            if task.wanted():
+                outcome = "answered" if await task.ask() else "failed"
+            self._metrics.shadows.labels(outcome).inc()
 
 
 def _free() -> int:

@@ -53,7 +53,7 @@ def test_records_in_the_repository_belong_together() -> None:
             if record.parent:
                 parents[name] = record.parent
     assert generators == {"gan_1": "sagan", "gan_2": "sagan", "projected_2": "projected", "projected_only": "projected"}
-    assert parents == {"gan_3": "gan_2"}
+    assert parents == {"gan_3": "gan_2", "views": "adjusted"}
 
 
 @pytest.fixture(scope="module")
