@@ -1,12 +1,12 @@
 """An experiment's answers, with the labels that came for them, out of the database of events."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, Select, func, select
 
-from gateway.events.tables import ANSWERS, FEEDBACK
+from gateway.events.tables import ANSWERS, FEEDBACK, LOSSES
 from gateway.experiments.experiment import Experiment
 from lesions.labels import CLASSES
 
@@ -37,14 +37,17 @@ class Answers:
     """When that feedback came; NaN where there is none."""
     contradictions: int
     """Answers with feedback of more than one class."""
+    lost: int = 0
+    """Events of the experiment that could not be written."""
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Answers":
         """Some of the answers, by a mask [n] or by numbers."""
-        arrays = {name: value[rows] for name, value in vars(self).items() if name != "contradictions"}
-        return Answers(**arrays, contradictions=self.contradictions)
+        return replace(
+            self, **{name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        )
 
     @property
     def answered(self) -> NDArray[np.bool_]:
@@ -65,8 +68,10 @@ class Answers:
 def of_experiment(engine: Engine, experiment: Experiment) -> Answers:
     """Everything that an experiment's arms and shadows answered."""
     chosen = (ANSWERS.c.experiment == experiment.name) & (ANSWERS.c.time >= experiment.started)
+    missing = (LOSSES.c.experiment == experiment.name) & (LOSSES.c.time >= experiment.started)
     with engine.connect() as connection:
-        return _read(connection, select(ANSWERS).where(chosen))
+        lost = connection.scalar(select(func.sum(LOSSES.c.rows)).where(missing))
+        return replace(_read(connection, select(ANSWERS).where(chosen)), lost=int(lost or 0))
 
 
 def of_version(engine: Engine, version: str, since: float, until: float) -> Answers:

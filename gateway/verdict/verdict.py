@@ -65,6 +65,8 @@ class Verdict(BaseModel):
     """By arm: its clients' share of answers with feedback, less the reference's."""
     contradictions: int
     """Answers with feedback of more than one class: the last counts."""
+    lost: int
+    """Events that could not be written."""
 
     @property
     def winner(self) -> str | None:
@@ -94,6 +96,8 @@ class Verdict(BaseModel):
                 )
         if self.contradictions:
             lines.append(f"{self.contradictions:,} answers have feedback of more than one class; the last counts")
+        if self.lost:
+            lines.append(f"{self.lost:,} events were lost, and are missing here: make logs says why")
         lines += [f"{arm} was taken out: {removal.reason}" for arm, removal in self.experiment.removed.items()]
         return lines
 
@@ -128,6 +132,7 @@ def judge(experiment: Experiment, answers: Answers, study: str) -> Verdict:
             if arm != reference
         },
         contradictions=answers.contradictions,
+        lost=answers.lost,
     )
 
 
