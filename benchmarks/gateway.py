@@ -1,8 +1,8 @@
 """`python -m benchmarks.gateway`: what the gateway costs: images/s and a lone request, with it and without it.
 
 Each runtime serves one version of a network with random weights, and is asked in turns by its own port and by the
-gateway's, in the same run: so the two differ by the gateway alone. `--experiments` compares lone requests to the gateway
-without an experiment and with some, whose shadows crash or take a second, too; also in turns, in the same run.
+gateway's, in the same run: so the two differ by the gateway alone. `--experiments` compares lone requests to the
+gateway without an experiment and with some, whose shadows crash or take a second, too; also in turns, in the same run.
 """
 
 import contextlib

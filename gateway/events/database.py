@@ -17,7 +17,7 @@ FILE, ADDRESS = "events.sqlite", "events.url"
 EXAMPLE = "EVENTS=postgresql://zoo@127.0.0.1/events"
 SECONDS = 5
 """How long a connection to PostgreSQL may take, and a lock in SQLite."""
-SECRETS = frozenset({"password", "sslpassword", "passfile"})
+SECRETS = frozenset({"password", "sslpassword"})
 PRAGMAS = (
     "journal_mode=WAL",  # readers and the one writer do not wait for each other
     "synchronous=NORMAL",  # what is committed outlives the process; a power cut may take the last seconds
@@ -82,7 +82,9 @@ def open_engine(address: str) -> Engine:
 def make_tables(engine: Engine) -> None:
     """Make the tables that are not there. Raises `SQLAlchemyError`, `OSError`."""
     if engine.url.get_backend_name() == "sqlite":
-        Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
+        file = Path(str(engine.url.database))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)  # SQLite's own files beside it get the same mode
     METADATA.create_all(engine)
 
 

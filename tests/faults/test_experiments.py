@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -325,8 +326,9 @@ def test_shadows_crash_and_sleep(tmp_path: Path, runtime: str, reliability: Reli
         "every answer is there, and the same as without them; what shadows could not answer is counted",
     )
     white = white_picture()
-    with serving(tmp_path, runtime, others={"crasher": "crash", "sleeper": "slow"}) as served:
-        crowd, address = Crowd(served, 0), database_url(served.settings.runs)
+    with serving(tmp_path, runtime, others={"crasher": "crash", "sleeper": "slow"}) as served, ExitStack() as stack:
+        address = database_url(served.settings.runs)
+        crowd = stack.enter_context(Crowd(served, 0))
         expected = {picture: crowd.ask("anna", picture).json()["probabilities"] for picture in (white, PICTURE)}
         begin(served, "unseen", {"baseline": 1.0}, shadows=("crasher", "sleeper"))
 

@@ -122,7 +122,7 @@ def test_a_row_that_no_database_takes_stops_no_other(writer: Writer, address: st
     bad = answer(status=None)
     for row in (good[0], bad, good[1], good[0], good[2]):  # one of them twice, as after a connection that broke
         writer.put(ANSWERS, row)
-    until(lambda: not writer._rows and not any(writer._lost.values()))
+    until(lambda: rows(address, LOSSES))
     assert rows(address, ANSWERS, ANSWERS.c.time) == good
     [loss] = rows(address, LOSSES)
     assert (loss["experiment"], loss["rows"], loss["reason"]) == ("lite", 1, "the database refused the row")
@@ -270,6 +270,7 @@ def test_sqlite_is_set_up_as_promised(tmp_path: Path, metrics: Metrics) -> None:
     writer = Writer(sqlite_url(tmp_path), 365, metrics)
     writer.put(ANSWERS, answer())
     until(lambda: not writer._rows)
+    assert all(file.stat().st_mode & 0o077 == 0 for file in tmp_path.glob("events.sqlite*"))
     with writer.engine.connect() as connection:
         settings = {
             name: connection.scalar(text(f"PRAGMA {name}")) for name in ("journal_mode", "synchronous", "secure_delete")
