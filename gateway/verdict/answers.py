@@ -1,6 +1,7 @@
 """An experiment's answers, with the labels that came for them, out of the database of events."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,9 +46,8 @@ class Answers:
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Answers":
         """Some of the answers, by a mask [n] or by numbers."""
-        return replace(
-            self, **{name: value[rows] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
-        )
+        arrays: dict[str, Any] = {k: value[rows] for k, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, **arrays)
 
     @property
     def answered(self) -> NDArray[np.bool_]:

@@ -11,15 +11,14 @@ from gateway.experiments.experiment import Experiment
 from gateway.verdict.answers import last_time, of_experiment, of_version, versions
 from gateway.verdict.verdict import judge
 from tests.gateway.verdict.rows import STARTED, answer, trial, write
-from tests.postgresql import PostgreSQL
 
 ARMS = {"baseline": 0.5, "transfer": 0.5}
 
 
-def test_both_databases_give_the_same_verdict(postgresql: PostgreSQL, tmp_path: Path) -> None:
+def test_both_databases_give_the_same_verdict(address: str, tmp_path: Path) -> None:
     one = Experiment(name="trial", started=STARTED, arms=ARMS, shadows=("views",))
     verdicts = []
-    for url in (postgresql.url, sqlite_url(tmp_path)):
+    for url in (address, sqlite_url(tmp_path / "other")):
         engine = connect(url)
         trial(engine, 400, {"baseline": 0.5, "transfer": 0.9}, {"views": 0.7})
         write(engine, [answer(10_000, "baseline", "z", None, distance=1.5)], [])
