@@ -75,6 +75,8 @@ def run(folders: Folders) -> tuple[Verdict, Answers]:
             start.serve(get_runtime("local"), settings, LOOPBACK, limits())
             files.start(runs / files.FOLDER, experiment)
             _ask_all(f"http://{LOOPBACK}:{settings.port}", key, labeled)
+        except httpx.HTTPError as error:
+            raise ServerError(f"the demo's own server did not answer ({error}); run it again") from None
         finally:
             start.stop(settings.folder)  # it writes what waits
         engine = connect(sqlite_url(runs))

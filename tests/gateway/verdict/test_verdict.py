@@ -9,8 +9,10 @@ from gateway.experiments.experiment import Experiment, Removal
 from gateway.verdict.answers import last_time, of_experiment, of_version, versions
 from gateway.verdict.balance import LEVEL, evidence, is_wrong
 from gateway.verdict.estimates import Estimate
+from gateway.verdict.page import page, table
 from gateway.verdict.verdict import Verdict, conclude, in_words, judge
 from tests.gateway.verdict.rows import STARTED, answer, database, feedback, trial, write
+from zoo.study import Folders
 
 ARMS = {"baseline": 0.5, "transfer": 0.5}
 
@@ -70,6 +72,21 @@ def test_an_experiment_without_answers_or_feedback_says_what_it_lacks(tmp_path: 
     assert comparison.missing["accuracy"] == "0 of 20 clients with feedback"
     assert verdict.arms[0].feedback == 0
     assert verdict.feedback["baseline"]["mel"] == 0
+
+
+def test_a_page_of_no_answers_of_errors_alone_and_of_a_removal_is_written(tmp_path: Path) -> None:
+    engine, folders = database(tmp_path / "events.sqlite"), Folders("tests", tmp_path)
+    removed = {"transfer": Removal(time=STARTED, reason="<b>6 of 100</b> answers failed")}
+    one = experiment(shadows=("views",), removed=removed)
+    for rows in ([], [answer(0, "transfer", "a", None)], [answer(1, "baseline", "b", 4)]):
+        write(engine, rows, [feedback(1, 4)] if rows else [])
+        answers = of_experiment(engine, one)
+        verdict = judge(one, answers, "tests")
+        text = page(verdict, answers, folders).read_text()
+        assert "0 of 20 clients with feedback" in text
+        assert "<b>6 of 100" not in text
+        assert "&lt;b&gt;6 of 100" in text
+        assert table(verdict).row_count == 3
 
 
 def test_of_several_labels_the_last_counts_and_contradictions_are_counted(tmp_path: Path) -> None:
