@@ -98,7 +98,7 @@ def _day(folders: Folders, usual: list[dict[str, Any]], changed: list[dict[str, 
 
 
 def _cost(service: ClassifierService) -> str:
-    """What the distance costs: both ways in turns, of one picture, the fastest of each: others use the processors, too."""
+    """What the distance costs: both ways in turns, of one picture; the fastest of each, on a busy machine."""
     without = ClassifierService.__new__(ClassifierService)
     without.entry, without.predictor, without.reference = service.entry, service.predictor, None
     image: NDArray[np.uint8] = np.zeros((1, service.entry["pixels"], service.entry["pixels"], 3), np.uint8)

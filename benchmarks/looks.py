@@ -113,7 +113,7 @@ def _draw(null: dict[str, Shown], shown: dict[str, Shown], fixed: int) -> None:
         )
     left.axhline(ALPHA, color=INK, linewidth=0.8, linestyle=":")
     left.text(ANSWERS, ALPHA, "5 % ", fontsize=8, va="bottom", ha="right")
-    left.set(title="no difference", ylabel='share that has said "shown better"')
+    left.set(title="no difference", ylabel='share with "shown better" so far')
     left.legend(loc="upper left")
     for size, words in ((fixed, "a test of a fixed size"), (2 * fixed, "twice that")):
         right.axvline(size, color=SOFT, linewidth=0.8, linestyle=":")
@@ -124,7 +124,7 @@ def _draw(null: dict[str, Shown], shown: dict[str, Shown], fixed: int) -> None:
 
 
 def _curve(better: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The share of experiments that have said so by each number of answers."""
+    """The share of experiments that have shown it by each number of answers."""
     answers = np.arange(1, ANSWERS + 1)
     return answers, np.searchsorted(np.sort(better), answers, "right") / len(better)
 

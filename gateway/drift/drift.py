@@ -23,7 +23,7 @@ LEAST = 50
 LARGE = 0.25
 """A population stability index from which on one warns: a rule of thumb of credit scoring, as is 0.1 for "look"."""
 LEVEL = 0.01
-"""The chance, at most, that chance alone brings a warning: divided by all hours and quantities."""
+"""The chance, at most, that chance brings a warning: divided by all hours and quantities."""
 
 
 class Validation(NamedTuple):

@@ -1,4 +1,4 @@
-"""Two samples of one quantity: how far apart they are, and whether chance alone explains it."""
+"""Two samples of one quantity: how far apart they are, and whether chance explains it."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -8,7 +8,7 @@ ALPHA = 0.05
 TIGHTEST = 500
 """With so many clients in each arm, intervals are as narrow as they can be; elsewhere they are a little wider."""
 EXTRA = 2
-"""Made-up clients of each arm that are all right, and as many that are all wrong: in the variance alone."""
+"""Made-up clients of each arm that are all right, and as many that are all wrong: in the variance only."""
 LEAST_CLIENTS = 20
 """In each arm; with fewer there is no interval."""
 

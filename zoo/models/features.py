@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SHRINKAGE = 0.1
-"""How much of each feature's variance is the mean of all: a feature that hardly varies would decide alone."""
+"""How much of each feature's variance is the mean of all: a feature that hardly varies would decide by itself."""
 Features = NDArray[np.floating]
 """[n, d]: what the classification layer sees of n images."""
 

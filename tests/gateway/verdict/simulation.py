@@ -151,7 +151,7 @@ def by_class(
 def paired(seed: int, shares: Sequence[float], answers: int, *, experiments: int = 2000) -> Shown:
     """Experiments on a shadow's accuracy, each answer from a new client.
 
-    `shares`: how often the shadow alone is right, the seen version alone, and neither or both.
+    `shares`: how often only the shadow is right, only the seen version, and both.
     """
     random = np.random.default_rng(seed)
     looks, total, squares = Looks(experiments, answers), np.zeros(experiments), np.zeros(experiments)
