@@ -37,18 +37,16 @@ from zoo.serving.runtime import LOOPBACK, RUNTIMES, get_runtime
 
 TOLERANCE = 1e-6
 """The most by which answers may differ."""
-MOODS: dict[str, Mood | None] = {"same": None, "crashing": "crash", "sleeping": "slow"}
-"""Further versions of the same network."""
-NO_EXPERIMENT = "no experiment"
+MOODS: dict[str, Mood | None] = {"twin": None, "shadow_crashing": "crash", "shadow_sleeping": "slow"}
+"""Further versions of the same network; `random` is the default one, by its name."""
 EXPERIMENTS: dict[str, dict[str, Any]] = {
-    NO_EXPERIMENT: {},
-    "two arms": {"arms": {"random": 0.5, "same": 0.5}},
-    "an arm, a shadow": {"arms": {"random": 1.0}, "shadows": ("same",)},
-    "an arm, a shadow that crashes": {"arms": {"random": 1.0}, "shadows": ("crashing",)},
-    "an arm, a shadow that sleeps": {"arms": {"random": 1.0}, "shadows": ("sleeping",)},
+    "two arms": {"arms": {"random": 0.5, "twin": 0.5}},
+    "an arm, a shadow": {"arms": {"random": 1.0}, "shadows": ("twin",)},
+    "an arm, a shadow that crashes": {"arms": {"random": 1.0}, "shadows": ("shadow_crashing",)},
+    "an arm, a shadow that sleeps": {"arms": {"random": 1.0}, "shadows": ("shadow_sleeping",)},
 }
-CLIENTS, WARM, PAUSE = 1000, 16, 3.0
-"""Clients that ask in turn; requests that are not counted; seconds in which shadows that are asked still answer."""
+CLIENTS, WARM, BLOCK, PAUSE = 1000, 3, 10, 2.0
+"""Clients that ask in turn; requests of a block, those that do not count, and the others; seconds until shadows end."""
 
 
 def main(
@@ -68,7 +66,7 @@ def main(
         for runtime in RUNTIMES:
             with _serving(folder, runtime) as (direct, through, experiment):
                 if experiments:
-                    _compare(runtime, experiment, folder / runtime, images, rounds)
+                    _compare(runtime, experiment, folder / runtime, rounds)
                     continue
                 taken = [(take(direct, contents), take(through, contents)) for _ in range(rounds)]
             _report(runtime, taken)
@@ -114,32 +112,33 @@ def _serving(folder: Path, runtime_name: str) -> Iterator[tuple[Post, Post, Post
             start.stop(serve)
 
 
-def _compare(runtime: str, post: Post, runs: Path, requests: int, rounds: int) -> None:
-    """Print milliseconds of a lone request without an experiment and with each kind, in turns, and what they add."""
-    times: dict[str, list[list[float]]] = {name: [] for name in EXPERIMENTS}
+def _compare(runtime: str, post: Post, runs: Path, rounds: int) -> None:
+    """Print milliseconds of a lone request without an experiment and with each kind, and what that adds.
+
+    Each kind's requests come in blocks, each after a block without an experiment: a busy machine changes by the second.
+    """
     content, folder = _white(), runs / files.FOLDER
-    for turn, (name, fields) in itertools.product(range(rounds), EXPERIMENTS.items()):
-        if fields:
-            files.start(folder, files.create(name=f"turn{turn}", started=time.time(), **fields))
+
+    def block() -> float:
         spent = []
-        for number in range(WARM + requests):
+        for _ in range(WARM + BLOCK):
             began = time.perf_counter()
             post(content)
-            if number >= WARM:
-                spent.append(1000 * (time.perf_counter() - began))
-        times[name].append(spent)
-        if fields:
-            files.change(folder, f"turn{turn}", lambda one: files.update(one, ended=time.time()))
-            files.file_of(folder, f"turn{turn}").unlink()
-            time.sleep(PAUSE)
-    without = list(map(statistics.median, times[NO_EXPERIMENT]))
-    for name, spent_in_turns in times.items():
-        medians = list(map(statistics.median, spent_in_turns))
-        more = statistics.median(one - other for one, other in zip(medians, without, strict=True))
-        ratio = statistics.median(one / other for one, other in zip(medians, without, strict=True))
-        late = statistics.quantiles(itertools.chain(*spent_in_turns), n=20)[-1]
-        lone = statistics.median(medians)
-        print(f"{runtime:11} {name:30} {lone:6.2f} ms (95 %: {late:6.2f})   {ratio:.2f} of without; {more:+.2f} ms")
+            spent.append(1000 * (time.perf_counter() - began))
+        return statistics.median(spent[WARM:])
+
+    for name, fields in EXPERIMENTS.items():
+        pairs = []
+        for _ in range(rounds):
+            without = block()
+            files.start(folder, files.create(name="running", started=time.time(), **fields))
+            pairs.append((block(), without))
+            files.file_of(folder, "running").unlink()
+            time.sleep(PAUSE if "shadows" in fields else 0)
+        lone, alone = (statistics.median(side) for side in zip(*pairs, strict=True))
+        more = statistics.median(one - other for one, other in pairs)
+        ratio = statistics.median(one / other for one, other in pairs)
+        print(f"{runtime:11} {name:30} {lone:6.2f} ms, without {alone:6.2f} ms: x {ratio:.2f}, {more:+.2f} ms")
 
 
 def _white() -> bytes:

@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.metrics import Metrics
 from gateway.turns import Turns
@@ -15,6 +16,12 @@ AT_ONCE = 2
 """Pictures that shadows are asked at a time."""
 PAUSE = 0.02
 """Seconds after which it is looked again whether clients need the processors."""
+FREE = max(1, (os.cpu_count() or 1) - 1)
+"""With so many questions of clients inside, no processor is free."""
+QUIET = 0.05
+"""On two processors, clients must have asked nothing for so many seconds: one that asked may ask again at once."""
+PATIENCE = 1.0
+"""Seconds after which a shadow is asked all the same."""
 
 
 @dataclass
@@ -27,6 +34,7 @@ class Task:
     """Bytes of the picture."""
     wanted: Callable[[], bool]
     """Whether there still is a reason to ask: the experiment may have ended."""
+    since: float = field(default_factory=time.monotonic)
 
 
 class Shadows:
@@ -37,6 +45,7 @@ class Shadows:
         self._turns, self._metrics = turns, metrics
         self._waiting: deque[Task] = deque()
         self._workers: set[asyncio.Task[None]] = set()
+        self._begun = 0.0
 
     def add(self, task: Task) -> None:
         """Let a shadow be asked soon, or drop it."""
@@ -59,17 +68,20 @@ class Shadows:
 
     async def _work(self) -> None:
         while self._waiting:
-            while self._turns.inside >= _free():
+            while self._waiting and not self._may_begin(self._waiting[0]):
                 await asyncio.sleep(PAUSE)
             if not self._waiting:  # the other one took it
                 return
+            self._begun = time.monotonic()
             task = self._waiting.popleft()
             outcome = "dropped"
             if task.wanted():
                 outcome = "answered" if await task.ask() else "failed"
             self._metrics.shadows.labels(outcome).inc()
 
-
-def _free() -> int:
-    """With so many questions of clients inside, no processor is free."""
-    return max(1, (os.cpu_count() or 1) - 1)
+    def _may_begin(self, task: Task) -> bool:
+        """Whether clients leave a processor free, or it has waited long enough, as one a second does at most."""
+        now, turns = time.monotonic(), self._turns
+        if now - max(self._begun, task.since) > PATIENCE:
+            return True
+        return turns.inside < FREE and (FREE > 1 or now - turns.changed > QUIET)

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from gateway.backend import Reply
 from gateway.events.tables import ANSWERS
-from gateway.experiments import files, guard
+from gateway.experiments import files, guard, shadows
 from gateway.experiments.experiment import Experiment
 from tests.gateway.calls import PICTURE, Front, Runtime, problem
 
@@ -184,6 +184,9 @@ def broken() -> Reply:
 def test_what_a_shadow_does_changes_no_answer(
     front: Front, moody: Moody, open_client: TestClient, shadow: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(shadows, "MOST_WAITING", 64 if shadow == "sleep" else 1000)
+    monkeypatch.setattr(shadows, "FREE", 15)  # as if there were sixteen processors
+
     def crash() -> Reply:
         raise RuntimeError("a bug")
 

@@ -106,8 +106,8 @@ def test_forgetting(commands: Commands) -> None:
         Keys(commands.root / "keys" / "api_keys.json").add(name, ["classify"], "1/second")
     clients, writer = Clients(commands.runs), Writer(sqlite_url(commands.runs), 365, Metrics())
     rows = [("phone", "anna"), ("tablet", "anna"), ("tablet", None), ("gone", "anna"), ("phone", "bert")]
-    for key, name in rows:
-        row = answer(client=clients.hash(key, name))
+    for key, own_name in rows:
+        row = answer(client=clients.hash(key, own_name))
         writer.put(ANSWERS, row)
         writer.put(FEEDBACK, opinion(row))
     writer.close(10)
