@@ -33,8 +33,10 @@ from zoo.serving.torchserve.process import PORTS
 from zoo.study import Folders
 
 NAME, SEED = "demo", 7
-CLIENTS, WAVES = 700, 10
+CLIENTS, WAVES = 700, 30
 """Who send one to four pictures each, and in how many waves: labels come a wave later."""
+PAUSE = 1.0
+"""Seconds after each wave: shadows answer while clients ask nothing."""
 LABELED = 0.85
 """The share of answers that get a label."""
 PREFERRED = ("baseline", "transfer", "augmented")
@@ -143,5 +145,6 @@ def _ask_all(url: str, key: str, labeled: LabeledImages) -> None:
             answered = list(pool.map(ask, [calls[number] for number in wave]))
             list(pool.map(label, late))
             late = [asked for asked in answered if drawn.random() < LABELED]
+            time.sleep(PAUSE)
         list(pool.map(label, late))
     bar.close()
