@@ -30,7 +30,7 @@ FREE_GB := 8
 export MALLOC_MMAP_THRESHOLD_ := 268435456
 export MALLOC_TRIM_THRESHOLD_ := 17179869184
 
-TARGETS := zoo source archives test test-slurm faults docs check format list serve stop status logs key keys revoke manifests predict explain compare results promote synthesize describe download lock clean help
+TARGETS := zoo source archives test test-slurm faults docs check format list serve stop status logs key keys revoke manifests experiment experiments stop-experiment forget experiment-report experiment-demo drift predict explain compare results promote rollback synthesize describe download lock clean help
 .PHONY: $(TARGETS)
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -40,7 +40,7 @@ OF_zoo := $(STUDY_SETTINGS) ENTRIES JOBS LAUNCH
 OF_source := $(STUDY_SETTINGS) JOBS
 OF_archives := $(STUDY_SETTINGS) JOBS LAUNCH
 OF_list := $(STUDY_SETTINGS)
-OF_serve := $(STUDY_SETTINGS) PORT GATEWAY_PORT HOST CORS RUNTIME MAX_REQUEST_MB TOKEN_MINUTES
+OF_serve := $(STUDY_SETTINGS) PORT GATEWAY_PORT HOST CORS RUNTIME MAX_REQUEST_MB TOKEN_MINUTES EVENTS KEEP_DAYS
 OF_stop := $(STUDY_SETTINGS)
 OF_status := $(STUDY_SETTINGS)
 OF_logs := $(STUDY_SETTINGS)
@@ -48,11 +48,19 @@ OF_key := NAME SCOPES RATE
 OF_revoke := NAME
 OF_manifests := $(STUDY_SETTINGS) CONTAINER RAY_CONTAINER ARCHIVES CANARY SHARE REPLICAS ENTRIES OUT
 OF_check := CRDS
+OF_experiment := $(STUDY_SETTINGS) NAME ARMS SHADOW METRIC DIFFERENCE GUARD
+OF_experiments := $(STUDY_SETTINGS)
+OF_stop-experiment := $(STUDY_SETTINGS) NAME
+OF_forget := $(STUDY_SETTINGS) CLIENT KEY
+OF_experiment-report := $(STUDY_SETTINGS) NAME
+OF_experiment-demo := $(STUDY_SETTINGS)
+OF_drift := $(STUDY_SETTINGS) ENTRY HOURS
 OF_predict := $(STUDY_SETTINGS) IMAGE ENTRY OUT
 OF_explain := $(STUDY_SETTINGS) IMAGE ENTRY CLASS OUT
 OF_compare := $(STUDY_SETTINGS) TEST STRICT
 OF_results := $(STUDY_SETTINGS)
-OF_promote := $(STUDY_SETTINGS) ENTRY FORCE
+OF_promote := $(STUDY_SETTINGS) ENTRY EXPERIMENT FORCE
+OF_rollback := $(STUDY_SETTINGS) WHY FORCE
 OF_synthesize := $(STUDY_SETTINGS) CLASS COUNT GENERATOR OUT
 OF_describe := DATA SCC
 OF_test := HAM10000
@@ -73,7 +81,7 @@ endif
 
 help: ## list targets and settings
 	@echo "Targets:"
-	@awk -F '## ' '/^[a-z-]+:.*## / {split($$1, target, ":"); printf "  %-12s%s\n", target[1], $$2}' Makefile
+	@awk -F '## ' '/^[a-z-]+:.*## / {split($$1, target, ":"); printf "  %-18s%s\n", target[1], $$2}' Makefile
 	@echo
 	@echo "Settings of a study (make zoo DATA=... SCALE=...):"
 	@echo "  DATA     phantom (default), or a folder, zip file or table of images with their classes: HAM10000, ISIC's, your own"
@@ -102,10 +110,16 @@ help: ## list targets and settings
 	@echo "           synthesize, feedback, admin"
 	@echo "  CONTAINER=ghcr.io/you/lesion-zoo:1 [RAY_CONTAINER=...] [ARCHIVES=s3://bucket/folder] [CANARY=... SHARE=10] [REPLICAS=1-4]"
 	@echo "           [ENTRIES=...] [OUT=folder]  for manifests (deploy/README.md); CRDS=folder  for check: the published CRDs"
+	@echo "  EVENTS=postgresql://zoo@127.0.0.1/events  for serve: where answers and feedback are kept (default SQLite)"
+	@echo "  KEEP_DAYS=365  for serve: how long"
+	@echo "  NAME=lite ARMS=\"transfer=0.9 lite1=0.1\" [SHADOW=ensemble] [METRIC=accuracy] [DIFFERENCE=0.03]"
+	@echo "           [GUARD=\"errors=0.05 latency_ms=10000 answers=100\"]  for experiment, and NAME for stop-experiment"
+	@echo "  CLIENT=name [KEY=phone]  for forget: whose answers and feedback are deleted"
 	@echo "  IMAGE=\"a.jpg b.jpg\" [ENTRY=transfer] [OUT=answers.csv]  for predict: pictures, a folder, or a pattern (\"photos/*.jpg\")"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]  for explain"
 	@echo "  TEST=folder-or-table [STRICT=1] [SCC=akiec]  for compare: labeled images from outside, in any form that DATA has"
-	@echo "  ENTRY=gan_2|best [FORCE=1]  for promote"
+	@echo "  NAME=lite  for experiment-report (default: the one that runs); [ENTRY=transfer] [HOURS=168]  for drift"
+	@echo "  ENTRY=gan_2|best [FORCE=1]  for promote; or EXPERIMENT=lite [ENTRY=transfer]; WHY=\"too slow\"  for rollback"
 	@echo "  CLASS=mel|all COUNT=16 SEED=7 [GENERATOR=sagan] [OUT=folder or grid.png]  for synthesize"
 	@echo "  PYTHON3=python3  the interpreter that .venv is made with (3.11 or later)"
 
@@ -155,7 +169,7 @@ archives: $(ENTRIES_MADE:%=$(ARCHIVES)/%.mar)
 # may need the network, which nodes often lack.
 launched = $(if $(filter LAUNCH,$(GIVEN)),$(PYTHON) -m zoo launch $@ --by $(call quoted,LAUNCH) --)
 
-PACKING := zoo/packaging/archive.py zoo/packaging/card.py zoo/packaging/model_card.md.j2 pyproject.toml
+PACKING := zoo/packaging/features.py zoo/packaging/archive.py zoo/packaging/card.py zoo/packaging/model_card.md.j2 pyproject.toml
 
 # A recipe is rewritten only when its content changes; weights are written last, so newer weights mean a whole run.
 ifneq ($(strip $(ENTRIES_MADE)),)
@@ -187,7 +201,8 @@ serve: .venv/installed ## start TorchServe, or RUNTIME=local, with every archive
 		$(call option,gateway-port,GATEWAY_PORT) $(if $(filter CORS,$(GIVEN)),--cors $(call quoted,CORS)) \
 		$(if $(filter HOST,$(GIVEN)),--host $(call quoted,HOST)) \
 		$(if $(filter RUNTIME,$(GIVEN)),--runtime $(call quoted,RUNTIME)) \
-		$(call option,max-request-mb,MAX_REQUEST_MB) $(call option,token-minutes,TOKEN_MINUTES)
+		$(call option,max-request-mb,MAX_REQUEST_MB) $(call option,token-minutes,TOKEN_MINUTES) \
+		$(call option,events,EVENTS) $(call option,keep-days,KEEP_DAYS)
 
 stop: .venv/installed ## stop it
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway stop --study "$$study"
@@ -216,6 +231,34 @@ manifests: .venv/installed ## write manifests for KServe and KubeRay: [CONTAINER
 		$(call option,canary,CANARY) $(call option,share,SHARE) $(call option,replicas,REPLICAS) \
 		$(call option,entries,ENTRIES) $(call option,out,OUT)
 
+experiment: .venv/installed ## share what comes in among versions, or change the shares: NAME=lite ARMS="transfer=0.9 lite1=0.1" [SHADOW=ensemble]
+	@{ test -n $(call given,NAME) && test -n $(call given,ARMS); } \
+		|| { echo 'error: which arms? make experiment NAME=lite ARMS="transfer=0.9 lite1=0.1"' >&2; exit 2; }
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway experiment --study "$$study" --arms $(call quoted,ARMS) \
+		$(call option,shadow,SHADOW) $(call option,metric,METRIC) $(call option,difference,DIFFERENCE) \
+		$(call option,guard,GUARD) -- $(call quoted,NAME)
+
+experiments: .venv/installed ## list them
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway experiments --study "$$study"
+
+stop-experiment: .venv/installed ## end one: NAME=lite
+	@test -n $(call given,NAME) || { echo "error: which experiment? make stop-experiment NAME=lite" >&2; exit 2; }
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway stop-experiment --study "$$study" -- $(call quoted,NAME)
+
+forget: .venv/installed ## delete a client's answers and feedback: CLIENT=name [KEY=phone]
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway forget --study "$$study" $(call option,client,CLIENT) \
+		$(call option,key,KEY)
+
+experiment-report: .venv/installed ## judge an experiment by its feedback, and write its page: [NAME=lite]
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway experiment-report --study "$$study" $(call option,name,NAME)
+
+experiment-demo: .venv/installed ## an experiment that runs by itself, on the phantom, in two minutes
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway experiment-demo --study "$$study"
+
+drift: .venv/installed ## what versions answer, hour by hour, against validation: [ENTRY=transfer] [HOURS=168]
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway drift --study "$$study" $(call option,entry,ENTRY) \
+		$(call option,hours,HOURS)
+
 predict: .venv/installed ## one image or several, every served version side by side: IMAGE=mole.jpg [ENTRY=transfer] [OUT=answers.csv]
 	@test -n $(call quoted,IMAGE) || { echo "error: which image? make predict IMAGE=mole.jpg" >&2; exit 2; }
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m compare predict --study "$$study" \
@@ -234,9 +277,17 @@ compare: .venv/installed ## score every served version through REST and write th
 results: .venv/installed ## record what is finished of a study in docs/results, and write docs/results.md: STUDY=...
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m compare record --study "$$study" && $(PYTHON) -m compare results
 
-promote: .venv/installed ## make an entry the default version: ENTRY=gan_2, or best (by validation) [FORCE=1]
-	@test -n $(call quoted,ENTRY) || { echo "error: which entry? make promote ENTRY=gan_2, or ENTRY=best" >&2; exit 2; }
-	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m compare promote $(if $(FORCE),--force) --study "$$study" -- $(call quoted,ENTRY)
+promote: .venv/installed ## make an entry the default version: ENTRY=gan_2, or best (by validation), or EXPERIMENT=lite (its winner) [FORCE=1]
+	@test -n $(call quoted,ENTRY)$(call quoted,EXPERIMENT) \
+		|| { echo "error: which entry? make promote ENTRY=gan_2, or ENTRY=best, or EXPERIMENT=lite" >&2; exit 2; }
+	@study=$(STUDY_NAME) || exit 2; \
+	$(if $(value EXPERIMENT),$(PYTHON) -m gateway promote $(if $(FORCE),--force) --study "$$study" \
+		$(call option,experiment,EXPERIMENT) $(call option,entry,ENTRY),$(PYTHON) -m compare promote \
+		$(if $(FORCE),--force) --study "$$study" -- $(call quoted,ENTRY))
+
+rollback: .venv/installed ## make the champion before the present one the default version again: [WHY="too slow"] [FORCE=1]
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway rollback $(if $(FORCE),--force) --study "$$study" \
+		$(call option,why,WHY)
 
 synthesize: STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH GENERATOR_SEED THREADS SCC STUDY # here, SEED is the images'
 synthesize: .venv/installed ## new lesions from a generator: CLASS=mel COUNT=16 SEED=7 [GENERATOR=sagan] [OUT=...]

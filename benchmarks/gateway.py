@@ -1,35 +1,52 @@
 """`python -m benchmarks.gateway`: what the gateway costs: images/s and a lone request, with it and without it.
 
 Each runtime serves one version of a network with random weights, and is asked in turns by its own port and by the
-gateway's, in the same run: so the two differ by the gateway alone.
+gateway's, in the same run: so the two differ by the gateway alone. `--experiments` compares lone requests to the
+gateway without an experiment and with some, whose shadows crash or take a second, too; also in turns, in the same run.
 """
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from PIL import Image
 
 from benchmarks.light_client import LightClient
 from benchmarks.pictures import draw
-from benchmarks.serve_throughput import Post, Turn, prepare, take
+from benchmarks.serve_throughput import NONE, Post, Turn, prepare, take
 from gateway import start
+from gateway.events.clients import HEADER
+from gateway.experiments import files
 from gateway.keys import SCOPES, Keys
 from gateway.settings import Settings
+from tests.gateway.moody import Mood
 from tests.servers import free_ports
 from zoo.serving.limits import limits
 from zoo.serving.runtime import LOOPBACK, RUNTIMES, get_runtime
 
 TOLERANCE = 1e-6
 """The most by which answers may differ."""
+MOODS: dict[str, Mood | None] = {"twin": None, "shadow_crashing": "crash", "shadow_sleeping": "slow"}
+"""Further versions of the same network; `random` is the default one, by its name."""
+EXPERIMENTS: dict[str, dict[str, Any]] = {
+    "two arms": {"arms": {"random": 0.5, "twin": 0.5}},
+    "an arm, a shadow": {"arms": {"random": 1.0}, "shadows": ("twin",)},
+    "an arm, a shadow that crashes": {"arms": {"random": 1.0}, "shadows": ("shadow_crashing",)},
+    "an arm, a shadow that sleeps": {"arms": {"random": 1.0}, "shadows": ("shadow_sleeping",)},
+}
+CLIENTS, WARM, BLOCK, PAUSE = 1000, 3, 10, 2.0
+"""Clients that ask in turn; requests of a block, those that do not count, and the others; seconds until shadows end."""
 
 
 def main(
@@ -37,6 +54,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="Of each side, in turns.")] = 5,
     arch: Annotated[str, typer.Option(help="timm's name.")] = "tf_efficientnet_lite0",
     pixels: Annotated[int, typer.Option(help="Image size.")] = 64,
+    experiments: Annotated[bool, typer.Option("--experiments", help="What an experiment costs, instead.")] = False,
 ) -> None:
     """Print images/s and milliseconds of a lone request by each port of each runtime, and their ratios."""
     drawn = [draw(number) for number in range(24)]
@@ -44,17 +62,21 @@ def main(
     print(f"{arch}, {pixels} px, {images} JPEGs, {rounds} rounds, {os.cpu_count()} processors")
     with tempfile.TemporaryDirectory(prefix="lz-") as name:
         folder = Path(name)
-        prepare(folder, arch, pixels)
+        prepare(folder, arch, pixels, MOODS if experiments else NONE)
         for runtime in RUNTIMES:
-            with _serving(folder, runtime) as (direct, through):
+            with _serving(folder, runtime) as (direct, through, experiment):
+                if experiments:
+                    _compare(runtime, experiment, folder / runtime, rounds)
+                    continue
                 taken = [(take(direct, contents), take(through, contents)) for _ in range(rounds)]
             _report(runtime, taken)
 
 
 @contextlib.contextmanager
-def _serving(folder: Path, runtime_name: str) -> Iterator[tuple[Post, Post]]:
-    """Calls to the runtime's own port, and to the gateway's."""
-    serve, keys, port = folder / f"serve-{runtime_name}", folder / "keys.json", free_ports()
+def _serving(folder: Path, runtime_name: str) -> Iterator[tuple[Post, Post, Post]]:
+    """Calls to the runtime's own port, and to the gateway's; by the last one, a client of an experiment asks."""
+    serve, keys, port = folder / runtime_name / "serve", folder / "keys.json", free_ports()
+    serve.mkdir(parents=True)
     secret = Keys(keys).add(runtime_name, SCOPES, "100000/second")
     settings = Settings(
         host=LOOPBACK,
@@ -71,17 +93,59 @@ def _serving(folder: Path, runtime_name: str) -> Iterator[tuple[Post, Post]]:
         token = json.loads((serve / "key_file.json").read_text())["inference"]["key"]
         with LightClient() as client:
 
-            def post(url: str, key: str, content: bytes) -> NDArray[np.float64]:
-                headers = {"Authorization": f"Bearer {key}", "Content-Type": "image/jpeg"}
+            def post(url: str, key: str, content: bytes, **own: str) -> NDArray[np.float64]:
+                headers = {"Authorization": f"Bearer {key}", "Content-Type": "image/jpeg"} | own
                 answer = client.post(url, content=content, headers=headers).raise_for_status()
                 return np.array(list(answer.json()["probabilities"].values()))
 
             own = f"http://{LOOPBACK}:{port}/predictions/lesion_classifier/random"
-            gateway = f"http://{LOOPBACK}:{settings.port}/v1/classify/random"
-            yield lambda content: post(own, token, content), lambda content: post(gateway, secret, content)
+            default = f"http://{LOOPBACK}:{settings.port}/v1/classify"
+            gateway = f"{default}/random"
+            number = itertools.count()
+            yield (
+                lambda content: post(own, token, content),
+                lambda content: post(gateway, secret, content),
+                lambda content: post(default, secret, content, **{HEADER: f"client{next(number) % CLIENTS}"}),
+            )
     finally:
         with contextlib.redirect_stdout(io.StringIO()):
             start.stop(serve)
+
+
+def _compare(runtime: str, post: Post, runs: Path, rounds: int) -> None:
+    """Print milliseconds of a lone request without an experiment and with each kind, and what that adds.
+
+    Each kind's requests come in blocks, each after a block without an experiment: a busy machine changes by the second.
+    """
+    content, folder = _white(), runs / files.FOLDER
+
+    def block() -> float:
+        spent = []
+        for _ in range(WARM + BLOCK):
+            began = time.perf_counter()
+            post(content)
+            spent.append(1000 * (time.perf_counter() - began))
+        return statistics.median(spent[WARM:])
+
+    for name, fields in EXPERIMENTS.items():
+        pairs = []
+        for _ in range(rounds):
+            without = block()
+            files.start(folder, files.create(name="running", started=time.time(), **fields))
+            pairs.append((block(), without))
+            files.file_of(folder, "running").unlink()
+            time.sleep(PAUSE if "shadows" in fields else 0)
+        lone, alone = (statistics.median(side) for side in zip(*pairs, strict=True))
+        more = statistics.median(one - other for one, other in pairs)
+        ratio = statistics.median(one / other for one, other in pairs)
+        print(f"{runtime:11} {name:30} {lone:6.2f} ms, without {alone:6.2f} ms: x {ratio:.2f}, {more:+.2f} ms")
+
+
+def _white() -> bytes:
+    """A picture at which moody versions have their moods."""
+    content = io.BytesIO()
+    Image.new("RGB", (600, 450), "white").save(content, "JPEG", quality=98)
+    return content.getvalue()
 
 
 def _report(runtime: str, taken: list[tuple[Turn, Turn]]) -> None:

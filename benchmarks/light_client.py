@@ -17,6 +17,7 @@ class LightClient(httpx.Client):
     def __init__(self) -> None:
         super().__init__(trust_env=False)
         self._own = threading.local()
+        self._all: list[http.client.HTTPConnection] = []
         self._forms: dict[tuple[str, bytes], tuple[bytes, str]] = {}
 
     def post(self, url: Any, **options: Any) -> httpx.Response:
@@ -28,6 +29,7 @@ class LightClient(httpx.Client):
         connections: dict[str, http.client.HTTPConnection] = self._own.__dict__
         if place.netloc not in connections:
             connections[place.netloc] = http.client.HTTPConnection(place.netloc, timeout=60)
+            self._all.append(connections[place.netloc])
         connection = connections[place.netloc]
         try:
             connection.request("POST", place.path, content, headers)
@@ -36,6 +38,12 @@ class LightClient(httpx.Client):
         except (http.client.HTTPException, OSError) as error:
             connection.close()
             raise httpx.ReadError(str(error)) from None
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        super().close()
+        for connection in self._all:
+            connection.close()
 
     def _form(self, files: dict[str, tuple[str, bytes, str]]) -> tuple[bytes, str]:
         [(field, (_, content, _))] = files.items()

@@ -14,7 +14,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -31,6 +31,7 @@ from benchmarks.peers import run as peers
 from benchmarks.peers.model import BATCH, Model, Settings
 from benchmarks.pictures import draw
 from lesions.labels import CLASSES, NOTICE
+from tests.gateway.moody import Mood, moody
 from tests.networks import digest, save_model, save_network
 from tests.servers import free_ports, start, stop
 from tests.servers import pack as pack_archive
@@ -43,6 +44,7 @@ IN_FLIGHT = 16
 """Requests at a time, as in `make compare`."""
 LONE = 40
 """Requests one after the other, whose median is the time of a lone request."""
+NONE: Mapping[str, Mood | None] = {}
 TOLERANCE = 1e-4
 """The most by which any two may differ."""
 
@@ -92,8 +94,11 @@ def main(
     _report(turns, set(peers.KINDS) if with_peers else set())
 
 
-def prepare(folder: Path, arch: str, pixels: int) -> Path:
-    """Make the network, for torch and as an archive; returns the settings file of `benchmarks.peers.model`."""
+def prepare(folder: Path, arch: str, pixels: int, moods: Mapping[str, Mood | None] = NONE) -> Path:
+    """Make the network, for torch and as an archive; returns the settings file of `benchmarks.peers.model`.
+
+    There are further archives of the same network, by name, some of which have moods.
+    """
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network = build(arch).train()
@@ -122,6 +127,9 @@ def prepare(folder: Path, arch: str, pixels: int) -> Path:
         "versions": {},
     }
     pack_archive(entry, model, folder / "store" / "random.mar")
+    for name, mood in moods.items():
+        own = moody(model, mood, folder / name / "model.onnx") if mood else model
+        pack_archive(entry | {"entry": name, "model_sha256": digest(own)}, own, folder / "store" / f"{name}.mar")
     return Settings(arch, str(weights), pixels, MEAN, STD, len(CLASSES)).write(folder / "settings.json")
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypedDict
+from typing import Any, NamedTuple, NotRequired, Self, TypedDict
 
 import httpx
 
@@ -25,10 +25,14 @@ BYTES = {"Content-Type": "application/octet-stream"}
 
 
 class Answer(TypedDict):
-    """What a version predicts of one picture; `probabilities` by class name, 0 to 1, calibrated."""
+    """What a version predicts of one picture; `probabilities` by class name, 0 to 1, calibrated.
+
+    `distance` is that of the features from those of validation, about 1 where they are alike, if the version has it.
+    """
 
     label: str
     probabilities: dict[str, float]
+    distance: NotRequired[float]
     entry: str
     study: str
     notice: str
@@ -155,7 +159,8 @@ def _parse_answer(content: Any) -> Answer:
     if content["label"] not in CLASSES or not all(0 <= probability <= 1 for probability in probabilities.values()):
         raise ValueError("no probabilities of the classes")
     entry, study, notice = (str(content[name]) for name in ("entry", "study", "notice"))
-    return Answer(label=content["label"], probabilities=probabilities, entry=entry, study=study, notice=notice)
+    answer = Answer(label=content["label"], probabilities=probabilities, entry=entry, study=study, notice=notice)
+    return answer | {"distance": float(content["distance"])} if "distance" in content else answer
 
 
 def _content(image: bytes | str | Path) -> bytes:

@@ -9,10 +9,12 @@ import typer
 from rich.table import Table
 
 from gateway import process, start
+from gateway.experiments import commands
 from gateway.keys import DEFAULT_RATE, DEFAULT_SCOPES, SCOPES, Keys
 from gateway.log import FILE
 from gateway.page import sign_in
 from gateway.settings import Settings, origins
+from gateway.verdict import commands as verdicts
 from lesions.cli import command_group
 from zoo.kinds.generator import GENERATOR
 from zoo.serving import options
@@ -26,6 +28,8 @@ from zoo.study import Folders, Study
 from zoo.terminal import console, whole_number
 
 app = command_group(__doc__)
+app.add_typer(commands.app)
+app.add_typer(verdicts.app)
 DEFAULT_STUDY = Study().name
 Name = Annotated[str, typer.Argument(help="Of whom or what the key is for: phone.")]
 GatewayPort = Annotated[
@@ -54,6 +58,10 @@ def serve(
     runtime_name: options.RuntimeName = "torchserve",
     max_request_mb: options.MaxRequestMB = None,
     token_minutes: options.TokenMinutes = None,
+    events: Annotated[str, typer.Option(help="Where events are kept: postgresql://zoo@127.0.0.1/events.")] = "",
+    keep_days: Annotated[
+        int, typer.Option(parser=whole_number("KEEP_DAYS", 1, 36_500), metavar="N", help="How long events are kept.")
+    ] = 365,
     wait: options.Wait = False,
 ) -> None:
     """Start the server with every archive of a study, or of a folder, and the gateway; return when both answer."""
@@ -68,12 +76,15 @@ def serve(
         keys=_key_file(),
         origins=origins(cors),
         max_request_bytes=given.max_request_bytes,
+        events=_checked(events),
+        keep_days=keep_days,
     )
     model, version = start.serve(runtime, settings, host, given)
     if host == ALL_NETWORKS:
         print(f"warning: port {gateway_port} answers every machine that reaches it: with a key only, but unencrypted")
     print(f"gateway: http://{LOOPBACK}:{gateway_port}, for pages of {', '.join(settings.origins) or 'no other origin'}")
     print(f"page: {sign_in.link(settings.folder, gateway_port)}")
+    _keep(settings)
     if not _keys().all():
         print("there is no API key yet: make key NAME=phone")
     if model != GENERATOR.model:
@@ -88,6 +99,25 @@ def serve(
             process.halt(folders.serve)
     elif archives:
         print(f"to stop it: python -m gateway stop --study {shlex.quote(folders.name)}; so for status and logs")
+
+
+def _checked(events: str) -> str:
+    """The URL of a database of events. Raises `EventsError`."""
+    from gateway.events.database import check_url  # here: it takes a third of a second
+
+    return check_url(events) if events else ""
+
+
+def _keep(settings: Settings) -> None:
+    """Write down where events are, for other commands, and warn where they cannot be written now."""
+    from gateway.events.database import EventsError, connect, keep_url
+
+    keep_url(settings.runs, settings.events)
+    if settings.events:
+        try:
+            connect(settings.events).dispose()
+        except EventsError as error:
+            print(f"warning: {error}; until they can, they wait in memory, and too many are lost")
 
 
 @app.command()

@@ -9,11 +9,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from gateway import log, page, pages, v1, v2
+from gateway import feedback, log, page, pages, v1, v2
 from gateway.access import require
 from gateway.backend import Backend
 from gateway.context import Gateway, gateway_of
 from gateway.description import KEYED, METRICS
+from gateway.events import clients
 from gateway.keys import Key, Keys
 from gateway.log import REQUEST_ID, RequestLog
 from gateway.metrics import CONTENT_TYPE
@@ -22,7 +23,14 @@ from gateway.problems import HANDLED, answer
 from gateway.settings import Settings
 from lesions.labels import NOTICE
 
-SENT_HEADERS = ("Authorization", "Content-Type", "Content-Encoding", REQUEST_ID, "Inference-Header-Content-Length")
+SENT_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Content-Encoding",
+    REQUEST_ID,
+    clients.HEADER,
+    "Inference-Header-Content-Length",
+)
 """What a page of another origin may send, beside what every page may."""
 READ_HEADERS = (REQUEST_ID, "Retry-After", "WWW-Authenticate")
 """What it may read."""
@@ -51,14 +59,14 @@ def build(gateway: Gateway) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        await gateway.backend.close()
+        await gateway.close()
 
     app = FastAPI(title="Lesion Zoo", version="1", description=ABOUT, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.gateway = gateway
     app.router.redirect_slashes = False
     for error in HANDLED:
         app.add_exception_handler(error, answer)
-    for part in (v1.router, v2.router, v2.health, router):
+    for part in (v1.router, feedback.router, v2.router, v2.health, router):
         app.include_router(part)
     pages.mount(app)
     page.mount(app, gateway)

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from gateway.backend import Reply, Unavailable
 from gateway.context import Gateway
 from gateway.pictures import CLASS, Picture
-from gateway.problems import Problem, try_later
+from gateway.problems import Failure, Problem, try_later
 from zoo.kinds.classifier import CLASSIFIER
 from zoo.serving.local.inference import hang_up
 
@@ -39,12 +39,13 @@ async def ask(
     except Unavailable as error:
         raise try_later(str(error)) from None
     except TimeoutError:
-        raise try_later(f"no answer in {SECONDS} seconds; wait, and ask again") from None
+        raise Failure(f"no answer in {SECONDS} seconds; wait, and ask again") from None
     if reply.status == 200:
         return reply
     message = _message(reply)
     if reply.status not in STATUSES:
-        raise try_later(f"the runtime failed ({reply.status}: {message}); wait, and ask again")
+        detail = f"the runtime failed ({reply.status}: {message}); wait, and ask again"
+        raise try_later(detail) if reply.status == 503 else Failure(detail)  # 503: its queue is full
     raise Problem(STATUSES[reply.status], message)
 
 

@@ -19,9 +19,19 @@ class Backend(Protocol):
     """A runtime, for the gateway. All methods belong to one event loop, and raise `Unavailable`."""
 
     async def answer(
-        self, model: str, version: str | None, body: bytes, content_type: str, accept: str = "", explain: bool = False
+        self,
+        model: str,
+        version: str | None,
+        body: bytes,
+        content_type: str,
+        accept: str = "",
+        explain: bool = False,
+        unseen: bool = False,
     ) -> Reply:
-        """Ask a version of a model, or the default one; `accept` is the client's header of that name."""
+        """Ask a version of a model, or the default one; `accept` is the client's header of that name.
+
+        Nobody waits for an `unseen` answer: where versions share threads, it takes none from those that clients see.
+        """
 
     async def versions(self, model: str) -> list[str]:
         """The names of the served versions of a model, sorted; none where there is no such model."""

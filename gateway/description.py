@@ -38,9 +38,14 @@ class Model(BaseModel):
 class Classification(BaseModel):
     """What a classifier says of a picture."""
 
+    id: str
+    """Of this answer, for feedback."""
     label: str
     probabilities: dict[str, float]
     """Calibrated, by class."""
+    distance: float | None = None
+    """Of what the network sees of the picture from what it sees of validation's: about 1 where they are alike. Not
+    there where the version's archive was packed without them."""
     entry: str
     study: str
     notice: str
@@ -130,6 +135,21 @@ PICTURES: dict[str, Any] = {
             "image/*": {"schema": _FILE},
             "application/json": {"schema": {"oneOf": [_IMAGE, _IMAGES]}},
             "multipart/form-data": {"schema": _FORM},
+        },
+    }
+}
+FEEDBACK: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "required": ["id", "label"],
+                    "properties": {"id": {"type": "string", "pattern": "^[0-9a-f]{32}$"}, "label": _CLASS},
+                    "additionalProperties": False,
+                }
+            }
         },
     }
 }

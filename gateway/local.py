@@ -27,10 +27,17 @@ class InsideBackend(RestBackend):
     def __init__(self, inner: App, folder: Path, port: int) -> None:
         """`port` is that of the runtime's inference."""
         super().__init__(folder, port, httpx.ASGITransport(inner, raise_app_exceptions=False))
-        self._app, self._server = inner.inference, (LOOPBACK, port)
+        self._seen, self._unseen, self._server = inner.inference, inner.unseen, (LOOPBACK, port)
 
     async def answer(
-        self, model: str, version: str | None, body: bytes, content_type: str, accept: str = "", explain: bool = False
+        self,
+        model: str,
+        version: str | None,
+        body: bytes,
+        content_type: str,
+        accept: str = "",
+        explain: bool = False,
+        unseen: bool = False,
     ) -> Reply:
         """Ask a version of a model, or the default one. Raises `Unavailable`."""
         path = f"/{path_of(model, version, explain)}"
@@ -62,7 +69,7 @@ class InsideBackend(RestBackend):
             sent.append(message)
 
         try:
-            await self._app(scope, receive, send)
+            await (self._unseen if unseen else self._seen)(scope, receive, send)
         except Exception:  # its log has it, and its answer is there: a 500
             if not sent:
                 raise Unavailable("the runtime failed; wait, and ask again") from None

@@ -27,6 +27,18 @@ class Metrics:
         self.pictures = Counter(
             "gateway_pictures", "Pictures, by call and status.", ("call", "status"), registry=self._registry
         )
+        self.written = Counter("gateway_events_written", "Rows of events in the database.", registry=self._registry)
+        self.waiting = Gauge("gateway_events_waiting", "Rows that wait for the database.", registry=self._registry)
+        self.lost = Counter("gateway_events_lost", "Rows that could not be written.", registry=self._registry)
+        self.feedback = Counter(
+            "gateway_feedback",
+            "Feedback: the first, the same again, another.",
+            ("kind",),
+            registry=self._registry,
+        )
+        self.shadows = Counter(
+            "gateway_shadows", "Pictures for shadows, by what came of them.", ("outcome",), registry=self._registry
+        )
 
     def count(self, route: str, status: int, seconds: float) -> None:
         """Count an answer; `route` is the path as the code has it, empty where there is no such path."""

@@ -51,6 +51,13 @@ class Problem(Exception):
         return body.model_dump(exclude_none=True)
 
 
+class Failure(Problem):
+    """A version that failed by itself: it did not answer in time, or what it answers is none of the client's doing."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(503, detail, {"Retry-After": str(PAUSE)})
+
+
 def try_later(detail: str, seconds: int = PAUSE, status: int = 503) -> Problem:
     """A problem that passes: the client may ask again after so many seconds."""
     return Problem(status, detail, {"Retry-After": str(seconds)})

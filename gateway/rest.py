@@ -51,7 +51,14 @@ class RestBackend:
         )
 
     async def answer(
-        self, model: str, version: str | None, body: bytes, content_type: str, accept: str = "", explain: bool = False
+        self,
+        model: str,
+        version: str | None,
+        body: bytes,
+        content_type: str,
+        accept: str = "",
+        explain: bool = False,
+        unseen: bool = False,
     ) -> Reply:
         """Ask a version of a model, or the default one. Raises `Unavailable`."""
         path = path_of(model, version, explain)

@@ -11,8 +11,8 @@ from gateway.process import STATE
 from gateway.rest import RestBackend
 from gateway.settings import Settings
 
-GRACE = 10
-"""Seconds that requests have to end in when a signal has come."""
+GRACE = 5
+"""Seconds that requests have to end in when a signal has come; events that wait have some more."""
 KEEP_ALIVE = 75
 """Seconds until an idle connection is closed: later than clients do it, so that none sends into a closing one."""
 

@@ -29,6 +29,15 @@ class Settings(BaseModel):
     """Whose pages may call from a browser, such as https://example.org; "*" for all."""
     max_request_bytes: int
     """Of a body, as it is sent and when it is unpacked."""
+    events: str = ""
+    """The URL of the database of events; SQLite in the study's folder where it is empty. It has no password."""
+    keep_days: int = 365
+    """How long an event is kept."""
+
+    @property
+    def runs(self) -> Path:
+        """The study's folder: experiments and events."""
+        return self.folder.parent
 
 
 def origins(text: str) -> tuple[str, ...]:

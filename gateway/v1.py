@@ -2,39 +2,54 @@
 
 import asyncio
 import json
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response
 
 from gateway import body, cards, description, pictures
+from gateway import classify as classifying
 from gateway.access import require
 from gateway.ask import ask, ask_picture, while_connected
 from gateway.backend import Reply
+from gateway.classify import Answered, ask_shadows
 from gateway.context import Gateway, gateway_of
+from gateway.events import clients
 from gateway.keys import Key
-from gateway.pictures import Picture
+from gateway.pictures import Picture, Sent
 from gateway.problems import Problem
 from zoo.kinds import MODELS
 from zoo.kinds.generator import GENERATOR
 
+Outcome = TypeVar("Outcome")
 router = APIRouter(prefix="/v1", tags=["v1"], responses=description.KEYED)
 Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="A served entry.")]
+ClientId = Annotated[
+    str | None,
+    Header(alias=clients.HEADER, pattern=clients.PATTERN, description="Who asks, as the client calls itself."),
+]
 Accept = Annotated[str, Header(include_in_schema=False)]
 
 
 @router.post("/classify", openapi_extra=description.PICTURES, responses=description.CLASSIFIED)
-async def classify(request: Request, key: Annotated[Key, Depends(require("classify", body=True))]) -> Response:
-    """Class probabilities of a picture, or of several, by the champion."""
-    return await _pictures(request, key, None)
+async def classify(
+    request: Request, key: Annotated[Key, Depends(require("classify", body=True))], client: ClientId = None
+) -> Response:
+    """Class probabilities of a picture, or of several, by an arm of the running experiment, else by the champion."""
+    return await _classified(request, key, client, None)
 
 
 @router.post("/classify/{version}", openapi_extra=description.PICTURES, responses=description.CLASSIFIED)
 async def classify_by(
-    request: Request, version: Name, key: Annotated[Key, Depends(require("classify", body=True))]
+    request: Request,
+    version: Name,
+    key: Annotated[Key, Depends(require("classify", body=True))],
+    client: ClientId = None,
 ) -> Response:
     """Class probabilities of a picture, or of several, by one version."""
-    return await _pictures(request, key, version)
+    return await _classified(request, key, client, version)
 
 
 @router.post("/explain/{version}", openapi_extra=description.PICTURES, responses=description.EXPLAINED)
@@ -46,7 +61,17 @@ async def explain(
     accept: Accept = "",
 ) -> Response:
     """Where in a picture, or in several, a version sees a class. `Accept: image/png` asks for the overlay alone."""
-    return await _pictures(request, key, version, label, accept, explain=True)
+    gateway, sent = await _sent(request, key)
+    label = label or sent.label
+
+    async def answer(picture: Picture) -> Reply:
+        one = "" if sent.several else accept
+        return await ask_picture(gateway, version, picture, label, one, explain=True)
+
+    if not sent.several:
+        return _response(await while_connected(request, answer(sent.pictures[0])))
+    outcomes = await while_connected(request, _each(sent.pictures, answer))
+    return JSONResponse(_rows(sent.pictures, outcomes, lambda reply: json.loads(reply.body)))
 
 
 @router.post("/synthesize/{name}", openapi_extra=description.GENERATION, responses=description.SYNTHESIZED)
@@ -100,41 +125,62 @@ async def _model_of(gateway: Gateway, name: str) -> str:
     raise Problem(404, f"no entry {name!r} is served; GET /v1/models lists those that are")
 
 
-async def _pictures(
-    request: Request, key: Key, version: str | None, label: str | None = None, accept: str = "", explain: bool = False
-) -> Response:
-    """Answer each picture of a request on its own."""
+async def _sent(request: Request, key: Key) -> tuple[Gateway, Sent]:
+    """The pictures of a request, which are counted. Raises `Problem`."""
     gateway = gateway_of(request)
     sent = await pictures.read(request, gateway.settings.max_request_bytes)
     request.state.pictures = len(sent.pictures)
     gateway.rates.count(key, len(sent.pictures) - 1)  # the first is counted already
-    label = label or sent.label
-    if label and not explain:
-        raise Problem(422, "a class is for an explanation; leave it out")
-    if not sent.several:
-        one = ask_picture(gateway, version, sent.pictures[0], label, accept, explain)
-        return _response(await while_connected(request, one))
+    return gateway, sent
 
-    async def answer(picture: Picture) -> Reply | Problem:
+
+async def _classified(request: Request, key: Key, client: str | None, version: str | None) -> Response:
+    """Answer each picture of a request; then shadows are asked."""
+    gateway, sent = await _sent(request, key)
+    if sent.label:
+        raise Problem(422, "a class is for an explanation; leave it out")
+    caller = classifying.caller(request, key, client, version is None)
+
+    async def answer(picture: Picture) -> Answered:
+        return await classifying.classify(gateway, picture, version, caller)
+
+    if not sent.several:
+        one = await while_connected(request, answer(sent.pictures[0]))
+        return JSONResponse(one.body, background=BackgroundTask(ask_shadows, gateway, [one]))
+    outcomes = await while_connected(request, _each(sent.pictures, answer))
+    content = _rows(sent.pictures, outcomes, lambda answered: answered.body)
+    answered = [one for one in outcomes if isinstance(one, Answered)]
+    return JSONResponse(content, background=BackgroundTask(ask_shadows, gateway, answered))
+
+
+async def _each(some: list[Picture], answer: Callable[[Picture], Awaitable[Outcome]]) -> list[Outcome | Problem]:
+    """The answer to each picture, or its problem."""
+
+    async def one(picture: Picture) -> Outcome | Problem:
         try:
-            return await ask_picture(gateway, version, picture, label, "", explain)
+            return await answer(picture)
         except Problem as problem:
             return problem
 
-    async def answers() -> list[Reply | Problem]:
-        return await asyncio.gather(*map(answer, sent.pictures))
+    return await asyncio.gather(*map(one, some))
 
-    outcomes = await while_connected(request, answers())
+
+def _rows(
+    some: list[Picture], outcomes: list[Outcome | Problem], body_of: Callable[[Outcome], dict[str, Any]]
+) -> dict[str, Any]:
+    """The answers to several pictures. Raises the `Problem` that ails all of them."""
     for status in (404, 503):  # what ails all of them is not one picture's: no such version, or no runtime
         problems = [one for one in outcomes if isinstance(one, Problem) and one.status == status]
         if len(problems) == len(outcomes):
             raise problems[0]
-    rows = [
-        {"index": index, "name": picture.name or None, "status": outcome.status}
-        | ({"error": outcome.body()} if isinstance(outcome, Problem) else {"answer": json.loads(outcome.body)})
-        for index, (picture, outcome) in enumerate(zip(sent.pictures, outcomes, strict=True))
-    ]
-    return JSONResponse({"answers": rows})
+    rows: list[dict[str, Any]] = []
+    for index, (picture, outcome) in enumerate(zip(some, outcomes, strict=True)):
+        row = {"index": index, "name": picture.name or None}
+        if isinstance(outcome, Problem):
+            rows.append(row | {"status": outcome.status, "error": outcome.body()})
+        else:
+            rows.append(row | {"status": 200, "answer": body_of(outcome)})
+    return {"answers": rows}
 
 
 def _response(reply: Reply) -> Response:

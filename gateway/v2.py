@@ -1,7 +1,6 @@
 """The calls below /v2: the Open Inference Protocol, which clients of KServe, Triton and MLServer speak."""
 
 import asyncio
-import json
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
@@ -11,13 +10,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from gateway import body, tensors
+from gateway import classify as classifying
 from gateway.access import require
-from gateway.ask import ask_picture, while_connected
+from gateway.ask import while_connected
 from gateway.context import Gateway, gateway_of
 from gateway.description import BODY, INFERENCE, KEYED, problems
 from gateway.keys import Key
 from gateway.problems import OPEN_INFERENCE, Problem, try_later
-from gateway.v1 import Name
+from gateway.v1 import ClientId, Name
 from lesions.labels import CLASSES
 from zoo.kinds.classifier import CLASSIFIER
 
@@ -32,11 +32,13 @@ INPUTS: list[dict[str, Any]] = [
     {"name": tensors.PIXELS, "datatype": "UINT8", "shape": [-1, -1, -1, 3]},
 ]
 """A request has one of them."""
-PROBABILITIES, LABEL = "probabilities", "label"
+PROBABILITIES, LABEL, ID = "probabilities", "label", "id"
 OUTPUTS: list[dict[str, Any]] = [
     {"name": PROBABILITIES, "datatype": "FP32", "shape": [-1, len(CLASSES)]},
     {"name": LABEL, "datatype": "BYTES", "shape": [-1]},
+    {"name": ID, "datatype": "BYTES", "shape": [-1]},
 ]
+"""`id` is that of each answer, for feedback."""
 
 
 @health.get("/live")
@@ -81,8 +83,13 @@ async def model_ready(request: Request, model: ModelName, key: AnyKey, entry: Na
 
 @router.post("/models/{model}/infer", openapi_extra=INFERENCE, responses=BODY)
 @router.post("/models/{model}/versions/{entry}/infer", openapi_extra=INFERENCE, responses=BODY)
-async def infer(request: Request, model: ModelName, key: Classify, entry: Name | None = None) -> Response:
-    """Class probabilities of pictures; the first that cannot be read makes the whole request an error."""
+async def infer(
+    request: Request, model: ModelName, key: Classify, entry: Name | None = None, client: ClientId = None
+) -> Response:
+    """Class probabilities of pictures; the first that cannot be read makes the whole request an error.
+
+    Without a version, the champion answers, whatever experiment is running.
+    """
     gateway = gateway_of(request)
     if model != CLASSIFIER.model:
         raise _no_model(model)
@@ -96,20 +103,23 @@ async def infer(request: Request, model: ModelName, key: Classify, entry: Name |
     request.state.pictures = len(pictures)
     gateway.rates.count(key, len(pictures) - 1)
 
+    caller = classifying.caller(request, key, client, experiments=False)
+
     async def answers() -> list[dict[str, Any]]:
-        calls = (ask_picture(gateway, entry, picture, None, "", explain=False) for picture in pictures)
+        calls = (classifying.classify(gateway, picture, entry, caller) for picture in pictures)
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         for index, outcome in enumerate(outcomes):
             if isinstance(outcome, Problem):
                 raise Problem(outcome.status, f"picture {index}: {outcome}", outcome.headers)
             if isinstance(outcome, BaseException):
                 raise outcome
-        return [json.loads(outcome.body) for outcome in outcomes if not isinstance(outcome, BaseException)]
+        return [outcome.body for outcome in outcomes if not isinstance(outcome, BaseException)]
 
     rows = await while_connected(request, answers())
     data: dict[str, list[Any]] = {
         PROBABILITIES: [value for row in rows for value in row["probabilities"].values()],
         LABEL: [row["label"] for row in rows],
+        ID: [row["id"] for row in rows],
     }
     outputs = [
         output | {"shape": [len(rows), *output["shape"][1:]], "data": data[output["name"]]}

@@ -124,12 +124,14 @@ def archive(entry: str, study_name: StudyName = DEFAULT_STUDY) -> None:
     """Pack one trained entry into `model_store/<study>/<entry>.mar`."""
     from zoo.models.session import MODEL
     from zoo.packaging.archive import pack
+    from zoo.packaging.features import with_reference
     from zoo.serving.torchserve import archiver
 
     folders = Folders(study_name)
-    described = _describe(folders, entry)
+    model = folders.run(entry) / MODEL
+    described = with_reference(_describe(folders, entry), folders, model)
     folders.archives.mkdir(parents=True, exist_ok=True)
-    pack(described, folders.run(entry) / MODEL, folders.archives / f"{entry}.mar", archiver.pack)
+    pack(described, model, folders.archives / f"{entry}.mar", archiver.pack)
 
 
 @app.command()

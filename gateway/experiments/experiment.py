@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 Version = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+Identity = tuple[str, float]
+"""An experiment's name and when it was started: a file may be deleted, and its name used again."""
 SUM = 1e-6
 """How far the sum of the shares may be from 1."""
 
@@ -49,6 +51,10 @@ class Experiment(BaseModel):
     """Of interest: a loss smaller than this is no worse."""
     arms: dict[Version, Annotated[float, Field(ge=0, le=1)]]
     """Their shares, which add up to 1. The first is the reference."""
+    earlier: tuple[dict[Version, float], ...] = ()
+    """The shares before each change of them, the oldest first: clients move as little as they can."""
+    changed: float | None = None
+    """When the shares were changed last, seconds since 1970."""
     shadows: tuple[Version, ...] = ()
     guard: Guard = Guard()
     removed: dict[Version, Removal] = {}
@@ -58,10 +64,14 @@ class Experiment(BaseModel):
     def _check(self) -> Self:
         if not self.arms or abs(sum(self.arms.values()) - 1) > SUM:
             raise ValueError(f"the shares of the arms add up to {sum(self.arms.values()):g}, not to 1")
+        if any(shares.keys() != self.arms.keys() for shares in self.earlier):
+            raise ValueError("the arms of earlier shares are others")
         if both := sorted(set(self.arms) & set(self.shadows)):
             raise ValueError(f"{both[0]} is both an arm and a shadow")
         if unknown := sorted(set(self.removed) - set(self.arms)):
             raise ValueError(f"{unknown[0]} is taken out, but is no arm")
+        if len(self.removed) == len(self.arms):
+            raise ValueError("every arm is taken out; set `ended`, which ends the experiment")
         if len(self.arms) + len(set(self.shadows)) < 2:
             raise ValueError("one arm alone is no experiment; name another one, or a shadow")
         return self
@@ -70,3 +80,8 @@ class Experiment(BaseModel):
     def reference(self) -> str:
         """The arm that the others are compared against."""
         return next(iter(self.arms))
+
+    @property
+    def identity(self) -> Identity:
+        """Which experiment it is."""
+        return self.name, self.started

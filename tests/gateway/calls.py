@@ -36,10 +36,17 @@ class Runtime:
         self.go.set()
 
     async def answer(
-        self, model: str, version: str | None, body: bytes, content_type: str, accept: str = "", explain: bool = False
+        self,
+        model: str,
+        version: str | None,
+        body: bytes,
+        content_type: str,
+        accept: str = "",
+        explain: bool = False,
+        unseen: bool = False,
     ) -> Reply:
         own = {"model": model, "version": version, "body": body, "content_type": content_type}
-        self.asked.append(own | {"accept": accept, "explain": explain})
+        self.asked.append(own | {"accept": accept, "explain": explain, "unseen": unseen})
         self._check()
         await self.go.wait()
         if self.reply:
@@ -86,7 +93,13 @@ class Front:
     """A gateway and its parts."""
 
     def __init__(self, folder: Path, **changes: Any) -> None:
-        own = {"host": "127.0.0.1", "port": 8000, "runtime_port": 8080, "folder": folder, "archives": folder / "store"}
+        own = {
+            "host": "127.0.0.1",
+            "port": 8000,
+            "runtime_port": 8080,
+            "folder": folder / "serve",
+            "archives": folder / "store",
+        }
         own |= {"keys": folder / "keys" / "api_keys.json", "origins": (ORIGIN,), "max_request_bytes": LARGEST}
         settings = Settings.model_validate(own | changes)
         self.runtime, self.keys = Runtime(), Keys(settings.keys)

@@ -1,5 +1,6 @@
 """A gateway for each test."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from tests.gateway.calls import Front
 
 
 @pytest.fixture
-def front(tmp_path: Path) -> Front:
-    return Front(tmp_path)
+def front(tmp_path: Path) -> Iterator[Front]:
+    front = Front(tmp_path)
+    yield front
+    front.gateway.events.close(5)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A gateway before a real server of two versions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,11 +11,15 @@ from gateway import start
 from gateway.keys import SCOPES, Keys
 from gateway.settings import Settings
 from tests.faults.small_zoo import NAMES, made
+from tests.gateway.moody import Mood, moody
+from tests.networks import digest
 from tests.servers import free_ports, pack
+from zoo.models.session import MODEL
 from zoo.serving.limits import limits
 from zoo.serving.runtime import LOOPBACK, get_runtime
 
 ORIGIN = "https://example.org"
+NONE: Mapping[str, Mood | None] = {}
 
 
 class Served(NamedTuple):
@@ -40,11 +44,24 @@ class Served(NamedTuple):
 
 
 @contextmanager
-def serving(root: Path, runtime: str, origins: tuple[str, ...] = (ORIGIN,)) -> Iterator[Served]:
-    """A gateway before a server of a classifier and a generator, with a key for everything."""
+def serving(
+    root: Path,
+    runtime: str,
+    origins: tuple[str, ...] = (ORIGIN,),
+    others: Mapping[str, Mood | None] = NONE,
+    **changes: Any,
+) -> Iterator[Served]:
+    """A gateway before a server of a classifier and a generator, with a key for everything.
+
+    `others` are further versions of the same classifier, some with a mood; `changes` are of the gateway's settings.
+    """
     for kind, name in NAMES.items():
         (root / kind).mkdir()
-        pack(*made(kind, root / kind), root / "store" / f"{name}.mar")
+        entry, model = made(kind, root / kind)
+        pack(entry, model, root / "store" / f"{name}.mar")
+        for other, mood in others.items() if kind == "classifier" else ():
+            own = moody(model, mood, root / other / MODEL) if mood else model
+            pack(entry | {"entry": other, "model_sha256": digest(own)}, own, root / "store" / f"{other}.mar")
     settings = Settings(
         host=LOOPBACK,
         port=free_ports(),
@@ -57,7 +74,7 @@ def serving(root: Path, runtime: str, origins: tuple[str, ...] = (ORIGIN,)) -> I
     )
     served = Served(settings, runtime, Keys(settings.keys).add("tests", SCOPES, "100000/minute"))
     try:
-        served.start()
+        served.start(**changes)
         yield served
     finally:
         start.stop(settings.folder)

@@ -62,6 +62,7 @@ def test_files_in_json(front: Front, client: TestClient) -> None:
     assert [(one["name"], one["shape"], len(one["data"])) for one in body["outputs"]] == [
         ("probabilities", [2, 7], 14),
         ("label", [2], 2),
+        ("id", [2], 2),
     ]
     assert [asked["body"] for asked in front.runtime.asked] == [PICTURE, PICTURE]
     assert client.post(f"{MODEL}/infer", json=image(BASE64)).json()["model_version"] == "baseline"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -23,6 +24,8 @@ from tests.handlers.mock_context import (
     model_dir,
 )
 from tests.images import file_of
+from zoo.models.features import FeatureReference
+from zoo.models.predictor import Predictor
 from zoo.models.session import MODEL, ModelError
 
 
@@ -190,3 +193,21 @@ def test_many_files_are_not_all_named(handler: LesionClassifier, folder: Path) -
     assert code == 400
     assert answer["message"].startswith("10000 files (file 0, file 1, ")
     assert len(answer["message"]) < 300
+
+
+def test_an_archive_with_a_reference_says_how_far_a_picture_is_from_validations(tmp_path: Path) -> None:
+    folder = model_dir(tmp_path)
+    entry = json.loads((folder / "entry.json").read_text())
+    plain = np.random.default_rng(0).integers(100, 156, (20, 64, 64, 3), dtype=np.uint8)
+    features = Predictor.from_entry(entry, folder / MODEL).features(plain)
+    entry["features"] = FeatureReference.fit(features).to_entry()
+    (folder / "entry.json").write_text(json.dumps(entry))
+    handler = LesionClassifier()
+    handler.initialize(context_of(folder))
+    near, far = file_of(Image.fromarray(plain[0])), file_of(Image.new("RGB", (64, 64), "white"))
+    answers = [answer for _, answer in ask(handler, folder, body(bytearray(near)), body(bytearray(far)))]
+    assert list(answers[0]) == ["label", "probabilities", "distance", "entry", "study", "notice"]
+    assert 0.5 < answers[0]["distance"] < 2 < answers[1]["distance"]
+    assert answers[0]["probabilities"] == pytest.approx(expected(near), abs=1e-6)
+    [(_, alone)] = ask(handler, folder, body(bytearray(far)))
+    assert alone["distance"] == answers[1]["distance"]

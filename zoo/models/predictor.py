@@ -44,6 +44,11 @@ class Predictor:
         """Calibrated probabilities, [n, 7]; rows add up to 1."""
         return self._run("probabilities", images)
 
+    def probabilities_and_features(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Both, of one run of the network."""
+        probabilities, features = self._run_all(["probabilities", "features"], images)
+        return probabilities, features
+
     def features(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What the classification layer sees, [n, d]."""
         return self._run("features", images)
@@ -68,7 +73,9 @@ class Predictor:
         return np.asarray(np.divide(heat, largest, out=np.zeros_like(heat), where=largest > 0))
 
     def _run(self, output: str, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self._run_all([output], images)[0]
+
+    def _run_all(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         starts = range(0, max(1, len(images)), CHUNK)  # at least once: no images have a shape, too
-        return np.concatenate(
-            [self._session.run([output], {"pixels": images[start : start + CHUNK]})[0] for start in starts]
-        )
+        chunks = [self._session.run(outputs, {"pixels": images[start : start + CHUNK]}) for start in starts]
+        return [np.concatenate(parts) for parts in zip(*chunks, strict=True)]

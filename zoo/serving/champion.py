@@ -18,8 +18,27 @@ class ChampionError(UserError):
     """A record that cannot be read, or an entry that cannot become champion; `str()` says why."""
 
 
+class Evidence(BaseModel):
+    """What a live experiment has shown of the champion."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiment: str
+    reference: str
+    """The version that it was compared with."""
+    conclusion: str
+    """In words: shown better."""
+    metric: str
+    difference: float | None
+    """The metric less the reference's; none where too little was known."""
+    difference_interval: tuple[float, float] | None
+    """95 %, at every look (a confidence sequence)."""
+    labeled: int
+    """Answers with feedback."""
+
+
 class Champion(BaseModel):
-    """One entry's promotion."""
+    """One entry's promotion, or its return."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,6 +59,10 @@ class Champion(BaseModel):
     p: float | None
     forced: str | None
     """What spoke against it, if it was forced."""
+    evidence: Evidence | None = None
+    """Where it was promoted by an experiment; then what is of the test split may be none."""
+    rolled_back: str | None = None
+    """Why it came back in the place of `previous`; none of a promotion."""
 
 
 _ALL: TypeAdapter[list[Champion]] = TypeAdapter(list[Champion])
@@ -59,6 +82,21 @@ def history(archives: Path) -> list[Champion]:
 def current(archives: Path) -> Champion | None:
     """The present champion, if there is one. Raises `ChampionError`."""
     return next(reversed(history(archives)), None)
+
+
+def before(archives: Path) -> Champion | None:
+    """The champion that a rollback brings back, as it was promoted; none where there is none.
+
+    The last one of another entry. What was rolled back does not come back. Raises `ChampionError`.
+    """
+    promoted: list[Champion] = []
+    for champion in history(archives):
+        if champion.rolled_back is None:
+            promoted.append(champion)
+        else:
+            while promoted and promoted[-1].entry != champion.entry:
+                promoted.pop()
+    return next((one for one in reversed(promoted) if one.entry != promoted[-1].entry), None)
 
 
 def is_retrained(archives: Path, champion: Champion) -> bool:

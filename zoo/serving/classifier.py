@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lesions.images import SECONDS, UnreadableImage, center_square, decode
 from zoo.models.explanation import LARGEST, overlay
+from zoo.models.features import FeatureReference
 from zoo.models.predictor import Predictor
 from zoo.serving.request import parse
 from zoo.serving.service import Answer, Call, origin, prefers_png, refuse, refuse_encoding
@@ -26,11 +27,13 @@ class ClassifierService:
         """Open an archive's model. Raises `zoo.models.session.ModelError`."""
         self.entry = entry
         self.predictor = Predictor.from_entry(entry, model)
+        self.reference = FeatureReference.from_entry(entry)
 
     def answer(self, calls: Sequence[Call]) -> list[Answer]:
         """Answer each call on its own.
 
-        A prediction has the keys label, probabilities (by class name; calibrated), entry, study and notice. An
+        A prediction has the keys label, probabilities (by class name; calibrated), distance (of the features from those
+        of validation, about 1 where they are alike; not of an archive without a reference), entry, study and notice. An
         explanation has label, class (the one that is explained: as asked, else the label), overlay (base64 PNG of the
         picture's center square, at most 512 px), blank (whether nothing in the picture speaks for that class), entry,
         study and notice; where the header Accept asks for it, it is the overlay alone, as PNG. A refusal has code (400;
@@ -61,18 +64,27 @@ class ClassifierService:
                 explained[index] = center_square(image, min(LARGEST, *image.size)), request.label
             pictures[index] = center_square(image, self.entry["pixels"])
         if pictures:
-            probabilities = self.predictor.probabilities(np.stack(list(pictures.values())))
-            for index, row in zip(pictures, probabilities.tolist(), strict=True):
-                answers[index] = self._predicted(row)
+            for index, prediction in zip(pictures, self.predict(np.stack(list(pictures.values()))), strict=True):
+                answers[index] = prediction
         if explained:
             pngs = {index for index in explained if prefers_png(calls[index].headers)}
             self._explain(pictures, explained, answers, pngs)
         return [answers[index] for index in range(len(calls))]
 
-    def _predicted(self, row: list[float]) -> Answer:
-        probabilities = dict(zip(self.entry["classes"], row, strict=True))
-        label = max(probabilities, key=probabilities.__getitem__)
-        return Answer(200, {"label": label, "probabilities": probabilities, **origin(self.entry)})
+    def predict(self, images: NDArray[np.uint8]) -> list[Answer]:
+        """The prediction of each image, uint8 [n, pixels, pixels, 3]; the network runs once."""
+        distances: list[dict[str, float]] = [{}] * len(images)
+        if self.reference:
+            probabilities, features = self.predictor.probabilities_and_features(images)
+            distances = [{"distance": round(value, 4)} for value in self.reference.distance(features).tolist()]
+        else:
+            probabilities = self.predictor.probabilities(images)
+        answers = []
+        for row, distance in zip(probabilities.tolist(), distances, strict=True):
+            by_class = dict(zip(self.entry["classes"], row, strict=True))
+            label = max(by_class, key=by_class.__getitem__)
+            answers.append(Answer(200, {"label": label, "probabilities": by_class, **distance, **origin(self.entry)}))
+        return answers
 
     def _explain(
         self,

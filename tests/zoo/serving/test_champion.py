@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.serving.champion import FILE, Champion, ChampionError, append, current, history, is_retrained
+from zoo.serving.champion import FILE, Champion, ChampionError, append, before, current, history, is_retrained
 
 
 def champion(entry: str, weights: str = "w") -> Champion:
@@ -47,3 +47,28 @@ def test_an_archive_that_was_made_anew_is_noticed(tmp_path: Path) -> None:
     assert not is_retrained(tmp_path, champion("transfer"))
     assert is_retrained(tmp_path, champion("transfer", "others"))
     assert is_retrained(tmp_path, champion("baseline"))
+
+
+def test_the_one_before_is_the_last_other_entry_that_was_not_rolled_back(tmp_path: Path) -> None:
+    def promote(entry: str, rolled_back: str | None = None) -> None:
+        append(tmp_path, champion(entry).model_copy(update={"rolled_back": rolled_back}))
+
+    assert before(tmp_path) is None
+    for entry in ("baseline", "transfer", "transfer"):
+        promote(entry)
+    assert before(tmp_path) == champion("baseline")
+    promote("views")
+    assert before(tmp_path) == champion("transfer")
+    promote("transfer", "slow")
+    assert before(tmp_path) == champion("baseline")
+    promote("views")
+    assert before(tmp_path) == champion("transfer")
+    promote("transfer", "slow again")
+    promote("baseline", "worse")
+    assert before(tmp_path) is None
+
+
+def test_records_of_before_there_were_experiments_are_read(tmp_path: Path) -> None:
+    old = champion("transfer").model_dump(exclude={"evidence", "rolled_back"})
+    (tmp_path / FILE).write_text(json.dumps([old]))
+    assert current(tmp_path) == champion("transfer")

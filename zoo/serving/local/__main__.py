@@ -56,7 +56,7 @@ def main(folder: Path) -> None:
         loop="asyncio",
         http="h11",
         ws="none",
-        lifespan="off",
+        lifespan="on" if front else "off",  # the front may have something to write down in the end
         log_config=None,
         proxy_headers=False,
         server_header=False,

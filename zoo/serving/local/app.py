@@ -24,7 +24,11 @@ class App:
         metrics, workers = Metrics(), {model: Workers(threads) for model in versions.models}
         self.inference: ASGIApp = _calls(Inference(versions, workers, metrics, largest).routes)
         """Predictions and explanations without a token, for a front in the same process."""
+        aside = {model: Workers(1) for model in versions.models}
+        self.unseen: ASGIApp = _calls(Inference(versions, aside, metrics, largest).routes)
+        """The same for answers that nobody waits for: in a thread of their own, since one may sleep."""
         management = _calls(Management(versions, workers, tokens).routes)
+        self._front: ASGIApp | None = None
         self._apps: dict[int, ASGIApp] = {
             port: TokenRequired(self.inference, tokens, "inference"),
             port + 1: TokenRequired(management, tokens, "management"),
@@ -32,11 +36,15 @@ class App:
         }
 
     def add(self, port: int, app: ASGIApp) -> None:
-        """Let another app answer what arrives at another port."""
-        self._apps[port] = app
+        """Let another app answer what arrives at another port; it is told when the server begins and ends, too."""
+        self._apps[port] = self._front = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Answer a request, or begin or end."""
+        if scope["type"] == "lifespan":
+            if self._front:
+                await self._front(scope, receive, send)
+            return
         await self._apps[scope["server"][1]](scope, receive, send)
 
 

@@ -1,0 +1,114 @@
+"""Where events are kept: SQLite in the study's folder, or PostgreSQL by URL."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from gateway.events.tables import METADATA
+from lesions.errors import UserError
+from lesions.files import atomic_write
+
+FILE, ADDRESS = "events.sqlite", "events.url"
+"""In the study's folder: SQLite's file, and where the events are, if elsewhere."""
+EXAMPLE = "EVENTS=postgresql://zoo@127.0.0.1/events"
+SECONDS = 5
+"""How long a connection to PostgreSQL may take, and a lock in SQLite."""
+SECRETS = frozenset({"password", "sslpassword"})
+PRAGMAS = (
+    "journal_mode=WAL",  # readers and the one writer do not wait for each other
+    "synchronous=NORMAL",  # what is committed outlives the process; a power cut may take the last seconds
+    "secure_delete=ON",  # what is deleted is overwritten
+)
+
+
+class EventsError(UserError):
+    """A URL that is none, or a database that does not answer; `str()` says why, and holds no password."""
+
+
+def check_url(text: str) -> str:
+    """The URL of a database in `EVENTS=`. Raises `EventsError` without repeating it: it may hold a password."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise EventsError(f"EVENTS: that is no URL; write it as in {EXAMPLE}") from None
+    if url.drivername not in ("postgresql", "postgresql+psycopg") or not url.database:
+        raise EventsError(f"EVENTS: scheme {url.drivername[:20]!r}; write it as in {EXAMPLE}")
+    if url.password is not None or SECRETS & url.query.keys():
+        raise EventsError("EVENTS: no password in it, others would see it; put it into ~/.pgpass, or into PGPASSWORD")
+    if find_spec("psycopg") is None:
+        raise EventsError('PostgreSQL needs psycopg: .venv/bin/pip install "psycopg[binary]"')
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def keep_url(runs: Path, url: str) -> None:
+    """Write down where the events of a study are, for its commands; `runs` is its folder, and "" means SQLite."""
+    if url:
+        atomic_write(runs / ADDRESS, url + "\n")
+    else:
+        (runs / ADDRESS).unlink(missing_ok=True)
+
+
+def database_url(runs: Path) -> str:
+    """Where the events of a study are, as its server was last started; `runs` is its folder. Raises `EventsError`."""
+    try:
+        return check_url((runs / ADDRESS).read_text(encoding="utf-8").strip())
+    except FileNotFoundError:
+        return sqlite_url(runs)
+    except UnicodeDecodeError:
+        raise EventsError(f"{runs / ADDRESS} is damaged; start the server anew: make serve") from None
+
+
+def sqlite_url(runs: Path) -> str:
+    """SQLite in a study's folder."""
+    return URL.create("sqlite", database=str(runs / FILE)).render_as_string()
+
+
+def open_engine(address: str) -> Engine:
+    """An engine for a database, which need not answer yet."""
+    url = make_url(address)
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, connect_args={"timeout": SECONDS, "check_same_thread": False})
+        event.listen(engine, "connect", _set_pragmas)
+        return engine
+    # TCP's own patience with a host that is gone is a quarter of an hour.
+    patience = {"connect_timeout": SECONDS, "tcp_user_timeout": 1000 * SECONDS, "keepalives_idle": SECONDS}
+    return create_engine(url.set(drivername="postgresql+psycopg"), connect_args=patience, pool_pre_ping=True)
+
+
+def make_tables(engine: Engine) -> None:
+    """Make the tables that are not there. Raises `SQLAlchemyError`, `OSError`."""
+    if engine.url.get_backend_name() == "sqlite":
+        file = Path(str(engine.url.database))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)  # SQLite's own files beside it get the same mode
+    METADATA.create_all(engine)
+
+
+def connect(address: str) -> Engine:
+    """An engine for a database that answers, and has its tables. Raises `EventsError`."""
+    engine = open_engine(address)
+    try:
+        make_tables(engine)
+    except SQLAlchemyError as error:
+        engine.dispose()
+        place = engine.url.database if address.startswith("sqlite") else address
+        raise EventsError(f"the events cannot be read ({reason(error)}); they are in {place}") from None
+    return engine
+
+
+def reason(error: BaseException) -> str:
+    """What a database's error says, in one line; no password is in it, since no URL has one."""
+    original = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    lines = str(original).strip().splitlines() or [type(original).__name__]
+    return lines[0][:200]
+
+
+def _set_pragmas(connection: object, _: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    for pragma in PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,170 @@
+"""Commands of live experiments: start and stop one, list them, and delete a client's events."""
+
+import re
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from gateway import start
+from gateway.events.clients import Clients, check_name
+from gateway.experiments import files
+from gateway.experiments.experiment import Experiment
+from gateway.experiments.files import FOLDER, ExperimentError
+from gateway.keys import Keys
+from lesions.errors import UserError
+from zoo.kinds.classifier import CLASSIFIER
+from zoo.serving.http import NoServerError
+from zoo.serving.options import StudyName
+from zoo.serving.runtime import runtime_of
+from zoo.study import Folders, Study
+from zoo.terminal import console
+
+app = typer.Typer()
+DEFAULT_STUDY = Study().name
+Name = Annotated[str, typer.Argument(help="Of the experiment: small letters, digits, _ and -.")]
+GUARD = "errors=0.05 latency_ms=10000 answers=100"
+PAUSE = 2.0
+"""Seconds after which a running gateway has written what waited."""
+
+
+@app.command()
+def experiment(
+    name: Name,
+    arms: Annotated[str, typer.Option(help='The reference first: "transfer=0.9 lite1=0.1".')],
+    study_name: StudyName = DEFAULT_STUDY,
+    shadow: Annotated[str, typer.Option(help="Versions that answer unseen, blanks between.")] = "",
+    metric: Annotated[str, typer.Option(help="accuracy, balanced_accuracy or macro_f1.")] = "",
+    difference: Annotated[str, typer.Option(help="The smallest one of interest: 0.03.")] = "",
+    guard: Annotated[str, typer.Option(help=f'When an arm is taken out: "{GUARD}".')] = "",
+) -> None:
+    """Start an experiment, or change the shares of a running one. It counts at once."""
+    folders = Folders(study_name)
+    given: dict[str, object] = {"shadows": tuple(shadow.split())} if shadow.split() else {}
+    given |= {"metric": metric} if metric else {}
+    given |= {"smallest_difference": _number("DIFFERENCE", difference)} if difference else {}
+    given |= {"guard": _numbers("GUARD", guard)} if guard else {}
+    wanted = files.create(name=name, started=time.time(), arms=_numbers("ARMS", arms), **given)
+    checked = _check_served(folders, wanted)
+    now = files.start(folders.runs / FOLDER, wanted)
+    print(f"{now.name}: {_shares(now)}" + (f"; unseen: {', '.join(now.shadows)}" if now.shadows else ""))
+    print(f"the reference is {now.reference}; it holds for /v1/classify without a version, at once")
+    if not checked:
+        print("nothing is served now, so nobody has looked whether these versions are: make serve")
+
+
+@app.command()
+def experiments(study_name: StudyName = DEFAULT_STUDY) -> None:
+    """List the experiments of a study."""
+    there = files.read_all(Folders(study_name).runs / FOLDER)
+    table = Table("name", "state", "since", "arms", "unseen", "metric")
+    for one in there.experiments:
+        state = "running" if one.ended is None else f"ended {_day(one.ended)}"
+        table.add_row(one.name, state, _day(one.started), _shares(one), "\n".join(one.shadows), one.metric)
+    console().print(table)
+    for one in there.experiments:
+        for arm, removal in one.removed.items():
+            print(f"{one.name}: {arm} was taken out {_day(removal.time)}: {removal.reason}")
+    if there.problems:
+        raise ExperimentError("\n".join(there.problems))
+
+
+@app.command()
+def stop_experiment(name: Name, study_name: StudyName = DEFAULT_STUDY) -> None:
+    """End an experiment, at once: the default version answers again."""
+
+    def ended(one: Experiment) -> Experiment:
+        if one.ended is not None:
+            raise ExperimentError(f"{name} has ended already, {_day(one.ended)}")
+        return files.update(one, ended=time.time())
+
+    _check_name(name)
+    files.change(Folders(study_name).runs / FOLDER, name, ended)
+    print(f"{name} has ended; feedback to its answers is still taken")
+
+
+@app.command()
+def forget(
+    study_name: StudyName = DEFAULT_STUDY,
+    client: Annotated[str, typer.Option(help="What the client called itself (X-Client-Id).")] = "",
+    key: Annotated[str, typer.Option(help="The name of its API key; all keys, where none is given.")] = "",
+) -> None:
+    """Delete all events of a client: answers, shadows' answers, feedback. Without CLIENT, those of a key by itself."""
+    from gateway.events.database import connect, database_url  # here: it takes a third of a second
+    from gateway.events.deletion import forget as delete
+
+    if not (client or key):
+        raise UserError("whose events? make forget CLIENT=name, or KEY=phone")
+    folders = Folders(study_name)
+    runs = folders.runs
+    names = [key] if key else [one.name for one in Keys(folders.root / "keys" / "api_keys.json").all()]
+    clients = Clients(runs)
+    hashes = [clients.hash(name, check_name(client) if client else None) for name in names]
+    engine = connect(database_url(runs))
+    try:
+        answers, feedback = delete(engine, hashes)
+        if start.running(folders.serve):  # some may have waited
+            time.sleep(PAUSE)
+            more = delete(engine, hashes)
+            answers, feedback = answers + more[0], feedback + more[1]
+    finally:
+        engine.dispose()
+    print(f"deleted: {answers} answers and {feedback} feedback of {client or 'the key ' + key}")
+
+
+def _check_name(name: str) -> None:
+    """Raise `ExperimentError` for what is no name: it is part of a path."""
+    from gateway.experiments.experiment import NAME
+
+    if not NAME.fullmatch(name):
+        raise ExperimentError(f"NAME={name[:60]}: small letters, digits, _ and -; a letter first, 64 at most")
+
+
+def _check_served(folders: Folders, wanted: Experiment) -> bool:
+    """Whether a server runs, and so all versions are known to be served. Raises `ExperimentError` for others."""
+    runtime = runtime_of(folders.serve)
+    try:
+        with closing(runtime.connect(folders.serve)) as server:
+            served = server.versions(CLASSIFIER.model)
+    except NoServerError:
+        return False
+    if unknown := [name for name in (*wanted.arms, *wanted.shadows) if name not in served]:
+        raise ExperimentError(f"{unknown[0]} is not served; there are: {', '.join(served)}")
+    return True
+
+
+def _numbers(setting: str, text: str) -> dict[str, float]:
+    """Names and numbers: "transfer=0.9 lite1=0.1". Raises `ExperimentError`."""
+    numbers: dict[str, float] = {}
+    for word in text.split():
+        name, equals, number = word.partition("=")
+        if not (name and equals) or name in numbers:
+            raise ExperimentError(f'{setting}={text[:80]}: it is written as in {setting}="{_example(setting)}"')
+        numbers[name] = _number(setting, number)
+    return numbers
+
+
+def _example(setting: str) -> str:
+    return GUARD if setting == "GUARD" else "transfer=0.9 lite1=0.1"
+
+
+def _number(setting: str, text: str) -> float:
+    if not re.fullmatch(r"[0-9]*\.?[0-9]+", text):
+        raise ExperimentError(f"{setting}: {text[:20]!r} is no number")
+    return float(text)
+
+
+def _shares(one: Experiment) -> str:
+    def share(arm: str, number: float) -> str:
+        return f"{arm} {number:.4g}" + (" (taken out)" if arm in one.removed else "")
+
+    arms: Mapping[str, float] = one.arms
+    return ", ".join(share(arm, number) for arm, number in arms.items())
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

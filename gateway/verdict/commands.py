@@ -1,0 +1,168 @@
+"""Commands that judge what was answered: the verdict on an experiment, drift, promotion and its way back."""
+
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gateway.experiments import files
+from gateway.experiments.experiment import Experiment
+from gateway.experiments.files import FOLDER, ExperimentError
+from zoo.serving.options import StudyName
+from zoo.serving.runtime import runtime_of
+from zoo.study import Folders, Study
+from zoo.terminal import console, whole_number
+
+if TYPE_CHECKING:
+    from gateway.verdict.answers import Answers
+    from gateway.verdict.verdict import Verdict
+
+app = typer.Typer()
+DEFAULT_STUDY = Study().name
+Name = Annotated[str, typer.Option(help="Of the experiment; the one that runs, or ran last, unless given.")]
+Hours = Annotated[
+    int, typer.Option(parser=whole_number("HOURS", 1, 24 * 366), metavar="N", help="The last so many hours.")
+]
+
+
+@app.command()
+def experiment_report(study_name: StudyName = DEFAULT_STUDY, name: Name = "") -> None:
+    """Judge an experiment by the feedback to its answers, and write its page."""
+    folders = Folders(study_name)
+    _show(folders, *_judge(folders, _experiment(folders, name)))
+
+
+@app.command()
+def experiment_demo(study_name: StudyName = DEFAULT_STUDY) -> None:
+    """Run an experiment by itself, with the study's test pictures as clients, and write its page."""
+    from gateway import demo
+
+    began = time.monotonic()
+    folders = Folders(study_name)
+    verdict, answers = demo.run(folders)
+    _show(folders, verdict, answers)
+    print(f"it took {time.monotonic() - began:.0f} s; nothing of it is running any more")
+
+
+@app.command()
+def promote(
+    experiment: Annotated[str, typer.Option(help="The experiment whose winner becomes champion.")],
+    study_name: StudyName = DEFAULT_STUDY,
+    entry: Annotated[str, typer.Option(help="One of its arms, instead of the winner.")] = "",
+    force: Annotated[bool, typer.Option(help="Even if nothing is shown.")] = False,
+) -> None:
+    """Make an experiment's winner the champion, and end the experiment."""
+    from gateway.verdict.promotion import promote as make_champion
+
+    folders = Folders(study_name)
+    one = _experiment(folders, experiment)
+    verdict, answers = _judge(folders, one)
+    with closing(runtime_of(folders.serve).connect(folders.serve)) as server:
+        champion = make_champion(server, folders.archives, verdict, entry, force)
+    if one.ended is None:
+        one = files.change(folders.runs / FOLDER, one.name, lambda now: files.update(now, ended=time.time()))
+    evidence = champion.evidence
+    assert evidence is not None
+    print(f"{champion.entry} is the champion of {folders.name}: {evidence.conclusion} ({evidence.labeled:,} labels)")
+    if evidence.difference is not None and evidence.difference_interval is not None:
+        low, high = evidence.difference_interval
+        print(f"{evidence.metric} against {evidence.reference}: {evidence.difference:+.3f} ({low:+.3f} to {high:+.3f})")
+    if champion.forced:
+        print(f"forced, although {champion.forced}")
+    page = _write_page(folders, verdict.model_copy(update={"experiment": one}), answers)
+    print(f"{one.name} has ended; page: {page}")
+
+
+@app.command()
+def rollback(
+    study_name: StudyName = DEFAULT_STUDY,
+    why: Annotated[str, typer.Option(help="For the record.")] = "by hand",
+    force: Annotated[bool, typer.Option(help="Even if it was trained anew since.")] = False,
+) -> None:
+    """Make the champion before the present one the champion again."""
+    from gateway.verdict.promotion import roll_back
+
+    folders = Folders(study_name)
+    with closing(runtime_of(folders.serve).connect(folders.serve)) as server:
+        champion = roll_back(server, folders.archives, why, force)
+    print(f"{champion.entry} is the champion of {folders.name} again, instead of {champion.previous}")
+    if running := files.read_all(folders.runs / FOLDER).running:
+        stop = f"make stop-experiment NAME={running[0].name}"
+        print(f"{running[0].name} is still running: its arms answer where a call names no version; to end it: {stop}")
+
+
+@app.command()
+def drift(
+    study_name: StudyName = DEFAULT_STUDY,
+    entry: Annotated[str, typer.Option(help="This version only.")] = "",
+    hours: Hours = 24 * 7,
+) -> None:
+    """Compare what versions answered, hour by hour, with their answers about validation, and write a page."""
+    from gateway.drift import drift as drifts
+    from gateway.drift.page import page, table
+    from gateway.events.database import connect, database_url
+    from gateway.verdict.answers import last_time, of_version, versions
+    from zoo.study import StudyError
+
+    folders = Folders(study_name)
+    engine = connect(database_url(folders.runs))
+    try:
+        there, last = versions(engine), last_time(engine)
+        if last is None or (entry and entry not in there):
+            raise StudyError(f"{entry or 'nothing'} has answered yet; there are: {', '.join(there) or 'none'}")
+        since, until = last - hours * drifts.HOUR, last + 1
+        measured = [
+            drifts.measure(name, of_version(engine, name, since, until), drifts.validation(folders, name))
+            for name in ([entry] if entry else there)
+        ]
+    finally:
+        engine.dispose()
+    console(120).print(table(measured))
+    for line in [line for one in measured for line in one.warnings]:
+        print(f"warning: {line}")
+    print(f"page: {page(measured, folders)}")
+
+
+def _judge(folders: Folders, experiment: Experiment) -> tuple["Verdict", "Answers"]:
+    """The verdict on an experiment now, and the answers that it is on."""
+    from gateway.events.database import connect, database_url
+    from gateway.verdict.answers import of_experiment
+    from gateway.verdict.verdict import judge
+
+    engine = connect(database_url(folders.runs))
+    try:
+        answers = of_experiment(engine, experiment)
+    finally:
+        engine.dispose()
+    return judge(experiment, answers, folders.name), answers
+
+
+def _show(folders: Folders, verdict: "Verdict", answers: "Answers") -> None:
+    """Print a verdict, and write its page."""
+    from gateway.verdict.page import table
+
+    console(160).print(table(verdict))
+    for line in verdict.warnings:
+        print(f"warning: {line}")
+    print(f"page: {_write_page(folders, verdict, answers)}")
+
+
+def _write_page(folders: Folders, verdict: "Verdict", answers: "Answers") -> Path:
+    from gateway.verdict.page import page  # matplotlib takes a second
+
+    return page(verdict, answers, folders)
+
+
+def _experiment(folders: Folders, name: str) -> Experiment:
+    """The experiment of that name; without one, the last that was started. Raises `ExperimentError`."""
+    there = files.read_all(folders.runs / FOLDER)
+    by_name = {one.name: one for one in there.experiments}
+    if name in by_name:
+        return by_name[name]
+    if name or not by_name:
+        problems = "".join(f"\n{problem}" for problem in there.problems)
+        names = ", ".join(by_name) or "none yet: make experiment NAME=... ARMS=..."
+        raise ExperimentError(f"no experiment {name[:70]!r} in study {folders.name!r}; there are: {names}{problems}")
+    return next(iter(there.running), there.experiments[-1])

@@ -1,0 +1,105 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from gateway.drift import measures
+from gateway.drift.drift import HOUR, LEAST, Validation, measure
+from gateway.drift.page import page, table
+from gateway.verdict.answers import Answers, of_version
+from tests.gateway.verdict.rows import STARTED, answer, database, write
+from zoo.study import Folders
+
+
+def valid(n: int = 400) -> Validation:
+    random = np.random.default_rng(0)
+    return Validation(random.integers(0, 7, n), random.beta(8, 2, n), random.normal(1, 0.2, n))
+
+
+def served(
+    folder: Path, hours: list[int], *, of: Validation | None = None, seed: int = 1, distance: float = 0
+) -> Answers:
+    """Answers like those of validation; in these `hours` they are all nevi, and of features that far away."""
+    like, random = of or valid(), np.random.default_rng(seed)
+    rows = []
+    for number in range(5 * 120):
+        hour = number // 120
+        row = int(random.integers(len(like.labels)))
+        label, confidence = (5 if hour in hours else int(like.labels[row])), float(like.confidences[row])
+        others = (1 - confidence) / 6
+        assert like.distances is not None
+        rows.append(
+            answer(number, "transfer", f"{number}", label, experiment=None)
+            | {
+                "time": (STARTED // HOUR + hour) * HOUR + number % 120,
+                "probabilities": [confidence if k == label else others for k in range(7)],
+                "distance": float(like.distances[row]) + (distance if hour in hours else 0),
+            }
+        )
+    engine = database(folder / "events.sqlite")
+    write(engine, rows, [])
+    return of_version(engine, "transfer", STARTED - HOUR, STARTED + 9 * HOUR)
+
+
+def test_answers_like_those_of_validation_bring_no_warning(tmp_path: Path) -> None:
+    drift = measure("transfer", served(tmp_path, []), valid())
+    assert len(drift.hours) == 5
+    assert not drift.warnings
+    assert all(shift.psi < 0.25 for shift in drift.total.shifts.values())
+
+
+def test_an_hour_of_one_class_only_and_of_far_features_is_named(tmp_path: Path) -> None:
+    drift = measure("transfer", served(tmp_path, [3], distance=1), valid())
+    assert [span.drifted for span in drift.hours] == [[], [], [], ["labels", "distances"], []]
+    assert len(drift.warnings) == 2
+    assert "labels unlike those of validation" in drift.warnings[0]
+
+
+def test_few_answers_are_not_judged_and_none_need_not_be_there(tmp_path: Path) -> None:
+    answers = served(tmp_path, [0, 1, 2, 3, 4])
+    few = measure("transfer", answers.take(np.arange(LEAST - 1)), valid())
+    assert not few.total.shifts
+    assert not few.warnings
+    none = measure("transfer", answers.take(np.zeros(0, dtype=int)), valid())
+    assert none.hours == []
+    [path] = [page([few, none.model_copy(update={"version": "baseline"})], Folders("tests", tmp_path))]
+    assert f"No hour has {LEAST} answers yet" in path.read_text()
+
+
+def test_a_version_without_a_reference_has_no_distances(tmp_path: Path) -> None:
+    drift = measure("transfer", served(tmp_path, []), valid()._replace(distances=None))
+    assert drift.quantities == ["labels", "confidences"]
+
+
+def test_the_page_shows_what_the_warnings_say(tmp_path: Path) -> None:
+    drift = measure("transfer", served(tmp_path, [1, 3]), valid())
+    text = page([drift], Folders("tests", tmp_path)).read_text()
+    assert drift.warnings[0] in text
+    assert "data:image/svg+xml" in text
+    assert table([drift]).row_count == 1
+
+
+def test_the_index_is_the_formula_and_the_tests_are_even() -> None:
+    reference, now = np.repeat([0, 1], [500, 500]), np.repeat([0, 1], [900, 100])
+    shift = measures.classes(reference, now, 2)
+    assert shift.psi == pytest.approx(0.4 * np.log(1.8) + -0.4 * np.log(0.2), rel=0.01)
+    assert shift.p < 1e-10
+    random = np.random.default_rng(0)
+    small = [measures.values(random.normal(size=200), random.normal(size=100)).p < 0.05 for _ in range(300)]
+    assert np.mean(small) < 0.09
+
+
+@given(
+    arrays(np.float64, st.integers(LEAST, 80), elements=st.floats(0, 1)),
+    arrays(np.float64, st.integers(LEAST, 80), elements=st.floats(0, 1)),
+)
+def test_any_two_samples_have_an_index_and_a_p_value(first: np.ndarray, second: np.ndarray) -> None:
+    shift = measures.values(first, second)
+    assert np.isfinite(shift.psi)
+    assert 0 <= shift.p <= 1
+    alike = measures.classes((first * 6).astype(int), (second * 6).astype(int), 7)
+    assert np.isfinite(alike.psi)
+    assert 0 <= alike.p <= 1

@@ -1,0 +1,62 @@
+"""Where events are: URLs that are taken and those that are not, and no password anywhere."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.events import database
+from gateway.events.database import EventsError, check_url, connect, database_url, keep_url, sqlite_url
+
+SECRET = "hunter2-9f2c"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nonsense", "that is no URL"),
+        ("mysql://zoo@127.0.0.1/events", "scheme 'mysql'"),
+        ("sqlite:///events.sqlite", "scheme 'sqlite'"),
+        ("postgresql://zoo@127.0.0.1", "scheme"),
+        ("postgresql://zoo@127.0.0.1:port/events", "that is no URL"),
+        (f"postgresql://zoo:{SECRET}@127.0.0.1/events", "put it into ~/.pgpass, or into PGPASSWORD"),
+        (f"postgresql://zoo@127.0.0.1/events?password={SECRET}", "no password in it"),
+        (f"postgresql://zoo:{SECRET}@127.0.0.1:port/events", "that is no URL"),
+    ],
+)
+def test_what_is_refused(text: str, message: str) -> None:
+    with pytest.raises(EventsError, match=message) as caught:
+        check_url(text)
+    assert SECRET not in str(caught.value)
+
+
+def test_without_psycopg(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "find_spec", lambda name: None)
+    with pytest.raises(EventsError, match=r'pip install "psycopg\[binary\]"'):
+        check_url("postgresql://zoo@127.0.0.1/events")
+
+
+def test_commands_find_out_where_events_are(tmp_path: Path) -> None:
+    runs = tmp_path / "a study"
+    assert database_url(runs) == sqlite_url(runs)
+    keep_url(runs, check_url("postgresql+psycopg://zoo@127.0.0.1:5433/events?sslmode=require"))
+    assert database_url(runs) == "postgresql://zoo@127.0.0.1:5433/events?sslmode=require"
+    keep_url(runs, "")
+    assert database_url(runs) == sqlite_url(runs)
+    connect(database_url(runs)).dispose()
+    assert (runs / "events.sqlite").exists()
+    (runs / "events.url").write_bytes(b"\xff")
+    with pytest.raises(EventsError, match="is damaged; start the server anew"):
+        database_url(runs)
+
+
+def test_a_database_that_cannot_be_reached() -> None:
+    with pytest.raises(EventsError, match="the events cannot be read") as caught:
+        connect("postgresql://zoo@127.0.0.1:1/events")
+    assert "they are in postgresql://zoo@127.0.0.1:1/events" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_file(tmp_path: Path) -> None:
+    (tmp_path / "events.sqlite").write_bytes(b"no database " * 100)
+    with pytest.raises(EventsError, match="file is not a database"):
+        connect(sqlite_url(tmp_path))

@@ -1,0 +1,164 @@
+"""An experiment's winner becomes champion, and the one before it comes back."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from typer.testing import CliRunner
+
+from gateway.__main__ import app
+from gateway.events.database import connect, database_url
+from gateway.experiments import files
+from gateway.experiments.experiment import Experiment, Removal
+from gateway.verdict import promotion
+from gateway.verdict.answers import of_experiment
+from gateway.verdict.verdict import Verdict, judge
+from tests.gateway.verdict.rows import STARTED, database, trial
+from zoo.serving import champion
+from zoo.serving.champion import ChampionError
+from zoo.serving.runtime import Server
+
+
+class Serving:
+    """Two versions, as a server has them."""
+
+    def __init__(self) -> None:
+        self.made_default: list[str] = []
+
+    def versions(self, model: str) -> list[str]:
+        return ["baseline", "transfer"]
+
+    def describe(self, model: str, version: str) -> dict[str, Any]:
+        return {"weights_sha256": f"weights of {version}", "scores": {"valid": {"macro_f1": 0.5}}}
+
+    def set_default(self, model: str, version: str) -> None:
+        self.made_default.append(version)
+
+    @property
+    def server(self) -> Server:
+        return cast("Server", self)
+
+
+@pytest.fixture
+def serving() -> Serving:
+    return Serving()
+
+
+def verdict_of(folder: Path, transfer: float, **others: object) -> Verdict:
+    """Of an experiment in which baseline is right in 0.6 of 2,000 answers, and transfer so often."""
+    file = folder / "events.sqlite"
+    engine = database(file)
+    trial(engine, 2000, {"baseline": 0.6, "transfer": transfer})
+    fields = {"name": "trial", "started": STARTED, "arms": {"baseline": 0.5, "transfer": 0.5}} | others
+    experiment = Experiment.model_validate(fields)
+    return judge(experiment, of_experiment(engine, experiment), "tests")
+
+
+def pack(archives: Path, entry: str, weights: str = "") -> None:
+    with zipfile.ZipFile(archives / f"{entry}.mar", "w") as archive:
+        archive.writestr("entry.json", json.dumps({"weights_sha256": weights or f"weights of {entry}"}))
+
+
+def test_the_winner_is_promoted_with_what_was_shown(tmp_path: Path, serving: Serving) -> None:
+    promoted = promotion.promote(serving.server, tmp_path, verdict_of(tmp_path, 0.8))
+    assert serving.made_default == ["transfer"]
+    assert champion.current(tmp_path) == promoted
+    evidence = promoted.evidence
+    assert evidence is not None
+    assert (evidence.experiment, evidence.reference, evidence.conclusion) == ("trial", "baseline", "shown better")
+    assert evidence.difference == pytest.approx(0.2, abs=0.05)
+    assert evidence.difference_interval is not None
+    assert evidence.difference_interval[0] > 0
+    assert evidence.labeled == 2000
+    assert (promoted.forced, promoted.valid_macro_f1) == (None, 0.5)
+
+
+def test_what_is_not_shown_is_refused_unless_forced(tmp_path: Path, serving: Serving) -> None:
+    verdict = verdict_of(tmp_path, 0.6)
+    with pytest.raises(ChampionError, match="nothing is shown yet; wait for more feedback"):
+        promotion.promote(serving.server, tmp_path, verdict)
+    with pytest.raises(ChampionError, match=r"transfer against baseline: not yet.*FORCE=1"):
+        promotion.promote(serving.server, tmp_path, verdict, "transfer")
+    with pytest.raises(ChampionError, match="views is no arm of trial; there are: baseline, transfer"):
+        promotion.promote(serving.server, tmp_path, verdict, "views", force=True)
+    assert serving.made_default == []
+    forced = promotion.promote(serving.server, tmp_path, verdict, "transfer", force=True)
+    assert forced.forced is not None
+    assert "not yet" in forced.forced
+
+
+def test_a_winner_in_doubt_is_refused(tmp_path: Path, serving: Serving) -> None:
+    removed = {"transfer": Removal(time=STARTED + 5000, reason="6 of 100 answers failed")}
+    verdict = verdict_of(tmp_path, 0.8, removed=removed)
+    with pytest.raises(ChampionError, match="transfer was taken out of trial: 6 of 100"):
+        promotion.promote(serving.server, tmp_path, verdict)
+    with pytest.raises(ChampionError, match="not by its arms' shares"):
+        promotion.promote(
+            serving.server,
+            tmp_path,
+            verdict.model_copy(
+                update={"wrong_shares": True, "experiment": verdict.experiment.model_copy(update={"removed": {}})}
+            ),
+        )
+
+
+def test_a_reference_wins_where_all_others_are_worse(tmp_path: Path, serving: Serving) -> None:
+    promoted = promotion.promote(serving.server, tmp_path, verdict_of(tmp_path, 0.4))
+    assert promoted.entry == "baseline"
+    assert promoted.evidence is not None
+    assert promoted.evidence.conclusion == "the reference; transfer shown worse"
+
+
+def test_a_rollback_brings_the_one_before_back_and_never_what_was_rolled_back(tmp_path: Path, serving: Serving) -> None:
+    for entry in ("baseline", "transfer"):
+        pack(tmp_path, entry)
+    with pytest.raises(ChampionError, match="no earlier champion"):
+        promotion.roll_back(serving.server, tmp_path, "slow")
+    promotion.promote(serving.server, tmp_path, verdict_of(tmp_path, 0.4))
+    (tmp_path / "events.sqlite").unlink()
+    promotion.promote(serving.server, tmp_path, verdict_of(tmp_path, 0.8))
+    back = promotion.roll_back(serving.server, tmp_path, "slow")
+    assert (back.entry, back.previous, back.rolled_back) == ("baseline", "transfer", "slow")
+    assert serving.made_default == ["baseline", "transfer", "baseline"]
+    assert [one.entry for one in champion.history(tmp_path)] == ["baseline", "transfer", "baseline"]
+    with pytest.raises(ChampionError, match="no earlier champion"):
+        promotion.roll_back(serving.server, tmp_path, "again")
+
+
+def test_weights_that_nobody_judged_do_not_come_back_by_themselves(tmp_path: Path, serving: Serving) -> None:
+    for transfer in (0.4, 0.8):
+        promotion.promote(serving.server, tmp_path, verdict_of(tmp_path, transfer))
+        (tmp_path / "events.sqlite").unlink()
+    pack(tmp_path, "baseline", "other weights")
+    with pytest.raises(ChampionError, match="baseline was trained anew since"):
+        promotion.roll_back(serving.server, tmp_path, "slow")
+    assert promotion.roll_back(serving.server, tmp_path, "slow", force=True).forced is not None
+
+
+def test_the_command_judges_and_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.study.ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner().invoke
+    done = run(app, ["experiment-report", "--study", "tests"])
+    assert (done.exit_code, "no experiment '' in study 'tests'" in done.output) == (2, True), done.output
+    runs = tmp_path / "runs" / "tests"
+    engine = connect(database_url(runs))
+    trial(engine, 400, {"baseline": 0.2, "transfer": 0.9})
+    engine.dispose()
+    one = Experiment(name="trial", started=STARTED, arms={"baseline": 0.5, "transfer": 0.5})
+    files.write(runs / files.FOLDER, one)
+    done = run(app, ["experiment-report", "--study", "tests"])
+    assert done.exit_code == 0, done.output
+    assert "shown better" in done.output
+    text = (tmp_path / "reports" / "tests" / "experiments" / "trial.html").read_text()
+    assert "shown better" in text
+    assert "make promote EXPERIMENT=trial STUDY=tests" in text
+    assert Verdict.model_validate_json((tmp_path / "reports" / "tests" / "experiments" / "trial.json").read_text())
+    done = run(app, ["experiment-report", "--study", "tests", "--name", "../x"])
+    assert (done.exit_code, "there are: trial" in done.output) == (2, True)
+    done = run(app, ["promote", "--study", "tests", "--experiment", "trial"])
+    assert done.exit_code == 2, "no server runs"
+    done = run(app, ["drift", "--study", "tests", "--entry", "views"])
+    assert (done.exit_code, "there are: baseline, transfer" in done.output) == (2, True)
