@@ -12,7 +12,7 @@ from compare.client import Zoo
 from zoo.packaging import archive
 from zoo.serving.connection import RestServer
 from zoo.serving.limits import Limits
-from zoo.serving.local import process as local
+from zoo.serving.rest import process as hosted
 from zoo.serving.runtime import DEFAULT, LOOPBACK, RUNTIMES, get_runtime, runtime_of
 from zoo.serving.start import serve
 from zoo.serving.torchserve import archiver
@@ -63,7 +63,7 @@ def stop(folder: Path) -> bool:
 
 def state(folder: Path) -> dict[str, Any] | None:
     """What the server of `folder` was started with, and its pid; none where none runs."""
-    return torchserve.read_state(folder) or local.read_state(folder)
+    return torchserve.read_state(folder) or hosted.read_state(folder)
 
 
 def processes(folder: Path) -> list[psutil.Process]:

@@ -12,14 +12,14 @@ import pytest
 from tests.faults.conftest import Reliability
 from tests.faults.small_zoo import EXPLANATIONS, PREDICTIONS, Served, serving
 from tests.servers import SERVED_BY, processes, start
-from zoo.serving.local import process as local
+from zoo.serving.rest import process as hosted
 from zoo.serving.runtime import ALL_NETWORKS, LOOPBACK
 from zoo.serving.torchserve import process as torchserve
 from zoo.study import ROOT
 
 pytestmark = [pytest.mark.thorough, pytest.mark.server]
 
-PORTS = {"torchserve": torchserve.PORTS, "local": local.PORTS}
+PORTS = {"torchserve": torchserve.PORTS, "local": hosted.PORTS, "ray": hosted.PORTS}
 """What listens on port, port + 1, ..., by runtime."""
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH")

@@ -1,0 +1,42 @@
+"""The runtime `ray`: what it needs, and its settings."""
+
+import os
+from collections.abc import Mapping, Set
+from importlib.util import find_spec
+from pathlib import Path
+
+from zoo.serving.http import ServerError
+from zoo.serving.ray.program import RayProgram
+from zoo.serving.ray.settings import Settings, settings
+from zoo.serving.rest.runtime import OneProcess
+from zoo.serving.runtime import ServeRequest
+
+INSTALL = ".venv/bin/pip install 'ray[serve]'"
+
+
+class Ray(OneProcess):
+    """A process that hosts the app, and deployments of Ray Serve that answer (`zoo.serving.runtime.Runtime`)."""
+
+    def __init__(self, chosen: Settings | None = None) -> None:
+        self.settings = chosen or Settings(address=os.environ.get("RAY_ADDRESS", ""))
+        super().__init__(RayProgram(self.settings))
+
+    def configured(self, **chosen: str) -> "Ray":
+        """The same one with these settings: replicas, cpus, archives_url. Raises `UserError`."""
+        return Ray(settings(address=self.settings.address, **chosen))
+
+    def check(self, request: ServeRequest, own: Set[int]) -> None:
+        """Raise `ServerError` where Ray is not installed, or a port is taken; the ports `own` count as free."""
+        if find_spec("ray") is None:
+            raise ServerError(f"Ray is not installed here: {INSTALL}; or serve without it: make serve RUNTIME=local")
+        super().check(request, own)
+
+    def start(self, archives: Path, versions: Mapping[str, tuple[str, str]], request: ServeRequest) -> dict[str, str]:
+        """Serve these archives; returns why versions cannot be served, by name. Raises `ServerError`."""
+        needed, there = len(versions) * self.settings.least * self.settings.cpus, os.cpu_count() or 1
+        if not self.settings.address and needed > there:
+            raise ServerError(
+                f"CPUS={self.settings.cpus:g}: {len(versions)} versions with {self.settings.least} replicas each need "
+                f"{needed:g} processors, and there are {there}; say less, or 0: then they share them"
+            )
+        return super().start(archives, versions, request)
