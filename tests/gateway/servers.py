@@ -1,8 +1,9 @@
 """A gateway before a real server of two versions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import httpx
@@ -24,6 +25,8 @@ class Served(NamedTuple):
     settings: Settings
     runtime: str
     key: str
+    own: Mapping[str, str] = MappingProxyType({})
+    """The runtime's own settings."""
 
     @property
     def url(self) -> str:
@@ -36,12 +39,12 @@ class Served(NamedTuple):
     def start(self, **changes: Any) -> None:
         """Start both, as `make serve` does."""
         settings = self.settings.model_copy(update=changes)
-        start.serve(get_runtime(self.runtime), settings, LOOPBACK, limits(1))
+        start.serve(get_runtime(self.runtime, **self.own), settings, LOOPBACK, limits(1))
 
 
 @contextmanager
-def serving(root: Path, runtime: str, origins: tuple[str, ...] = (ORIGIN,)) -> Iterator[Served]:
-    """A gateway before a server of a classifier and a generator, with a key for everything."""
+def serving(root: Path, runtime: str, origins: tuple[str, ...] = (ORIGIN,), **own: str) -> Iterator[Served]:
+    """A gateway before a server of a classifier and a generator, with a key for everything; `own` are its settings."""
     for kind, name in NAMES.items():
         (root / kind).mkdir()
         pack(*made(kind, root / kind), root / "store" / f"{name}.mar")
@@ -55,7 +58,7 @@ def serving(root: Path, runtime: str, origins: tuple[str, ...] = (ORIGIN,)) -> I
         origins=origins,
         max_request_bytes=1_000_000,
     )
-    served = Served(settings, runtime, Keys(settings.keys).add("tests", SCOPES, "100000/minute"))
+    served = Served(settings, runtime, Keys(settings.keys).add("tests", SCOPES, "100000/minute"), own)
     try:
         served.start()
         yield served

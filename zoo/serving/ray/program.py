@@ -30,9 +30,14 @@ SETTINGS = "ray"
 class RayProgram(Program):
     """`python -m zoo.serving.ray FOLDER`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, chosen: Settings) -> None:
         super().__init__("ray")
-        self.settings = settings
+        self._chosen = chosen
+
+    @property
+    def settings(self) -> Settings:
+        """What was chosen, and the cluster that the environment names."""
+        return self._chosen.model_copy(update={"address": os.environ.get("RAY_ADDRESS", "")})
 
     def wanted(self, store: Path, files: Mapping[str, str], request: ServeRequest) -> dict[str, Any]:
         """What the state says of a server that is started so."""

@@ -18,12 +18,12 @@ class Ray(OneProcess):
     """A process that hosts the app, and deployments of Ray Serve that answer (`zoo.serving.runtime.Runtime`)."""
 
     def __init__(self, chosen: Settings | None = None) -> None:
-        self.settings = chosen or Settings(address=os.environ.get("RAY_ADDRESS", ""))
-        super().__init__(RayProgram(self.settings))
+        self._own = RayProgram(chosen or Settings())
+        super().__init__(self._own)
 
     def configured(self, **chosen: str) -> "Ray":
         """The same one with these settings: replicas, cpus, archives_url. Raises `UserError`."""
-        return Ray(settings(address=self.settings.address, **chosen))
+        return Ray(settings(**chosen))
 
     def check(self, request: ServeRequest, own: Set[int]) -> None:
         """Raise `ServerError` where Ray is not installed, or a port is taken; the ports `own` count as free."""
@@ -33,10 +33,11 @@ class Ray(OneProcess):
 
     def start(self, archives: Path, versions: Mapping[str, tuple[str, str]], request: ServeRequest) -> dict[str, str]:
         """Serve these archives; returns why versions cannot be served, by name. Raises `ServerError`."""
-        needed, there = len(versions) * self.settings.least * self.settings.cpus, os.cpu_count() or 1
-        if not self.settings.address and needed > there:
+        chosen, there = self._own.settings, os.cpu_count() or 1
+        needed = len(versions) * chosen.least * chosen.cpus
+        if not chosen.address and needed > there:
             raise ServerError(
-                f"CPUS={self.settings.cpus:g}: {len(versions)} versions with {self.settings.least} replicas each need "
+                f"CPUS={chosen.cpus:g}: {len(versions)} versions with {chosen.least} replicas each need "
                 f"{needed:g} processors, and there are {there}; say less, or 0: then they share them"
             )
         return super().start(archives, versions, request)

@@ -57,7 +57,7 @@ def least_and_most(text: str) -> tuple[int, int]:
     return least, most
 
 
-def settings(replicas: str = "", cpus: str = "", archives_url: str = "", address: str = "") -> Settings:
+def settings(replicas: str = "", cpus: str = "", archives_url: str = "") -> Settings:
     """What was typed; an empty text is the default. Raises `UserError`."""
     given = Settings()
     if replicas:
@@ -74,4 +74,4 @@ def settings(replicas: str = "", cpus: str = "", archives_url: str = "", address
         if not 0 <= number <= 1000:
             raise UserError(f"CPUS={cpus[:60]}: what a replica reserves, a number from 0 to 1000, as in 0.5")
         given = given.model_copy(update={"cpus": number})
-    return given.model_copy(update={"archives": archives_url, "address": address})
+    return given.model_copy(update={"archives": archives_url})
