@@ -55,9 +55,9 @@ class Cluster:
     def start_node(self, name: str, *options: str) -> None:
         """Start a node of two processors."""
         ports, command = free_ports(), [str(Path(sys.executable).with_name("ray")), "start", "--block"]
-        own = (f"--node-ip-address={NODES[name]}", "--num-cpus=2", f"--temp-dir={self.folder}")
+        own = [f"--node-ip-address={NODES[name]}", "--num-cpus=2"]
+        own += [f"--temp-dir={self.folder}"] if name == "head" else []
         more = ("--object-store-memory=100000000", f"--dashboard-agent-listen-port={ports}", "--disable-usage-stats")
-        own = own if name == "head" else own[:2]
         environment = {**os.environ, **self.environment, MARK: self._mark(name)}
         environment.pop("RAY_ADDRESS")
         with (self.folder / f"{name}.log").open("ab") as output:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import tempfile
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -11,6 +12,7 @@ import fsspec
 
 from lesions.errors import UserError
 from lesions.files import file_lock, sha256
+from zoo.packaging import manifest
 
 BLOCK = 2**20
 
@@ -69,6 +71,23 @@ def _download(archive: Archive, target: Path) -> None:
         Path(name).replace(target)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def listed(source: str, entries: Collection[str] | None) -> dict[str, Archive]:
+    """The archives of a source by entry, all or some, as its manifest names them. Raises `FetchError`."""
+    url = f"{source.rstrip('/')}/{manifest.FILE}"
+    try:
+        with _opened(url) as content:
+            known = manifest.digests(content.read())
+    except Exception as error:
+        raise FetchError(f"{url} cannot be fetched ({type(error).__name__}: {error!s:.200})") from None
+    archives = {Path(file).stem: Archive(source, file, digest) for file, digest in known.items()}
+    wanted = list(archives) if entries is None else list(entries)
+    if lacking := [name for name in wanted if name not in archives]:
+        raise FetchError(f"{url} does not list {', '.join(lacking)}; it lists: {', '.join(archives) or 'nothing'}")
+    if not wanted:
+        raise FetchError(f"{url} lists no archive: make zoo writes it, beside them")
+    return {name: archives[name] for name in wanted}
 
 
 def _opened(url: str) -> AbstractContextManager[IO[bytes]]:
