@@ -21,7 +21,7 @@ from zoo.serving.torchserve.process import PORTS
 
 SERVED_BY = tuple(RUNTIMES)
 """The runtimes, each of which must pass the tests of a server: one contract for all."""
-LOGS = {"torchserve": ("ts_log.log", "access_log.log"), "local": ("server.log", "access.log")}
+LOGS = {"torchserve": ("ts_log.log", "access_log.log")} | dict.fromkeys(("local", "ray"), ("server.log", "access.log"))
 """The logs of each runtime."""
 
 

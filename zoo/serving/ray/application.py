@@ -62,7 +62,7 @@ def build(args: Arguments) -> Any:
     settings = Settings(replicas=str(args.replicas), cpus=args.cpus, archives=args.archives)
     archives = listed(args.archives, args.entries)
     bound = {name: deployment.application(name, archive, settings) for name, archive in archives.items()}
-    door = serve.deployment(
+    door: Any = serve.deployment(
         Door,
         name="gateway",
         max_ongoing_requests=AT_ONCE,
@@ -73,7 +73,7 @@ def build(args: Arguments) -> Any:
     return door.bind(bound, archives, settings, args.gateway or {})
 
 
-@serve.ingress()  # type: ignore[call-arg]
+@serve.ingress()
 class Door:
     """The front, and the app that asks the versions' replicas."""
 

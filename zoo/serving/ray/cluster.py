@@ -50,7 +50,8 @@ def _join(address: str) -> None:
 def _start(folder: Path, processors: int) -> None:
     """A Ray whose processes end with this one; on loopback only, which the environment says (`RayProgram`)."""
     base = tempfile.gettempdir()
-    files = Path(tempfile.mkdtemp(prefix="lz-ray-", dir=base if len(base) <= LONGEST - 16 else "/tmp"))
+    # Nobody else reaches what is in this folder; Ray opens its own, which is in it, to everybody.
+    files = Path(tempfile.mkdtemp(prefix="lz-ray-", dir=base if len(base) <= LONGEST - 18 else "/tmp"))
     (folder / FILES).unlink(missing_ok=True)
     (folder / FILES).symlink_to(files)
     os.environ.pop("RAY_ADDRESS", None)
@@ -60,6 +61,6 @@ def _start(folder: Path, processors: int) -> None:
         num_gpus=0,
         object_store_memory=OBJECTS,
         include_dashboard=False,
-        _temp_dir=str(files),
+        _temp_dir=str(files / "r"),
         **QUIET,
     )

@@ -21,6 +21,11 @@ class Ray(OneProcess):
         self._own = RayProgram(chosen or Settings())
         super().__init__(self._own)
 
+    @property
+    def settings(self) -> Settings:
+        """What was chosen, and the cluster that the environment names."""
+        return self._own.settings
+
     def configured(self, **chosen: str) -> "Ray":
         """The same one with these settings: replicas, cpus, archives_url. Raises `UserError`."""
         return Ray(settings(**chosen))
@@ -33,7 +38,7 @@ class Ray(OneProcess):
 
     def start(self, archives: Path, versions: Mapping[str, tuple[str, str]], request: ServeRequest) -> dict[str, str]:
         """Serve these archives; returns why versions cannot be served, by name. Raises `ServerError`."""
-        chosen, there = self._own.settings, os.cpu_count() or 1
+        chosen, there = self.settings, os.cpu_count() or 1
         needed = len(versions) * chosen.least * chosen.cpus
         if not chosen.address and needed > there:
             raise ServerError(
