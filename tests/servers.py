@@ -4,6 +4,7 @@ import random
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -51,9 +52,10 @@ def start(
     host: str = LOOPBACK,
     runtime: str = DEFAULT,
     limits: Limits | None = None,
+    own: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Serve every archive of a folder as `make serve` does."""
-    serve(get_runtime(runtime), archives, folder, port, seconds, host, limits)
+    """Serve every archive of a folder as `make serve` does; `own` are settings of the runtime."""
+    serve(get_runtime(runtime, **own), archives, folder, port, seconds, host, limits)
 
 
 def stop(folder: Path) -> bool:

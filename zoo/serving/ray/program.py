@@ -55,6 +55,7 @@ class RayProgram(Program):
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_ADDRESS": "",
+            "RAY_worker_niceness": "0",  # Ray's are at 15, behind all else on the machine; these are the service
         }
 
     def halt(self, folder: Path) -> bool:
