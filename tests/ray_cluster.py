@@ -49,20 +49,23 @@ class Cluster:
         self.start_node("other", f"--address={self.address}")
         deadline = time.monotonic() + 180
         while self.alive() != 2:
-            assert time.monotonic() < deadline, self.log("other")
+            assert time.monotonic() < deadline, self.log("head") + self.log("other")
+            assert all(started.poll() is None for started in self._started), self.log("head") + self.log("other")
             time.sleep(0.5)
 
     def start_node(self, name: str, *options: str) -> None:
         """Start a node of two processors."""
         ports, command = free_ports(), [str(Path(sys.executable).with_name("ray")), "start", "--block"]
-        own = [f"--node-ip-address={NODES[name]}", "--num-cpus=2"]
+        own = [f"--node-ip-address={NODES[name]}", "--num-cpus=2", "--min-worker-port=0", "--max-worker-port=0"]
         own += [f"--temp-dir={self.folder}"] if name == "head" else []
         more = ("--object-store-memory=100000000", f"--dashboard-agent-listen-port={ports}", "--disable-usage-stats")
         environment = {**os.environ, **self.environment, MARK: self._mark(name)}
         environment.pop("RAY_ADDRESS")
         with (self.folder / f"{name}.log").open("ab") as output:
             self._started.append(
-                subprocess.Popen([*command, *own, *more, *options], env=environment, stdout=output, stderr=output)
+                subprocess.Popen(
+                    [*command, *own, *more, *options], env=environment, cwd="/", stdout=output, stderr=output
+                )
             )
 
     def alive(self) -> int:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lesions.errors import exit_on_user_error
 from zoo.serving.ray.archives import Archive
 from zoo.serving.ray.clear import clear
 from zoo.serving.ray.cluster import joined
@@ -38,4 +39,5 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    with exit_on_user_error():
+        main(Path(sys.argv[1]))

@@ -38,8 +38,6 @@ def joined(folder: Path, address: str, processors: int) -> Iterator[None]:
 
 
 def _join(address: str) -> None:
-    if "://" in address:
-        raise UserError(f"RAY_ADDRESS={address}: start the server on a machine of the cluster, and say host:port")
     modules = [str(ROOT / name) for name in CODE]
     try:
         ray.init(address=address, namespace="lesion-zoo", runtime_env={"py_modules": modules}, **QUIET)

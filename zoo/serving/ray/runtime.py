@@ -34,6 +34,10 @@ class Ray(OneProcess):
         """Raise `ServerError` where Ray is not installed, or a port is taken; the ports `own` count as free."""
         if find_spec("ray") is None:
             raise ServerError(f"Ray is not installed here: {INSTALL}; or serve without it: make serve RUNTIME=local")
+        if "://" in self.settings.address:
+            raise ServerError(
+                f"RAY_ADDRESS={self.settings.address}: start the server on a machine of the cluster, and say host:port"
+            )
         super().check(request, own)
 
     def start(self, archives: Path, versions: Mapping[str, tuple[str, str]], request: ServeRequest) -> dict[str, str]:

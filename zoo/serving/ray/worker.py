@@ -37,14 +37,14 @@ class Replicas:
             raise Busy
         self._asked += 1
         try:
-            for pause in PAUSES:
+            for pause in (0, *PAUSES):
+                await asyncio.sleep(pause)
                 try:
                     return await self._ask(content, headers, explain)
                 except RayTaskError:  # the replica lives, and its code failed
                     raise
                 except (RayError, RayServeException) as error:
                     reason = type(error).__name__
-                await asyncio.sleep(pause)
             raise Unavailable(f"its replicas are gone: {reason}")
         finally:
             self._asked -= 1

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -126,13 +127,18 @@ def test_a_machine_without_ray_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_a_cluster_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pack(*made("classifier", tmp_path), tmp_path / "store" / "baseline.mar")
+    store, folder = tmp_path / "store", tmp_path / "serve"
     monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
-    with pytest.raises(ServerError, match=r"RAY_ADDRESS=ray://127\.0\.0\.1:10001: start the server on a machine of"):
-        serve(get_runtime("ray"), tmp_path / "store", tmp_path / "serve", free_ports())
+    with pytest.raises(ServerError, match=r"^RAY_ADDRESS=ray://127\.0\.0\.1:10001: start the server on a machine of"):
+        serve(get_runtime("ray"), store, folder, free_ports())
+    monkeypatch.setenv("RAY_ADDRESS", address := f"127.0.0.1:{free_ports()}")
+    with pytest.raises(ServerError, match=f"error: RAY_ADDRESS={address}: no cluster answers there") as caught:
+        serve(get_runtime("ray"), store, folder, free_ports())
+    assert "Traceback" not in str(caught.value)
 
 
 def test_processes_are_found_by_their_mark(tmp_path: Path) -> None:
-    with psutil.Popen(["sleep", "60"], env={**os.environ, MARK: str(tmp_path)}) as ours:
+    with subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: str(tmp_path)}) as ours:
         try:
             assert get_runtime("ray").processes(tmp_path) == [psutil.Process(ours.pid)]
             assert get_runtime("ray").processes(tmp_path.parent) == []
