@@ -1,6 +1,7 @@
 """The runtime `ray`: what it needs, and its settings."""
 
 import os
+import socket
 from collections.abc import Mapping, Set
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,10 +35,8 @@ class Ray(OneProcess):
         """Raise `ServerError` where Ray is not installed, or a port is taken; the ports `own` count as free."""
         if find_spec("ray") is None:
             raise ServerError(f"Ray is not installed here: {INSTALL}; or serve without it: make serve RUNTIME=local")
-        if "://" in self.settings.address:
-            raise ServerError(
-                f"RAY_ADDRESS={self.settings.address}: start the server on a machine of the cluster, and say host:port"
-            )
+        if self.settings.address:
+            _check_cluster(self.settings.address)
         super().check(request, own)
 
     def start(self, archives: Path, versions: Mapping[str, tuple[str, str]], request: ServeRequest) -> dict[str, str]:
@@ -50,3 +49,14 @@ class Ray(OneProcess):
                 f"{needed:g} processors, and there are {there}; say less, or 0: then they share them"
             )
         return super().start(archives, versions, request)
+
+
+def _check_cluster(address: str) -> None:
+    """Raise `ServerError` where nobody listens: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdecimal():
+        raise ServerError(f"RAY_ADDRESS={address}: start the server on a machine of the cluster, and say host:port")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise ServerError(f"RAY_ADDRESS={address}: no cluster answers there ({error})") from None

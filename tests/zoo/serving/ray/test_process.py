@@ -132,9 +132,8 @@ def test_a_cluster_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ServerError, match=r"^RAY_ADDRESS=ray://127\.0\.0\.1:10001: start the server on a machine of"):
         serve(get_runtime("ray"), store, folder, free_ports())
     monkeypatch.setenv("RAY_ADDRESS", address := f"127.0.0.1:{free_ports()}")
-    with pytest.raises(ServerError, match=f"error: RAY_ADDRESS={address}: no cluster answers there") as caught:
+    with pytest.raises(ServerError, match=f"^RAY_ADDRESS={address}: no cluster answers there"):
         serve(get_runtime("ray"), store, folder, free_ports())
-    assert "Traceback" not in str(caught.value)
 
 
 def test_processes_are_found_by_their_mark(tmp_path: Path) -> None:
