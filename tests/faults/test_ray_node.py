@@ -6,17 +6,23 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import httpx
+import psutil
 import pytest
 
+from gateway import start
+from tests.faults.checkout import wait_for
 from tests.faults.conftest import Reliability
 from tests.faults.garbage import noise
+from tests.faults.serving import is_gone
 from tests.gateway.servers import Served, serving
 from tests.images import file_of
 from tests.ray_cluster import NODES, Cluster, missing
 from zoo.serving.connection import RestServer
+from zoo.serving.runtime import get_runtime
 
 pytestmark = [pytest.mark.thorough, pytest.mark.server, pytest.mark.slow, pytest.mark.ray]
 
@@ -57,12 +63,17 @@ def served(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             yield served
 
 
-def nodes(served: Served) -> Counter[str]:
-    """On which nodes `baseline` has how many replicas that are ready."""
+def replicas(served: Served) -> dict[int, str]:
+    """The node of each replica of `baseline` that is ready, by the replica's pid."""
     server = RestServer(served.settings.folder, served.settings.runtime_port)
     [row] = server.rows("lesion_classifier")
     server.close()
-    return Counter(worker["node"] for worker in row["workers"] if worker["status"] == "READY")
+    return {worker["pid"]: worker["node"] for worker in row["workers"] if worker["status"] == "READY"}
+
+
+def nodes(served: Served) -> Counter[str]:
+    """How many of them each node has."""
+    return Counter(replicas(served).values())
 
 
 def load(served: Served, began: float, seen: list[Seen], alone: threading.Lock) -> None:
@@ -117,3 +128,25 @@ def test_a_node_that_dies_under_load(cluster: Cluster, served: Served, reliabili
         f"80 % of that again {max(0.0, recovered):.0f} s after; then both replicas on the other node"
     )
     print(row.seen, rates)
+
+
+def test_a_killed_server_on_a_cluster(served: Served, reliability: Reliability) -> None:
+    row = reliability.row(
+        "the server of `make serve` killed (-9) on a cluster",
+        "`make serve` finds the replicas as they were; `make stop` leaves none of them",
+    )
+    before = replicas(served)
+    assert len(before) == 2
+    for again in (served.start, lambda: start.stop(served.settings.folder)):
+        [server] = get_runtime("ray").processes(served.settings.folder)
+        server.kill()
+        wait_for(partial(is_gone, server.pid), "the end of the server")
+        assert all(psutil.pid_exists(pid) for pid in before)
+        again()
+        row.tried += 1
+        if row.tried == 1:
+            assert replicas(served) == before
+            with served.http() as http:
+                assert http.post("/v1/classify/baseline", content=PICTURE).status_code == 200
+    wait_for(lambda: all(is_gone(pid) for pid in before), "the end of the replicas", seconds=30)
+    row.seen = "so it was"

@@ -96,8 +96,7 @@ class Door:
             entry, problem = await handle.describe.remote()
             if problem:
                 raise UserError(f"{name}: {problem}")
-            at_once = deployment.ongoing(self._settings) * self._settings.most
-            model = KINDS[entry["kind"]].model
+            model, at_once = KINDS[entry["kind"]].model, deployment.at_once(self._settings)
             versions.append(Version(model, name, self._archives[name].file, Replicas(entry, handle, at_once, details)))
         app = App(Versions(versions), Tokens(folder / KEY_FILE, TOKEN), PORT, most)
         defaults = {

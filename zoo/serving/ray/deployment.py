@@ -9,6 +9,7 @@ from zoo.serving.ray.archives import Archive
 from zoo.serving.ray.replica import Replica
 from zoo.serving.ray.settings import Settings
 from zoo.serving.rest.process import ENVIRONMENT
+from zoo.serving.rest.worker import MOST_WAITING
 
 HEALTH: dict[str, Any] = {"health_check_period_s": 2, "health_check_timeout_s": 10}
 """How soon a replica that is gone is missed, in seconds: three failed checks in a row."""
@@ -22,9 +23,9 @@ def threads(settings: Settings) -> int:
     return max(1, int(settings.cpus))
 
 
-def ongoing(settings: Settings) -> int:
-    """How many requests a replica has at a time: one waits at it, so that it never waits for the next."""
-    return threads(settings) + 1
+def at_once(settings: Settings) -> int:
+    """How many requests of a version are worked on at a time, at most."""
+    return threads(settings) * settings.most
 
 
 def application(name: str, archive: Archive, settings: Settings, loopback: bool = False) -> Any:
@@ -46,7 +47,9 @@ def application(name: str, archive: Archive, settings: Settings, loopback: bool 
     deployment: Any = serve.deployment(
         Replica,
         name=name,
-        max_ongoing_requests=ongoing(settings),
+        # All that wait are at the replicas: what waits at Serve's router is asked for again with growing pauses, in
+        # which replicas have nothing to do (a third of the images/s).
+        max_ongoing_requests=threads(settings) + MOST_WAITING,
         ray_actor_options=actor,
         logging_config=LOGGING,
         graceful_shutdown_timeout_s=10,

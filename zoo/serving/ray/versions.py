@@ -11,7 +11,7 @@ from ray.serve.handle import DeploymentHandle
 
 from zoo.kinds import KINDS
 from zoo.serving.ray.archives import Archive, FetchError
-from zoo.serving.ray.deployment import application, ongoing
+from zoo.serving.ray.deployment import application, at_once
 from zoo.serving.ray.details import Details, statuses
 from zoo.serving.ray.settings import Settings
 from zoo.serving.ray.worker import Replicas
@@ -49,7 +49,7 @@ def open_all(
             handle, name = waiting.pop(full), wanted[full]
             entry, problem = _described(handle, *states[full])
             if entry:
-                worker = Replicas(entry, handle, ongoing(settings) * settings.most, details)
+                worker = Replicas(entry, handle, at_once(settings), details)
                 model = KINDS[entry["kind"]].model
                 versions.append(Version(model, entry["entry"], archives[name].file, worker))
             else:
