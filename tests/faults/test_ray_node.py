@@ -1,11 +1,13 @@
 """Two real Ray nodes on this machine, one of which dies under load: no wrong answer, and none that is lost."""
 
+import socket
 import statistics
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
@@ -22,7 +24,7 @@ from tests.gateway.servers import Served, serving
 from tests.images import file_of
 from tests.ray_cluster import NODES, Cluster, missing
 from zoo.serving.connection import RestServer
-from zoo.serving.runtime import get_runtime
+from zoo.serving.runtime import LOOPBACK, get_runtime
 
 pytestmark = [pytest.mark.thorough, pytest.mark.server, pytest.mark.slow, pytest.mark.ray]
 
@@ -69,6 +71,15 @@ def replicas(served: Served) -> dict[int, str]:
     [row] = server.rows("lesion_classifier")
     server.close()
     return {worker["pid"]: worker["node"] for worker in row["workers"] if worker["status"] == "READY"}
+
+
+def is_free(port: int) -> bool:
+    """Whether a port of this machine can be had."""
+    with socket.socket() as probe, suppress(OSError):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((LOOPBACK, port))
+        return True
+    return False
 
 
 def nodes(served: Served) -> Counter[str]:
@@ -141,6 +152,7 @@ def test_a_killed_server_on_a_cluster(served: Served, reliability: Reliability) 
         [server] = get_runtime("ray").processes(served.settings.folder)
         server.kill()
         wait_for(partial(is_gone, server.pid), "the end of the server")
+        wait_for(partial(is_free, served.settings.port), "the end of its threads, which keep its ports")
         assert all(psutil.pid_exists(pid) for pid in before)
         again()
         row.tried += 1

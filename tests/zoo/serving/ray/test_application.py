@@ -83,7 +83,11 @@ def deployed(port: int, cache: Path, *configs: str) -> Iterator["subprocess.Pope
 def state(running: "subprocess.Popen[str]") -> tuple[str, str]:
     """What became of a config: state and message."""
     assert running.stdout is not None
-    name, message = json.loads(running.stdout.readline())
+    line = ""
+    while not line.startswith('["'):  # Ray reports, too
+        line = running.stdout.readline()
+        assert line, "it ended"
+    name, message = json.loads(line)
     return str(name), str(message)
 
 
