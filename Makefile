@@ -30,7 +30,7 @@ FREE_GB := 8
 export MALLOC_MMAP_THRESHOLD_ := 268435456
 export MALLOC_TRIM_THRESHOLD_ := 17179869184
 
-TARGETS := zoo source archives test test-slurm faults docs check format list serve stop status logs key keys revoke manifests experiment experiments stop-experiment forget experiment-report experiment-demo drift predict explain compare results promote rollback synthesize describe download lock clean help
+TARGETS := zoo source archives test test-slurm test-ray faults docs check format list serve stop status logs key keys revoke manifests experiment experiments stop-experiment forget experiment-report experiment-demo drift predict explain compare results promote rollback synthesize describe download lock clean help
 .PHONY: $(TARGETS)
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -40,7 +40,7 @@ OF_zoo := $(STUDY_SETTINGS) ENTRIES JOBS LAUNCH
 OF_source := $(STUDY_SETTINGS) JOBS
 OF_archives := $(STUDY_SETTINGS) JOBS LAUNCH
 OF_list := $(STUDY_SETTINGS)
-OF_serve := $(STUDY_SETTINGS) PORT GATEWAY_PORT HOST CORS RUNTIME MAX_REQUEST_MB TOKEN_MINUTES EVENTS KEEP_DAYS
+OF_serve := $(STUDY_SETTINGS) PORT GATEWAY_PORT HOST CORS RUNTIME MAX_REQUEST_MB TOKEN_MINUTES EVENTS KEEP_DAYS REPLICAS CPUS ARCHIVES_URL
 OF_stop := $(STUDY_SETTINGS)
 OF_status := $(STUDY_SETTINGS)
 OF_logs := $(STUDY_SETTINGS)
@@ -99,11 +99,13 @@ help: ## list targets and settings
 	@echo "  ENTRIES=\"baseline gan_1\"  for zoo: these and what they need (parents, generators)"
 	@echo "  JOBS=2      trainings side by side"
 	@echo "  LAUNCH=\"srun -n1 -c2 --mem=6G\"  for zoo: what each training, pool and archive is run by (docs/scaling.md)"
-	@echo "  PORT=8080   for serve: the first of five ports, of three with RUNTIME=local"
+	@echo "  PORT=8080   for serve: the first of five ports, of three with RUNTIME=local or ray"
 	@echo "  GATEWAY_PORT=8000  for serve: where browsers and phones ask, with API keys"
 	@echo "  CORS=\"https://example.org http://localhost:3000\"  for serve: pages of these origins may ask (default none)"
 	@echo "  HOST=0.0.0.0  for serve: answer other machines, too (default 127.0.0.1); written behind make"
 	@echo "  RUNTIME=local  for serve: one process, without Java (default torchserve); written behind make"
+	@echo "  RUNTIME=ray [REPLICAS=2, or 1-4] [CPUS=0.5] [ARCHIVES_URL=s3://...]  for serve: replicas of each version, on the"
+	@echo "           cluster that RAY_ADDRESS names, or on this machine (docs/scaling.md)"
 	@echo "  MAX_REQUEST_MB=20  for serve: the largest picture (default 10: config.properties)"
 	@echo "  TOKEN_MINUTES=60  for serve: the life of a token (default 60: config.properties)"
 	@echo "  NAME=phone [SCOPES=\"classify explain\"] [RATE=60/minute]  for key, and NAME for revoke; scopes: classify, explain,"
@@ -138,7 +140,7 @@ help: ## list targets and settings
 LOCK := uv pip compile --universal --python-version 3.11 --no-header --no-annotate pyproject.toml
 
 lock: ## write requirements.lock and requirements-serve.lock anew from pyproject.toml (needs uv)
-	$(LOCK) --group train --group dev --extra formats --extra postgresql -o requirements.lock
+	$(LOCK) --group train --group dev --extra formats --extra postgresql --extra ray -o requirements.lock
 	$(LOCK) -c requirements.lock -o requirements-serve.lock
 
 # ---- the zoo
@@ -196,13 +198,16 @@ list: .venv/installed ## show every entry, its score and its state
 
 # ---- serving
 
-serve: .venv/installed ## start TorchServe, or RUNTIME=local, with every archive of a study, and the gateway
+serve: .venv/installed ## start TorchServe, or RUNTIME=local or ray, with every archive of a study, and the gateway
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway serve --study "$$study" $(call option,port,PORT) \
 		$(call option,gateway-port,GATEWAY_PORT) $(if $(filter CORS,$(GIVEN)),--cors $(call quoted,CORS)) \
 		$(if $(filter HOST,$(GIVEN)),--host $(call quoted,HOST)) \
 		$(if $(filter RUNTIME,$(GIVEN)),--runtime $(call quoted,RUNTIME)) \
 		$(call option,max-request-mb,MAX_REQUEST_MB) $(call option,token-minutes,TOKEN_MINUTES) \
-		$(call option,events,EVENTS) $(call option,keep-days,KEEP_DAYS)
+		$(call option,events,EVENTS) $(call option,keep-days,KEEP_DAYS) \
+		$(if $(filter REPLICAS,$(GIVEN)),--replicas $(call quoted,REPLICAS)) \
+		$(if $(filter CPUS,$(GIVEN)),--cpus $(call quoted,CPUS)) \
+		$(if $(filter ARCHIVES_URL,$(GIVEN)),--archives-url $(call quoted,ARCHIVES_URL))
 
 stop: .venv/installed ## stop it
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway stop --study "$$study"
@@ -309,6 +314,9 @@ test: .venv/installed ## pass the tests; HAM10000=folder adds those on the real 
 
 test-slurm: .venv/installed ## pass the tests on a real Slurm of two nodes on this machine (apt-get install slurm-wlm munge)
 	@.venv/bin/pytest -rs tests/slurm
+
+test-ray: .venv/installed ## pass all tests on RUNTIME=ray, also on two nodes of this machine, one of which dies (half an hour)
+	@.venv/bin/pytest -m ray tests tests/faults
 
 faults: .venv/installed ## do harm on purpose, and write what came of it into docs/reliability.md
 	@RELIABILITY=docs/reliability.md .venv/bin/pytest tests/faults

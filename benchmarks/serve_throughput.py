@@ -1,6 +1,6 @@
 """`python -m benchmarks.serve_throughput [--peers]`: images/s and the time of a lone request, by who serves them.
 
-Both runtimes serve one version of a network with random weights. Beside them: the same network by torch in a process of
+All runtimes serve one version of a network with random weights. Beside them: the same network by torch in a process of
 its own, in batches, without a server; and, with `--peers`, LitServe, BentoML and Ray Serve, which serve it by torch as
 their docs say (`benchmarks/peers`, installed into a virtual environment of their own). All decode the same JPEGs (600 x
 450, as HAM10000's, but drawn here). One serves at a time, each is started anew for each round, and figures are medians
@@ -82,7 +82,7 @@ def main(
         _print_forward(settings, folder / "model.onnx")
         turns = {"torch, no server": [_in_process(settings, contents) for _ in range(rounds)]}
         sides: dict[str, Callable[[], contextlib.AbstractContextManager[Post]]] = {
-            runtime: partial(_runtime, folder, runtime) for runtime in RUNTIMES
+            runtime: partial(serving, folder, runtime) for runtime in RUNTIMES
         }
         if with_peers:
             venv = peers.make_venv(Path(tempfile.gettempdir()) / "lesion-zoo-peers")
@@ -170,12 +170,12 @@ def take(post: Post, contents: Sequence[bytes]) -> Turn:
 
 
 @contextlib.contextmanager
-def _runtime(folder: Path, runtime: str) -> Iterator[Post]:
-    """One of our own, started as `make serve` does."""
+def serving(folder: Path, runtime: str, **own: str) -> Iterator[Post]:
+    """One of our own, started as `make serve` does; `own` are its settings."""
     serve, port = folder / "serve", free_ports()
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            start(folder / "store", serve, port, runtime=runtime)
+            start(folder / "store", serve, port, runtime=runtime, own=own)
         key = json.loads((serve / "key_file.json").read_text())["inference"]["key"]
         url = f"http://127.0.0.1:{port}/predictions/lesion_classifier/random"
         headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/octet-stream"}
@@ -239,6 +239,7 @@ def _report(turns: dict[str, list[Turn]], names_of_peers: set[str]) -> None:
     torch_alone = next(iter(rates))
     print(f"torchserve / {torch_alone}: {rates['torchserve'] / rates[torch_alone]:.2f}")
     print(f"local / torchserve: {rates['local'] / rates['torchserve']:.2f}")
+    print(f"ray / local: {rates['ray'] / rates['local']:.2f}")
     print(f"lone request, local / torchserve: {lones['local'] / lones['torchserve']:.2f}")
     for peer in names_of_peers:
         print(f"local / {peer}: {rates['local'] / rates[peer]:.2f}")

@@ -62,10 +62,14 @@ def serve(
     keep_days: Annotated[
         int, typer.Option(parser=whole_number("KEEP_DAYS", 1, 36_500), metavar="N", help="How long events are kept.")
     ] = 365,
+    replicas: options.Replicas = "",
+    cpus: options.Cpus = "",
+    archives_url: options.ArchivesUrl = "",
     wait: options.Wait = False,
 ) -> None:
     """Start the server with every archive of a study, or of a folder, and the gateway; return when both answer."""
-    folders, runtime = Folders(archives.resolve().name if archives else study_name), get_runtime(runtime_name)
+    folders = Folders(archives.resolve().name if archives else study_name)
+    runtime = get_runtime(runtime_name, replicas=replicas, cpus=cpus, archives_url=archives_url)
     given = limits(max_request_mb, token_minutes)
     settings = Settings(
         host=host,

@@ -13,7 +13,7 @@ from gateway.context import Gateway
 from gateway.pictures import CLASS, Picture
 from gateway.problems import Failure, Problem, try_later
 from zoo.kinds.classifier import CLASSIFIER
-from zoo.serving.local.inference import hang_up
+from zoo.serving.rest.inference import hang_up
 
 Result = TypeVar("Result")
 

@@ -1,4 +1,4 @@
-"""The gateway in the process of the runtime `local` (`zoo.serving.runtime.Front`)."""
+"""The gateway in the process of a runtime that hosts it (`zoo.serving.runtime.Front`)."""
 
 import asyncio
 from pathlib import Path
@@ -11,7 +11,7 @@ from gateway.app import start
 from gateway.backend import Reply, Unavailable
 from gateway.rest import RestBackend, path_of
 from gateway.settings import Settings
-from zoo.serving.local.app import App
+from zoo.serving.rest.app import App
 from zoo.serving.runtime import LOOPBACK
 
 

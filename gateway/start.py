@@ -9,8 +9,8 @@ from lesions.files import file_lock
 from zoo.serving import start
 from zoo.serving.http import ServerError
 from zoo.serving.limits import Limits
-from zoo.serving.local import process as local
 from zoo.serving.process import check_free, listening
+from zoo.serving.rest.process import read_state
 from zoo.serving.runtime import RUNTIMES, Front, Runtime, get_runtime, runtime_of
 from zoo.serving.torchserve.process import PORTS
 
@@ -66,5 +66,5 @@ def running(folder: Path) -> dict[str, Any] | None:
     """The settings of the gateway of `folder`, wherever it runs; none where it does not."""
     if state := process.read_state(folder):
         return dict(state["settings"])
-    front = (local.read_state(folder) or {}).get("front")
+    front = (read_state(folder) or {}).get("front")
     return dict(front["options"]) if front else None

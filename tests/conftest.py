@@ -1,5 +1,6 @@
 """Data that many tests share: a phantom small enough to draw in a second."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,28 @@ from lesions.labels import CLASSES
 # Shared machines are slow at times, and that is no failure.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+RAY_ALWAYS = ("tests/handlers/test_real_server.py", "tests/zoo/serving/ray/")
+"""Tests that also run on Ray where nobody asks for it: answers, errors, and its end. The others take minutes more."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what runs on Ray, and leave most of it out unless the mark or tests/faults is named (`make test-ray`)."""
+    named = [*config.invocation_params.args, config.option.markexpr]
+    wanted = any("ray" in str(text) or "faults" in str(text) for text in named)
+    left_out = []
+    for item in items:
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if any(isinstance(value, str) and value == "ray" for value in parameters):
+            item.add_marker(pytest.mark.ray)
+        if item.get_closest_marker("ray"):
+            if find_spec("ray") is None:
+                item.add_marker(pytest.mark.skip(reason="Ray is not installed: pip install 'ray[serve]'"))
+            if not wanted and not item.nodeid.startswith(RAY_ALWAYS):
+                left_out.append(item)
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")

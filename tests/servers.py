@@ -4,6 +4,7 @@ import random
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import psutil
@@ -12,7 +13,7 @@ from compare.client import Zoo
 from zoo.packaging import archive
 from zoo.serving.connection import RestServer
 from zoo.serving.limits import Limits
-from zoo.serving.local import process as local
+from zoo.serving.rest import process as hosted
 from zoo.serving.runtime import DEFAULT, LOOPBACK, RUNTIMES, get_runtime, runtime_of
 from zoo.serving.start import serve
 from zoo.serving.torchserve import archiver
@@ -21,7 +22,7 @@ from zoo.serving.torchserve.process import PORTS
 
 SERVED_BY = tuple(RUNTIMES)
 """The runtimes, each of which must pass the tests of a server: one contract for all."""
-LOGS = {"torchserve": ("ts_log.log", "access_log.log"), "local": ("server.log", "access.log")}
+LOGS = {"torchserve": ("ts_log.log", "access_log.log")} | dict.fromkeys(("local", "ray"), ("server.log", "access.log"))
 """The logs of each runtime."""
 
 
@@ -51,9 +52,10 @@ def start(
     host: str = LOOPBACK,
     runtime: str = DEFAULT,
     limits: Limits | None = None,
+    own: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Serve every archive of a folder as `make serve` does."""
-    serve(get_runtime(runtime), archives, folder, port, seconds, host, limits)
+    """Serve every archive of a folder as `make serve` does; `own` are settings of the runtime."""
+    serve(get_runtime(runtime, **own), archives, folder, port, seconds, host, limits)
 
 
 def stop(folder: Path) -> bool:
@@ -63,7 +65,7 @@ def stop(folder: Path) -> bool:
 
 def state(folder: Path) -> dict[str, Any] | None:
     """What the server of `folder` was started with, and its pid; none where none runs."""
-    return torchserve.read_state(folder) or local.read_state(folder)
+    return torchserve.read_state(folder) or hosted.read_state(folder)
 
 
 def processes(folder: Path) -> list[psutil.Process]:

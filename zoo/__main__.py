@@ -174,6 +174,9 @@ def serve(
     runtime_name: options.RuntimeName = "torchserve",
     max_request_mb: options.MaxRequestMB = None,
     token_minutes: options.TokenMinutes = None,
+    replicas: options.Replicas = "",
+    cpus: options.Cpus = "",
+    archives_url: options.ArchivesUrl = "",
     wait: options.Wait = False,
 ) -> None:
     """Start the server with every archive of a study, or of a folder; return when all versions answer."""
@@ -181,7 +184,8 @@ def serve(
     from zoo.serving.runtime import get_runtime
     from zoo.serving.sample import sample
 
-    folders, runtime = Folders(archives.resolve().name if archives else study_name), get_runtime(runtime_name)
+    folders = Folders(archives.resolve().name if archives else study_name)
+    runtime = get_runtime(runtime_name, replicas=replicas, cpus=cpus, archives_url=archives_url)
     given = limits(max_request_mb, token_minutes)
     model, version = start.serve(runtime, archives or folders.archives, folders.serve, port, host=host, limits=given)
     url = f"{runtime.connect(folders.serve).url}/predictions/{model}/{version}"

@@ -28,7 +28,7 @@ class Classifier:
         row: list[float] = await self.classify(await request.body())
         return row
 
-    @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=DELAY)  # type: ignore[untyped-decorator]
+    @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=DELAY)
     async def classify(self, contents: list[bytes]) -> list[list[float]]:
         """Probabilities of a batch, [n, classes]."""
         return await asyncio.to_thread(self._classify, contents)
@@ -42,8 +42,9 @@ class Classifier:
 
 def _stay_on_this_machine() -> None:
     """A replica's port for other deployments is open to all machines, and has no setting: open it to this one only."""
-    add_port = replica.add_port_to_grpc_server
-    replica.add_port_to_grpc_server = lambda server, address: add_port(server, address.replace("[::]", "127.0.0.1"))
+    own = vars(replica)
+    add_port = own["add_port_to_grpc_server"]
+    own["add_port_to_grpc_server"] = lambda server, address: add_port(server, address.replace("[::]", "127.0.0.1"))
 
 
 def main(port: int, folder: str) -> None:

@@ -8,7 +8,7 @@ from gateway.manifests.settings import Settings
 MODELS = "/mnt/models"
 """Where KServe's storage initializer puts what `STORAGE_URI` names."""
 CPUS = 2
-"""So many pictures are answered at a time: `zoo.serving.local.versions.processors`."""
+"""So many pictures are answered at a time: `zoo.serving.local.threads.processors`."""
 MEMORY = {"requests": "768Mi", "limits": "2Gi"}
 """18 versions take 391 MiB (docs/benchmarks.md); a picture of 50 million pixels takes 150 MB, and there are two."""
 CONCURRENCY = 4 * CPUS

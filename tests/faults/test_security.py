@@ -12,14 +12,14 @@ import pytest
 from tests.faults.conftest import Reliability
 from tests.faults.small_zoo import EXPLANATIONS, PREDICTIONS, Served, serving
 from tests.servers import SERVED_BY, processes, start
-from zoo.serving.local import process as local
+from zoo.serving.rest import process as hosted
 from zoo.serving.runtime import ALL_NETWORKS, LOOPBACK
 from zoo.serving.torchserve import process as torchserve
 from zoo.study import ROOT
 
 pytestmark = [pytest.mark.thorough, pytest.mark.server]
 
-PORTS = {"torchserve": torchserve.PORTS, "local": local.PORTS}
+PORTS = {"torchserve": torchserve.PORTS, "local": hosted.PORTS, "ray": hosted.PORTS}
 """What listens on port, port + 1, ..., by runtime."""
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH")
@@ -85,14 +85,17 @@ def listening(served: Served) -> dict[int, str]:
 def test_it_listens_on_the_loopback_only(served: Served, reliability: Reliability) -> None:
     row = reliability.row("every address that a server listens on", "127.0.0.1")
     addresses = listening(served)
-    assert addresses == dict.fromkeys(range(served.port, served.port + len(PORTS[served.runtime])), LOOPBACK)
+    ours = dict.fromkeys(range(served.port, served.port + len(PORTS[served.runtime])), LOOPBACK)
+    assert ours.items() <= addresses.items()
+    assert set(addresses.values()) == {LOOPBACK}
+    assert served.runtime == "ray" or addresses == ours  # Ray has ports of its own
     row.tried, row.seen = len(addresses), f"{len(addresses)} ports, all of {LOOPBACK}"
 
 
 def documented(runtime: str) -> set[tuple[int, str, str]]:
     """What docs/security.md lists: port (from the first on), method and path of what answers without a token."""
     page = (ROOT / "docs" / "security.md").read_text()
-    if runtime == "local":
+    if runtime != "torchserve":
         assert "only `GET /metrics` on port 8082 answers without a token" in " ".join(page.split())
         return {(2, "GET", "/metrics"), (2, "HEAD", "/metrics")}
     text = page.partition("## What answers without a token")[2].partition("\n## ")[0]
@@ -209,7 +212,9 @@ def test_a_server_for_other_machines_opens_inference_and_nothing_else(
         assert "unencrypted" in warnings[0]
         addresses = listening(opened)
         assert addresses.pop(opened.port) in {ALL_NETWORKS, "::"}
-        assert set(addresses) == set(range(opened.port + 1, opened.port + len(ports)))
+        others = set(range(opened.port + 1, opened.port + len(ports)))
+        assert others <= set(addresses)
+        assert runtime == "ray" or set(addresses) == others
         assert set(addresses.values()) == {LOOPBACK}
         address = next(
             (

@@ -152,7 +152,7 @@ def test_logs_do_not_grow_for_ever(served: Served, reliability: Reliability) -> 
     row = reliability.row("calls with a wrong token and a URL of 3,500 letters, to fill logs", "no log exceeds 10 MB")
     folder = served.folder / "logs"
     console = (folder / "console.log").stat().st_size
-    older = folder / {"torchserve": "access_log.1.log.gz", "local": "access.log.1"}[served.runtime]
+    older = folder / ("access_log.1.log.gz" if served.runtime == "torchserve" else "access.log.1")
     headers = {"Authorization": "Bearer wrong"}
     with served.http(None) as http:
         while not older.exists():

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import httpx
@@ -28,6 +29,8 @@ class Served(NamedTuple):
     settings: Settings
     runtime: str
     key: str
+    own: Mapping[str, str] = MappingProxyType({})
+    """The runtime's own settings."""
 
     @property
     def url(self) -> str:
@@ -40,7 +43,7 @@ class Served(NamedTuple):
     def start(self, **changes: Any) -> None:
         """Start both, as `make serve` does."""
         settings = self.settings.model_copy(update=changes)
-        start.serve(get_runtime(self.runtime), settings, LOOPBACK, limits(1))
+        start.serve(get_runtime(self.runtime, **self.own), settings, LOOPBACK, limits(1))
 
 
 @contextmanager
@@ -49,19 +52,22 @@ def serving(
     runtime: str,
     origins: tuple[str, ...] = (ORIGIN,),
     others: Mapping[str, Mood | None] = NONE,
+    own: Mapping[str, str] = MappingProxyType({}),
     **changes: Any,
 ) -> Iterator[Served]:
     """A gateway before a server of a classifier and a generator, with a key for everything.
 
-    `others` are further versions of the same classifier, some with a mood; `changes` are of the gateway's settings.
+    `others` are further versions of the same classifier, some with a mood; `own` are settings of the runtime, and
+    `changes` of the gateway.
     """
     for kind, name in NAMES.items():
         (root / kind).mkdir()
         entry, model = made(kind, root / kind)
         pack(entry, model, root / "store" / f"{name}.mar")
         for other, mood in others.items() if kind == "classifier" else ():
-            own = moody(model, mood, root / other / MODEL) if mood else model
-            pack(entry | {"entry": other, "model_sha256": digest(own)}, own, root / "store" / f"{other}.mar")
+            other_model = moody(model, mood, root / other / MODEL) if mood else model
+            changed = entry | {"entry": other, "model_sha256": digest(other_model)}
+            pack(changed, other_model, root / "store" / f"{other}.mar")
     settings = Settings(
         host=LOOPBACK,
         port=free_ports(),
@@ -72,7 +78,7 @@ def serving(
         origins=origins,
         max_request_bytes=1_000_000,
     )
-    served = Served(settings, runtime, Keys(settings.keys).add("tests", SCOPES, "100000/minute"))
+    served = Served(settings, runtime, Keys(settings.keys).add("tests", SCOPES, "100000/minute"), own)
     try:
         served.start(**changes)
         yield served

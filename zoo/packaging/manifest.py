@@ -71,8 +71,16 @@ def _verified(file: Path, known: str | None) -> Verified:
 def _read(file: Path) -> dict[str, str]:
     """The digests by file name; none if the manifest is missing or damaged: then every archive is packed again."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return digests(file.read_bytes())
+    except OSError:
+        return {}
+
+
+def digests(manifest: bytes) -> dict[str, str]:
+    """The sha256 (hex) of each archive by file name, as the content of `FILE` says; none where it is damaged."""
+    try:
+        content = json.loads(manifest)
+    except ValueError:
         return {}
     pairs = content.items() if isinstance(content, dict) else ()
     return {name: digest for name, digest in pairs if isinstance(digest, str)}

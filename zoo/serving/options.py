@@ -17,7 +17,15 @@ Port = Annotated[
     typer.Option(parser=whole_number("PORT", 1024, 65531), metavar="N", help="Of inference; four more follow it."),
 ]
 Host = Annotated[str, typer.Option(help="0.0.0.0 answers other machines, too.")]
-RuntimeName = Annotated[str, typer.Option("--runtime", help="torchserve, or local: one process, no Java.")]
+RuntimeName = Annotated[
+    str,
+    typer.Option("--runtime", help="torchserve; local: one process, no Java; or ray: replicas, perhaps on a cluster."),
+]
+Replicas = Annotated[
+    str, typer.Option(metavar="N|N-M", help="With ray: of each version; two numbers scale between them.")
+]
+Cpus = Annotated[str, typer.Option(metavar="N", help="With ray: processors that a replica reserves, as 0.5.")]
+ArchivesUrl = Annotated[str, typer.Option(help="With ray: where nodes fetch archives, a folder or an fsspec URL.")]
 MaxRequestMB = Annotated[
     int | None,
     typer.Option(parser=request_megabytes, metavar="N", help="The largest request; config.properties has it."),

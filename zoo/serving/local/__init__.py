@@ -1,5 +1,6 @@
 """One process that serves every archive with onnxruntime: without Java, and without torch."""
 
-from zoo.serving.local.runtime import Local
+from zoo.serving.rest.process import Program
+from zoo.serving.rest.runtime import OneProcess
 
-RUNTIME = Local()
+RUNTIME = OneProcess(Program("local"))

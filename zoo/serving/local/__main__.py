@@ -1,101 +1,10 @@
 """`python -m zoo.serving.local FOLDER`: serve what FOLDER/server.json says, until a signal comes."""
 
-import gc
-import json
-import logging.config
-import socket
 import sys
-from datetime import timedelta
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-import uvicorn
-
-from lesions.files import atomic_write
-from zoo.serving.connection import KEY_FILE
-from zoo.serving.local.app import App
-from zoo.serving.local.process import ACCESS_LOG, LOG, LOGS, PORTS, READY
-from zoo.serving.local.tokens import Tokens
-from zoo.serving.local.versions import open_all, processors
-from zoo.serving.runtime import LOOPBACK, STATE, Front
-
-GRACE = 1
-"""Seconds that requests have to end in when a signal has come."""
-KEEP_ALIVE = 75
-"""Seconds until an idle connection is closed: later than clients do it, so that none sends into a closing one."""
-LARGEST_LOG, OLDER = 10_000_000, 3
-"""Bytes of a log, and how many full ones are kept beside it."""
-
-
-def main(folder: Path) -> None:
-    """Open the archives, say in `READY` which cannot be served, and serve the others."""
-    state: dict[str, Any] = json.loads((folder / STATE).read_bytes())
-    logging.config.dictConfig(_logging(folder / LOGS))
-    port, files = state["port"], state["files"]
-    # Bound at once, so that a port taken meanwhile is an error now; uvicorn listens when there is somebody to answer.
-    sockets = [_bind(state["host"] if number == 0 else LOOPBACK, port + number) for number in range(len(PORTS))]
-    front = Front(**state["front"]) if state["front"] else None
-    if front:
-        sockets.append(_bind(front.host, front.port))
-    outcomes: dict[str, str] = {}
-
-    def note(name: str, problem: str) -> None:
-        outcomes[name] = problem
-        atomic_write(folder / READY, json.dumps(outcomes))
-        logging.getLogger("uvicorn.error").info("%s: %s", name, problem or "ready")
-
-    tokens = Tokens(folder / KEY_FILE, timedelta(minutes=state["token_minutes"]))
-    versions = open_all(Path(state["store"]), files, note)
-    app = App(versions, tokens, port, processors(), state["max_request_bytes"])
-    if front:  # by its name: the zoo knows of nothing before it
-        app.add(front.port, import_module(front.module).app(app, folder, front.options))
-    gc.freeze()  # what is there now stays: no collection need look at it again
-    config = uvicorn.Config(
-        app,
-        loop="asyncio",
-        http="h11",
-        ws="none",
-        lifespan="on" if front else "off",  # the front may have something to write down in the end
-        log_config=None,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=GRACE,
-    )
-    # After its grace it raises the signal once more, which ends the process, whatever its threads do.
-    uvicorn.Server(config).run(sockets)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    # By its protocol asyncio knows that it may turn Nagle's algorithm off, which delays every other answer by 40 ms.
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.bind((host, port))
-    return bound
-
-
-def _logging(folder: Path) -> dict[str, Any]:
-    """Every log has its file, which grows no further than `LARGEST_LOG`; so nothing is left for the console."""
-    handlers = {
-        name: {
-            "class": "logging.handlers.RotatingFileHandler",
-            "filename": folder / file,
-            "maxBytes": LARGEST_LOG,
-            "backupCount": OLDER,
-            "formatter": "line",
-        }
-        for name, file in (("log", LOG), ("access", ACCESS_LOG))
-    }
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"line": {"format": "%(asctime)s [%(levelname)-5s] %(message)s"}},
-        "handlers": handlers,
-        "loggers": {"uvicorn.access": {"level": "INFO", "handlers": ["access"], "propagate": False}},
-        "root": {"level": "INFO", "handlers": ["log"]},
-    }
-
+from zoo.serving.local.threads import open_all
+from zoo.serving.rest.host import serve
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    serve(Path(sys.argv[1]), lambda state, note: open_all(Path(state["store"]), state["files"], note))

@@ -7,14 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
+from zoo.serving.rest.worker import MOST_WAITING, Busy
+
 Result = TypeVar("Result")
-
-MOST_WAITING = 100
-"""Requests that wait for one version: job_queue_size in config.properties."""
-
-
-class Busy(Exception):
-    """As many requests wait for a version as may."""
 
 
 class Workers:

@@ -25,8 +25,8 @@ from tests.images import file_of
 from tests.servers import connect, free_ports, processes, start, state, stop
 from zoo.serving.http import ServerError
 from zoo.serving.limits import limits
-from zoo.serving.local.process import halt, launch
-from zoo.serving.local.versions import processors
+from zoo.serving.local import RUNTIME
+from zoo.serving.local.threads import processors
 from zoo.serving.runtime import LOOPBACK, STATE, ServeRequest, runtime_of
 from zoo.study import ROOT
 
@@ -188,7 +188,7 @@ def test_a_server_that_dies_while_it_starts_is_an_error_that_says_why(
     served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, port = tmp_path / "serve", free_ports()
-    monkeypatch.setattr("zoo.serving.local.process.check_free", lambda ports: None)
+    monkeypatch.setattr("zoo.serving.rest.process.check_free", lambda ports: None)
     with pytest.raises(ServerError, match=r"the server died:(.|\n)*OSError: \[Errno 98\] Address already in use"):
         start(served.store, folder, served.port, runtime="local")
     assert not (folder / STATE).exists()
@@ -201,13 +201,13 @@ def test_a_server_that_dies_while_it_starts_is_an_error_that_says_why(
 def test_what_a_killed_start_leaves_behind_is_found_and_stopped(served: Served, tmp_path: Path) -> None:
     folder, port = tmp_path / "serve", free_ports()
     request = ServeRequest(folder, port, LOOPBACK, {}, limits())
-    launch(served.store, {"baseline.mar": "baseline"}, request)
+    RUNTIME.program.launch(served.store, {"baseline.mar": "baseline"}, request)
     written = json.loads((folder / STATE).read_text())
     del written["pid"]  # as if it had been killed before it knew
     (folder / STATE).write_text(json.dumps(written))
     assert state(folder) is None
     assert len(processes_of(folder)) == 1
-    assert not halt(folder)
+    assert not RUNTIME.program.halt(folder)
     assert not [process for process in processes_of(folder) if process.status() != psutil.STATUS_ZOMBIE]
 
 

@@ -11,8 +11,9 @@ import pytest
 from tests.faults.small_zoo import NAMES, made
 from tests.networks import digest
 from tests.servers import pack
-from zoo.serving.local.errors import RequestError
-from zoo.serving.local.versions import Versions, open_all
+from zoo.serving.local.threads import open_all
+from zoo.serving.rest.errors import RequestError
+from zoo.serving.rest.versions import Versions
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,9 @@ from functools import partial
 
 import pytest
 
-from tests.zoo.serving.local.calls import until
-from zoo.serving.local.workers import MOST_WAITING, Busy, Workers
+from tests.zoo.serving.rest.calls import until
+from zoo.serving.local.workers import Workers
+from zoo.serving.rest.worker import MOST_WAITING, Busy
 
 
 class Work:

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from zoo.serving.local.versions import Version
+from zoo.serving.rest.versions import Version
 
 FAMILIES = {
     "ts_inference_requests_total": "Requests to a version.",

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from zoo.serving.connection import INVALID_TOKEN
-from zoo.serving.local.errors import RequestError, refusal
+from zoo.serving.rest.errors import RequestError, refusal
 
 KINDS = ("management", "inference")
 API = "API"

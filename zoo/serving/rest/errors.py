@@ -7,7 +7,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ExceptionHandler
 
-JSON = "application/json"
+from zoo.serving.rest.worker import JSON
+
 NOT_FOUND = ("ResourceNotFoundException", "Requested resource is not found, please refer to API document.")
 NOT_ALLOWED = ("MethodNotAllowedException", "Requested method is not allowed, please refer to API document.")
 

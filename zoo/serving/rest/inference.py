@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -11,12 +11,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from zoo.serving.limits import how_to_raise
-from zoo.serving.local.errors import JSON, RequestError
-from zoo.serving.local.forms import FormError, parse
-from zoo.serving.local.metrics import Metrics
-from zoo.serving.local.versions import Version, Versions
-from zoo.serving.local.workers import MOST_WAITING, Busy, Workers
-from zoo.serving.service import PNG, REASONS, Answer, refuse
+from zoo.serving.rest.errors import RequestError
+from zoo.serving.rest.metrics import Metrics
+from zoo.serving.rest.versions import Versions
+from zoo.serving.rest.worker import JSON, MOST_WAITING, Busy, Unavailable
+from zoo.serving.service import REASONS
 
 Result = TypeVar("Result")
 
@@ -25,11 +24,11 @@ SECONDS = 60
 
 
 class Inference:
-    """Answers requests to versions in threads of their models."""
+    """Answers requests to versions by their workers."""
 
-    def __init__(self, versions: Versions, workers: Mapping[str, Workers], metrics: Metrics, largest: int) -> None:
-        """`workers` are the threads of each model; `largest` is the most bytes of a body."""
-        self._versions, self._workers, self._metrics, self._largest = versions, workers, metrics, largest
+    def __init__(self, versions: Versions, metrics: Metrics, largest: int, unseen: bool = False) -> None:
+        """`largest` is the most bytes of a body; nobody waits for an `unseen` answer."""
+        self._versions, self._metrics, self._largest, self._unseen = versions, metrics, largest, unseen
         self.routes = [Route("/ping", self._ping)]
         for path, call in (("predictions", self._predict), ("explanations", self._explain)):
             for version in ("", "/{version}"):
@@ -50,33 +49,17 @@ class Inference:
             name = next(iter(request.query_params))
             raise RequestError(400, "BadRequest", f"{name!r:.60} in the URL is not read; send it in the body")
         content = await _body(request, self._largest)
-        headers = dict(request.headers)
-        begun = started = time.perf_counter()
-
-        def work() -> Response:
-            nonlocal started
-            started = time.perf_counter()
-            return _answered(version, content, headers, explain)
-
+        began = time.perf_counter()
         try:
-            response = await _while_connected(request, self._workers[version.model].run(version, work))
+            work = version.worker.answer(content, dict(request.headers), explain, self._unseen)
+            sent = await _while_connected(request, work)
         except Busy:
-            message = f"{MOST_WAITING} requests wait for {version.name} already; wait, and ask again"
-            raise RequestError(503, "ServiceUnavailableException", message) from None
-        self._metrics.count(version, time.perf_counter() - begun, started - begun)
-        return response
-
-
-def _answered(version: Version, content: bytes, headers: Mapping[str, str], explain: bool) -> Response:
-    """The answer, as JSON or PNG. All that takes time is done here, in a thread."""
-    answer: Answer
-    try:
-        [answer] = version.service.answer([parse(content, headers, explain)])
-    except FormError as error:
-        answer = refuse(400, str(error))
-    if answer.png is not None:
-        return Response(answer.png, answer.status, media_type=PNG)
-    return Response(json.dumps(answer.body, allow_nan=False).encode(), answer.status, media_type=JSON)
+            raise _later(f"{MOST_WAITING} requests wait for {version.name} already; wait, and ask again") from None
+        except Unavailable as error:
+            raise _later(f"{version.name} does not answer at present ({error}); wait, and ask again") from None
+        took = time.perf_counter() - began
+        self._metrics.count(version, took, max(0.0, took - sent.seconds))
+        return Response(sent.content, sent.status, media_type=sent.media_type)
 
 
 async def _body(request: Request, largest: int) -> bytes:
@@ -96,6 +79,10 @@ def _too_large(message: str) -> RequestError:
     return RequestError(413, REASONS[413].replace(" ", ""), message)
 
 
+def _later(message: str) -> RequestError:
+    return RequestError(503, "ServiceUnavailableException", message)
+
+
 async def _while_connected(request: Request, work: Awaitable[Result]) -> Result:
     """The result of `work`, which is cancelled when the client hangs up, or the time is over.
 
@@ -108,8 +95,7 @@ async def _while_connected(request: Request, work: Awaitable[Result]) -> Result:
             return working.result()
         if gone.done():
             raise ClientDisconnect
-        message = f"no answer in {SECONDS} seconds; wait, and ask again"
-        raise RequestError(503, "ServiceUnavailableException", message)
+        raise _later(f"no answer in {SECONDS} seconds; wait, and ask again")
     finally:
         working.cancel()
         gone.cancel()

@@ -13,9 +13,11 @@ from starlette.types import Message
 
 from zoo.kinds.classifier import CLASSIFIER
 from zoo.kinds.generator import GENERATOR
-from zoo.serving.local.app import App
-from zoo.serving.local.tokens import Tokens
-from zoo.serving.local.versions import Version, Versions
+from zoo.serving.local.threads import Threads
+from zoo.serving.local.workers import Workers
+from zoo.serving.rest.app import App
+from zoo.serving.rest.tokens import Tokens
+from zoo.serving.rest.versions import Version, Versions
 from zoo.serving.service import Answer, Call
 
 PORT = 8080
@@ -61,9 +63,13 @@ class Server:
         self.key_file = folder / "key_file.json"
         self.echoes = {name: Echo(name) for name in ("transfer", "baseline", "sagan")}
         models = {name: GENERATOR.model if name == "sagan" else CLASSIFIER.model for name in self.echoes}
-        versions = [Version(models[name], name, f"{name}.mar", echo) for name, echo in self.echoes.items()]
+        workers = {model: Workers(1) for model in models.values()}
+        versions = [
+            Version(models[name], name, f"{name}.mar", Threads(echo, workers[models[name]]))
+            for name, echo in self.echoes.items()
+        ]
         self.tokens = Tokens(self.key_file, timedelta(minutes=60))
-        self.app = App(Versions(versions), self.tokens, PORT, threads=1, largest=LARGEST)
+        self.app = App(Versions(versions), self.tokens, PORT, largest=LARGEST)
 
     def key(self, kind: str) -> str:
         return str(json.loads(self.key_file.read_text())[kind]["key"])

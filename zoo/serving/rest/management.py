@@ -1,7 +1,6 @@
 """The calls of the second port: which versions there are, which one is the default, and new tokens."""
 
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,19 +8,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from zoo.serving.local.errors import JSON
-from zoo.serving.local.inference import SECONDS
-from zoo.serving.local.tokens import RENEWAL, Tokens
-from zoo.serving.local.versions import Version, Versions
-from zoo.serving.local.workers import MOST_WAITING, Workers
+from zoo.serving.rest.inference import SECONDS
+from zoo.serving.rest.tokens import RENEWAL, Tokens
+from zoo.serving.rest.versions import Version, Versions
+from zoo.serving.rest.worker import JSON, MOST_WAITING
 
 
 class Management:
     """Describes versions as TorchServe does."""
 
-    def __init__(self, versions: Versions, workers: Mapping[str, Workers], tokens: Tokens) -> None:
-        """`workers` are the threads of each model."""
-        self._versions, self._workers, self._tokens = versions, workers, tokens
+    def __init__(self, versions: Versions, tokens: Tokens) -> None:
+        self._versions, self._tokens = versions, tokens
         self.routes = [
             Route("/models", self._models),
             Route("/models/{model}", self._describe),
@@ -38,7 +35,7 @@ class Management:
         model, name = request.path_params["model"], request.path_params.get("version")
         versions = self._versions.of(model) if name == "all" else [self._versions.find(model, name)]
         customized = request.query_params.get("customized", "").lower() == "true"
-        return _json([self._row(version, customized) for version in versions])
+        return _json([await self._row(version, customized) for version in versions])
 
     async def _set_default(self, request: Request) -> Response:
         version = self._versions.find(request.path_params["model"], request.path_params["version"])
@@ -50,32 +47,26 @@ class Management:
         self._tokens.renew(request.query_params.get("type", ""))
         return Response(media_type=JSON)
 
-    def _row(self, version: Version, customized: bool) -> dict[str, Any]:
-        """A version in TorchServe's words; its worker is this process."""
-        waiting = self._workers[version.model].waiting(version)
-        worker = {
-            "id": str(os.getpid()),
-            "startTime": version.since.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "status": "READY",
-            "pid": os.getpid(),
-            "gpu": False,
-        }
+    async def _row(self, version: Version, customized: bool) -> dict[str, Any]:
+        """A version in TorchServe's words."""
+        waiting, workers = version.worker.waiting, await version.worker.processes()
+        started = version.since.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return {
             "modelName": version.model,
             "modelVersion": version.name,
             "modelUrl": version.file,
             "runtime": "python",
-            "minWorkers": 1,
-            "maxWorkers": 1,
+            "minWorkers": len(workers),
+            "maxWorkers": len(workers),
             "batchSize": 1,
             "maxBatchDelay": 0,
             "responseTimeout": SECONDS,
             "deviceType": "cpu",
             "loadedAtStartup": True,
             "defaultVersion": self._versions.is_default(version),
-            "workers": [worker],
-            "jobQueueStatus": {"remainingCapacity": MOST_WAITING - waiting, "pendingRequests": waiting},
-        } | ({"customizedMetadata": _without_null(version.service.entry)} if customized else {})
+            "workers": [{"startTime": started, "gpu": False} | worker for worker in workers],
+            "jobQueueStatus": {"remainingCapacity": max(0, MOST_WAITING - waiting), "pendingRequests": waiting},
+        } | ({"customizedMetadata": _without_null(version.worker.entry)} if customized else {})
 
 
 def _without_null(value: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.zoo.serving.local.calls import BASELINE, Echo, Server, Wire, until
-from zoo.serving.local import inference, metrics, workers
+from tests.zoo.serving.rest.calls import BASELINE, Echo, Server, Wire, until
+from zoo.serving.rest import inference, metrics, worker
 from zoo.serving.torchserve.archiver import settings
 from zoo.serving.torchserve.process import BASE
 
@@ -23,7 +23,7 @@ def server(tmp_path: Path) -> Server:
 
 def test_limits_are_those_of_torchserve() -> None:
     own = BASE.read_text()
-    assert re.search(rf"^job_queue_size={workers.MOST_WAITING}$", own, re.MULTILINE)
+    assert re.search(rf"^job_queue_size={worker.MOST_WAITING}$", own, re.MULTILINE)
     assert f"responseTimeout: {inference.SECONDS}\n" in settings(8)
 
 
@@ -159,10 +159,10 @@ async def test_a_body_without_a_length_is_read_up_to_the_limit(server: Server) -
 async def test_the_hundred_and_first_that_waits_is_refused(server: Server) -> None:
     echo = server.echoes["baseline"]
     echo.go.clear()
-    wires = [Wire(server) for _ in range(1 + workers.MOST_WAITING)]
+    wires = [Wire(server) for _ in range(1 + worker.MOST_WAITING)]
     for wire in wires:
         wire.send(b"x")
-    await until(lambda: _waiting(server) == workers.MOST_WAITING)
+    await until(lambda: _waiting(server) == worker.MOST_WAITING)
     late = Wire(server)
     late.send(b"x")
     status, body = await late.answer()
@@ -183,7 +183,7 @@ def _waiting(server: Server) -> int:
     """How many requests wait for `baseline`, as management tells."""
     [row] = server.client("management", 1).get("/models/lesion_classifier/baseline").json()
     queue = row["jobQueueStatus"]
-    assert queue["remainingCapacity"] + queue["pendingRequests"] == workers.MOST_WAITING
+    assert queue["remainingCapacity"] + queue["pendingRequests"] == worker.MOST_WAITING
     return int(queue["pendingRequests"])
 
 

@@ -9,18 +9,20 @@ from tqdm import tqdm
 
 from zoo.serving.connection import RestServer, example_call
 from zoo.serving.http import HttpClient, ServerError
-from zoo.serving.local import process
-from zoo.serving.local.process import ACCESS_LOG, LOG, LOGS, NAME, halt, launch, log_end, read_outcomes, read_state
 from zoo.serving.process import connect, runs_already, tail
+from zoo.serving.rest import process
+from zoo.serving.rest.process import ACCESS_LOG, LOG, LOGS, Program, log_end, read_outcomes
 from zoo.serving.runtime import ServeRequest
 
 
-class Local:
-    """One process that serves every archive (`zoo.serving.runtime.Runtime`)."""
+class OneProcess:
+    """A runtime whose server is one process that hosts the app (`zoo.serving.runtime.Runtime`)."""
 
-    name = NAME
     hosts_front = True
     example_call = staticmethod(example_call)
+
+    def __init__(self, program: Program) -> None:
+        self.program, self.name = program, program.name
 
     def check(self, request: ServeRequest, own: Set[int]) -> None:
         """Raise `ServerError` where a port is taken; the ports `own` count as free."""
@@ -32,22 +34,22 @@ class Local:
         Raises `ServerError` where a port is taken, or the server dies.
         """
         files = {file: name for file, (_, name) in versions.items()}
-        if not runs_already(read_state(request.folder), process.wanted(archives, files, request)):
-            halt(request.folder)
-            launch(archives, files, request)
-        return _wait(len(versions), request)
+        if not runs_already(self.program.read_state(request.folder), self.program.wanted(archives, files, request)):
+            self.program.halt(request.folder)
+            self.program.launch(archives, files, request)
+        return _wait(self.program, len(versions), request)
 
     def stop(self, folder: Path) -> bool:
         """Stop the server of `folder`; False if none was running."""
-        return halt(folder)
+        return self.program.halt(folder)
 
     def processes(self, folder: Path) -> list[psutil.Process]:
         """The servers of `folder` that run."""
-        return process.processes_of(folder.resolve())
+        return self.program.processes_of(folder.resolve())
 
     def connect(self, folder: Path, port: int | None = None) -> RestServer:
         """The server of `folder`, on `port` if that is given. Raises `NoServerError` where none is running."""
-        return connect(read_state(folder), folder, port)
+        return connect(self.program.read_state(folder), folder, port)
 
     def logs(self, folder: Path, lines: int) -> dict[Path, str]:
         """The last `lines` of each log file."""
@@ -55,7 +57,7 @@ class Local:
         return {file: tail(file, lines) for file in files}
 
 
-def _wait(count: int, request: ServeRequest) -> dict[str, str]:
+def _wait(program: Program, count: int, request: ServeRequest) -> dict[str, str]:
     """Return when all of `count` versions answer, or never will; why these will not, by name."""
     folder, deadline = request.folder, time.monotonic() + request.seconds
     outcomes: dict[str, str] = {}
@@ -64,13 +66,13 @@ def _wait(count: int, request: ServeRequest) -> dict[str, str]:
             outcomes = read_outcomes(folder)
             bar.update(sum(not problem for problem in outcomes.values()) - bar.n)
             if len(outcomes) < count:
-                _check(folder, deadline)
+                _check(program, folder, deadline)
                 time.sleep(0.1)
     server = RestServer(folder, request.port, seconds=10, tries=1)
     http = HttpClient(server.auth, seconds=10, tries=1)
     try:
         while not _answers(http, server):
-            _check(folder, deadline)
+            _check(program, folder, deadline)
             time.sleep(0.1)
     finally:
         http.close()
@@ -88,13 +90,13 @@ def _answers(http: HttpClient, server: RestServer) -> bool:
     return True
 
 
-def _check(folder: Path, deadline: float) -> None:
+def _check(program: Program, folder: Path, deadline: float) -> None:
     """Raise `ServerError` where the server has died, or it is too late; then nothing of it is left."""
-    if read_state(folder) is None:
+    if program.read_state(folder) is None:
         message = f"the server died:\n{log_end(folder)}"
     elif time.monotonic() > deadline:
         message = f"the server is not ready in time:\n{log_end(folder)}"
     else:
         return
-    halt(folder)
+    program.halt(folder)
     raise ServerError(message)

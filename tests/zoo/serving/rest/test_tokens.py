@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.zoo.serving.local.calls import BASELINE, Server
-from zoo.serving.local.tokens import Tokens
+from tests.zoo.serving.rest.calls import BASELINE, Server
+from zoo.serving.rest.tokens import Tokens
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.serving.local.forms import MOST_FIELDS, FormError, parse
+from zoo.serving.rest.forms import MOST_FIELDS, FormError, parse
 from zoo.serving.service import Call
 
 KIND = "multipart/form-data; boundary=x"

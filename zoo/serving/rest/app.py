@@ -4,30 +4,25 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from zoo.serving.local.errors import HANDLERS
-from zoo.serving.local.inference import Inference
-from zoo.serving.local.management import Management
-from zoo.serving.local.metrics import Metrics
-from zoo.serving.local.tokens import TokenRequired, Tokens
-from zoo.serving.local.versions import Versions
-from zoo.serving.local.workers import Workers
+from zoo.serving.rest.errors import HANDLERS
+from zoo.serving.rest.inference import Inference
+from zoo.serving.rest.management import Management
+from zoo.serving.rest.metrics import Metrics
+from zoo.serving.rest.tokens import TokenRequired, Tokens
+from zoo.serving.rest.versions import Versions
 
 
 class App:
     """All calls; the port at which one arrives decides what it may ask for."""
 
-    def __init__(self, versions: Versions, tokens: Tokens, port: int, threads: int, largest: int) -> None:
-        """`port` is that of inference; `largest` is the most bytes of a request. Each model has `threads` of its own.
-
-        So the long drawing of a generator does not keep classifiers waiting.
-        """
-        metrics, workers = Metrics(), {model: Workers(threads) for model in versions.models}
-        self.inference: ASGIApp = _calls(Inference(versions, workers, metrics, largest).routes)
+    def __init__(self, versions: Versions, tokens: Tokens, port: int, largest: int) -> None:
+        """`port` is that of inference; `largest` is the most bytes of a request."""
+        metrics = Metrics()
+        self.inference: ASGIApp = _calls(Inference(versions, metrics, largest).routes)
         """Predictions and explanations without a token, for a front in the same process."""
-        aside = {model: Workers(1) for model in versions.models}
-        self.unseen: ASGIApp = _calls(Inference(versions, aside, metrics, largest).routes)
-        """The same for answers that nobody waits for: in a thread of their own, since one may sleep."""
-        management = _calls(Management(versions, workers, tokens).routes)
+        self.unseen: ASGIApp = _calls(Inference(versions, metrics, largest, unseen=True).routes)
+        """The same for answers that nobody waits for."""
+        management = _calls(Management(versions, tokens).routes)
         self._front: ASGIApp | None = None
         self._apps: dict[int, ASGIApp] = {
             port: TokenRequired(self.inference, tokens, "inference"),

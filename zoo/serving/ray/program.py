@@ -1,0 +1,91 @@
+"""The server of the runtime `ray`, and a Ray of its own: started, found and stopped, whatever was killed of it."""
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from zoo.serving.ray.settings import Settings
+from zoo.serving.rest.process import ENVIRONMENT, Program
+from zoo.serving.runtime import ServeRequest
+from zoo.study import ROOT
+
+MARK = "LESION_ZOO_RAY"
+"""In the environment of each process of a Ray of our own: the server's folder, by which it is found."""
+FILES = "ray"
+"""In the server's folder, a link to the folder of Ray's own files: its sockets need a short path."""
+CACHE = "archives"
+"""In the server's folder: the archives that a Ray of our own serves, by content."""
+SETTINGS = "ray"
+"""Of the server's state: `Settings`."""
+
+
+class RayProgram(Program):
+    """`python -m zoo.serving.ray FOLDER`."""
+
+    def __init__(self, chosen: Settings) -> None:
+        super().__init__("ray")
+        self._chosen = chosen
+
+    @property
+    def settings(self) -> Settings:
+        """What was chosen, and the cluster that the environment names."""
+        return self._chosen.model_copy(update={"address": os.environ.get("RAY_ADDRESS", "")})
+
+    def wanted(self, store: Path, files: Mapping[str, str], request: ServeRequest) -> dict[str, Any]:
+        """What the state says of a server that is started so."""
+        return super().wanted(store, files, request) | {SETTINGS: self.settings.model_dump()}
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        """What the server's environment has beside ours."""
+        common = {**ENVIRONMENT, "RAY_USAGE_STATS_ENABLED": "0", "RAY_SERVE_LOG_TO_STDERR": "0"}
+        if self.settings.address:
+            return common
+        return common | {
+            MARK: str(folder),
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # so it is no cluster, and Ray's ports are on loopback
+            # Whoever reaches a port of Ray runs code: only who has the token, which is in no file.
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),
+            "RAY_ADDRESS": "",
+            "RAY_worker_niceness": "0",  # Ray's are at 15, behind all else on the machine; these are the service
+        }
+
+    def halt(self, folder: Path) -> bool:
+        """Stop the server of `folder` and a Ray of its own, and clear up; False if none was running."""
+        folder = folder.resolve()
+        state = self.last_state(folder)
+        running = super().halt(folder)
+        for process in self._ray_of(folder):
+            with suppress(psutil.Error):
+                process.kill()
+        files = folder / FILES
+        if files.is_symlink():
+            shutil.rmtree(files.resolve(), ignore_errors=True)
+            files.unlink(missing_ok=True)
+        shutil.rmtree(folder / CACHE, ignore_errors=True)
+        if not running and state.get(SETTINGS, {}).get("address"):  # it was killed, and left its deployments
+            command = [sys.executable, "-m", "zoo.serving.ray.clear", str(folder), state[SETTINGS]["address"]]
+            with suppress(subprocess.TimeoutExpired):
+                subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+        return running
+
+    def processes_of(self, folder: Path) -> list[psutil.Process]:
+        """The servers of `folder` that run, and every process of a Ray of its own."""
+        servers = super().processes_of(folder)
+        return servers + [process for process in self._ray_of(folder) if process not in servers]
+
+    def _ray_of(self, folder: Path) -> list[psutil.Process]:
+        mine, processes = str(folder.resolve()), []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error, OSError):  # another user's
+                if process.environ().get(MARK) == mine and process.status() != psutil.STATUS_ZOMBIE:
+                    processes.append(process)
+        return [process for process in processes if process.pid != os.getpid()]
