@@ -5,7 +5,7 @@ import statistics
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -71,6 +71,11 @@ def replicas(served: Served) -> dict[int, str]:
     [row] = server.rows("lesion_classifier")
     server.close()
     return {worker["pid"]: worker["node"] for worker in row["workers"] if worker["status"] == "READY"}
+
+
+def all_gone(pids: Iterable[int]) -> bool:
+    """Whether none of these processes is left."""
+    return all(is_gone(pid) for pid in pids)
 
 
 def is_free(port: int) -> bool:
@@ -157,10 +162,10 @@ def test_a_killed_server_on_a_cluster(served: Served, reliability: Reliability) 
         again()
         row.tried += 1
         if row.tried == 1:
-            assert all(is_gone(pid) for pid in before)
+            wait_for(partial(all_gone, before), "the end of the old replicas", seconds=30)
             before = replicas(served)
             assert len(before) == 2
             with served.http() as http:
                 assert http.post("/v1/classify/baseline", content=PICTURE).status_code == 200
-    wait_for(lambda: all(is_gone(pid) for pid in before), "the end of the replicas", seconds=30)
+    wait_for(partial(all_gone, before), "the end of the replicas", seconds=30)
     row.seen = "so it was"

@@ -65,7 +65,7 @@ class Server:
         models = {name: GENERATOR.model if name == "sagan" else CLASSIFIER.model for name in self.echoes}
         workers = {model: Workers(1) for model in models.values()}
         versions = [
-            Version(models[name], name, f"{name}.mar", Threads(echo, workers[models[name]]))
+            Version(models[name], name, f"{name}.mar", Threads(echo, workers[models[name]], aside=Workers(1)))
             for name, echo in self.echoes.items()
         ]
         self.tokens = Tokens(self.key_file, timedelta(minutes=60))
