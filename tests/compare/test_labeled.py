@@ -166,6 +166,6 @@ def test_what_a_server_would_refuse_is_left_out(tmp_path: Path, monkeypatch: pyt
     size = (tmp_path / "nv" / "large.png").stat().st_size
     reason = f"over the 1 MB that the server takes: make serve MAX_REQUEST_MB=... ({size:,} bytes)"
     assert reasons["nv/large.png"] == reason
-    monkeypatch.setattr("compare.labeled.SECONDS", 0.1)
+    monkeypatch.setattr("compare.labeled.SECONDS", 0.4)
     slow = {left_out.image: left_out.reason for left_out in external_images(tmp_path, ()).left_out}
-    assert slow == {"nv/slow.tif": "not decoded in 0.1 seconds; save it anew, as a plain JPEG or PNG"}
+    assert slow == {"nv/slow.tif": "not decoded in 0.4 seconds; save it anew, as a plain JPEG or PNG"}
