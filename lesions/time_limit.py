@@ -24,8 +24,6 @@ PAUSE = 0.01
 _raise_in = ctypes.pythonapi["PyThreadState_SetAsyncExc"]
 _raise_in.argtypes = [ctypes.c_ulong, ctypes.py_object]
 _raise_in.restype = ctypes.c_int
-NOTHING = ctypes.py_object()
-"""A null pointer: instead of an exception, it takes back the one that has not arrived yet."""
 
 
 class TimeLimitReached(BaseException):
@@ -46,15 +44,14 @@ def within(seconds: float | None, call: Callable[[], Result]) -> Result:
     limit = _Limit(seconds)
     watchdog = _watchdog()
     try:
-        try:
-            watchdog.put(limit)
-            result = call()
-        finally:
-            # Python lets an exception in after calls, at jumps back and at a function's start: none comes between
-            # `call` and `acquire`. `acquire` waits while one is being sent; it arrives right after. Then none is sent.
-            limit.ended.acquire()
+        watchdog.put(limit)
+        result = call()
     finally:
-        _raise_in(limit.thread, NOTHING)  # should a later Python look less often
+        # Python lets an exception in after calls, at jumps back and at a function's start: none comes between
+        # `call` and `acquire`. `acquire` waits while one is being sent; it arrives right after. Then none is sent, and
+        # nothing is left to take back. (To take back what has arrived, by a null pointer, would leave Python 3.11's
+        # flag for such exceptions set for good: slower, and an endless loop where a function is traced.)
+        limit.ended.acquire()
     if limit.left() <= 0:  # the watchdog may have come too late, as when code in C kept all other threads out
         raise TimeLimitReached
     return result

@@ -182,3 +182,31 @@ assert stopped()
 
 def test_a_forked_process_has_limits_too() -> None:
     subprocess.run([sys.executable, "-c", FORK], cwd=Path(__file__).parents[2], timeout=60, check=True)
+
+
+TRACED = """
+import sys
+from lesions.time_limit import TimeLimitReached, within
+
+def spin():
+    while True:
+        pass
+
+for seconds, call in ((5, list), (0.05, spin)):
+    try:
+        within(seconds, call)
+    except TimeLimitReached:
+        pass
+
+def traced():
+    return 1
+
+sys.settrace(lambda *_: None)
+print(traced())
+"""
+
+
+def test_python_is_as_before_when_the_call_has_ended() -> None:
+    """Python 3.11 looped for ever at a traced function's start, with a flag that the end of a limit had set."""
+    done = subprocess.run([sys.executable, "-c", TRACED], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "1\n"
