@@ -14,8 +14,8 @@ from lesions.labels import CLASSES
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-RAY_ALWAYS = ("tests/handlers/test_real_server.py", "tests/zoo/serving/ray/")
-"""Tests that also run on Ray where nobody asks for it: answers, errors, and its end. The others take minutes more."""
+RAY_ALWAYS = ("tests/zoo/serving/ray/",)
+"""Tests that run on Ray where nobody asks for it. The others, of every runtime's contract, take many minutes more."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
