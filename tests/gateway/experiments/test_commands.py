@@ -61,10 +61,10 @@ def commands(tmp_path: Path) -> Commands:
 
 def test_an_experiment_s_life(commands: Commands) -> None:
     options = ("--shadow", "views lite1", "--metric", "macro_f1", "--difference", "0.05")
-    said = commands.done("experiment", "--arms", ARMS, *options, "--guard", "errors=0.1 answers=50", "--", "lite")
-    assert "lite: baseline 0.9, transfer 0.1; unseen: views, lite1" in said
-    assert "the reference is baseline" in said
-    assert "nothing is served now" in said
+    printed = commands.done("experiment", "--arms", ARMS, *options, "--guard", "errors=0.1 answers=50", "--", "lite")
+    assert "lite: baseline 0.9, transfer 0.1; unseen: views, lite1" in printed
+    assert "the reference is baseline" in printed
+    assert "nothing is served now" in printed
     now = files.read(commands.runs / "experiments" / "lite.toml")
     assert (now.metric, now.smallest_difference, now.shadows) == ("macro_f1", 0.05, ("views", "lite1"))
     assert (now.guard.errors, now.guard.latency_ms, now.guard.answers) == (0.1, 10_000, 50)
@@ -145,8 +145,8 @@ def test_a_server_with_its_events_in_postgresql(commands: Commands) -> None:
                 "--",
                 "halves",
             )
-            said = commands.done("experiment", "--arms", "baseline=0.5 transfer=0.5", "--", "halves")
-            assert "nothing is served now" not in said
+            printed = commands.done("experiment", "--arms", "baseline=0.5 transfer=0.5", "--", "halves")
+            assert "nothing is served now" not in printed
             headers = {"Authorization": f"Bearer {key}", "X-Client-Id": "anna"}
             with httpx.Client(base_url=f"http://127.0.0.1:{ports[1]}", headers=headers, trust_env=False) as http:
                 ids = [http.post("/v1/classify", content=picture).raise_for_status().json()["id"] for _ in range(5)]

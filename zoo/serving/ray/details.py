@@ -49,11 +49,11 @@ def _worker(replica: dict[str, Any]) -> dict[str, Any]:
 
 def statuses() -> dict[str, tuple[str, str]]:
     """State and message of each of Serve's applications, with its deployments' messages."""
-    told = serve.status().applications
+    applications = serve.status().applications
     return {
         name: (
             one.status.value,
             "\n".join([one.message, *(deployment.message for deployment in one.deployments.values())]),
         )
-        for name, one in told.items()
+        for name, one in applications.items()
     }

@@ -31,7 +31,7 @@ class App:
         }
 
     def add(self, port: int, app: ASGIApp) -> None:
-        """Let another app answer what arrives at another port; it is told when the server begins and ends, too."""
+        """Let another app answer what arrives at another port; it gets the events of start and end, too."""
         self._apps[port] = self._front = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
