@@ -4,6 +4,7 @@ import time
 
 from sqlalchemy import ColumnElement, Connection, Engine, delete, func, select, text
 
+from gateway.events.database import EventsError
 from gateway.events.tables import ANSWERS, FEEDBACK, LOSSES
 
 AT_ONCE = 1000
@@ -14,13 +15,24 @@ DAY = 24 * 60 * 60
 def forget(engine: Engine, clients: list[str]) -> tuple[int, int]:
     """Delete all answers to clients (hashes), shadows' included, and their feedback; returns how many of each.
 
-    In SQLite's files nothing of them is left. Raises `SQLAlchemyError`.
+    Raises `SQLAlchemyError`.
     """
-    deleted = _delete(engine, ANSWERS.c.client.in_(clients))
-    if engine.url.get_backend_name() == "sqlite":
-        with engine.connect() as connection:  # what was overwritten is still in the log that is written ahead
-            connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
-    return deleted
+    return _delete(engine, ANSWERS.c.client.in_(clients))
+
+
+def overwrite(engine: Engine) -> None:
+    """Leave nothing of what was deleted in SQLite's files; PostgreSQL does that by itself, in its own time.
+
+    The file is written anew, and the writer waits meanwhile: `secure_delete` overwrites rows, but not the copies that a
+    page keeps when it is split. Raises `SQLAlchemyError`, and `EventsError` where another process reads too long.
+    """
+    if engine.url.get_backend_name() != "sqlite":
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM"))
+        busy = connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).scalar_one()
+    if busy:
+        raise EventsError("deleted, but not yet overwritten: another process reads the events; run it again")
 
 
 def delete_old(engine: Engine, keep_days: int) -> int:

@@ -94,8 +94,11 @@ def forget(
     key: Annotated[str, typer.Option(help="The name of its API key; all keys, where none is given.")] = "",
 ) -> None:
     """Delete all events of a client: answers, shadows' answers, feedback. Without CLIENT, those of a key by itself."""
-    from gateway.events.database import connect, database_url  # here: it takes a third of a second
+    from sqlalchemy.exc import SQLAlchemyError  # here: it takes a third of a second
+
+    from gateway.events.database import EventsError, connect, database_url, reason
     from gateway.events.deletion import forget as delete
+    from gateway.events.deletion import overwrite
 
     if not (client or key):
         raise UserError("whose events? make forget CLIENT=name, or KEY=phone")
@@ -111,6 +114,9 @@ def forget(
             time.sleep(PAUSE)
             more = delete(engine, hashes)
             answers, feedback = answers + more[0], feedback + more[1]
+        overwrite(engine)
+    except SQLAlchemyError as error:
+        raise EventsError(f"not all is deleted ({reason(error)}); run it again") from None
     finally:
         engine.dispose()
     print(f"deleted: {answers} answers and {feedback} feedback of {client or 'the key ' + key}")

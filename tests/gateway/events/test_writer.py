@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 
 from gateway.events import writer as writing
-from gateway.events.database import connect, sqlite_url
-from gateway.events.deletion import DAY, delete_old, forget
+from gateway.events.database import EventsError, connect, sqlite_url
+from gateway.events.deletion import DAY, delete_old, forget, overwrite
 from gateway.events.tables import ANSWERS, FEEDBACK, LOSSES
 from gateway.events.writer import Writer
 from gateway.metrics import Metrics
@@ -243,11 +244,29 @@ def test_nothing_of_what_was_deleted_is_left_in_sqlite_s_files(tmp_path: Path, m
         writer.put(ANSWERS, row)
     until(lambda: not writer._rows)
     forget(writer.engine, [client(1)])
+    overwrite(writer.engine)
     kept = b"".join(file.read_bytes() for file in tmp_path.glob("events.sqlite*"))
     writer.close(5)
     assert client(2).encode() in kept
     for secret in (made[0]["id"], made[-1]["id"], client(1), "a_very_special_arm"):
         assert secret.encode() not in kept
+
+
+def test_what_another_process_still_reads_is_not_called_overwritten(
+    tmp_path: Path, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.events.database.SECONDS", 0.1)
+    writer = Writer(sqlite_url(tmp_path), 365, metrics)
+    writer.put(ANSWERS, answer(1))
+    until(lambda: not writer._rows)
+    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM answers").fetchall()
+        forget(writer.engine, [client(1)])
+        with pytest.raises(EventsError, match="another process reads"):
+            overwrite(writer.engine)
+    overwrite(writer.engine)
+    writer.close(5)
 
 
 def test_old_events_are_deleted(address: str, metrics: Metrics) -> None:
