@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from gateway.backend import Reply, Unavailable
+from gateway.backend import Question, Reply, Unavailable
 from gateway.context import Gateway
 from gateway.pictures import CLASS, Picture
 from gateway.problems import Failure, Problem, try_later
@@ -23,19 +23,11 @@ STATUSES = {400: 422, 404: 404, 406: 406, 413: 413, 501: 501}
 """Of the runtime's refusals, what they are here: it calls a picture that cannot be read a 400."""
 
 
-async def ask(
-    gateway: Gateway,
-    model: str,
-    version: str | None,
-    body: bytes,
-    content_type: str,
-    accept: str,
-    explain: bool,
-) -> Reply:
+async def ask(gateway: Gateway, question: Question) -> Reply:
     """The runtime's answer, a success. Raises `Problem`."""
     try:
-        async with asyncio.timeout(SECONDS), gateway.turns.turn(f"{model}/{version}"):
-            reply = await gateway.backend.answer(model, version, body, content_type, accept, explain)
+        async with asyncio.timeout(SECONDS), gateway.turns.turn(f"{question.model}/{question.version}"):
+            reply = await gateway.backend.answer(question)
     except Unavailable as error:
         raise try_later(str(error)) from None
     except TimeoutError:
@@ -60,7 +52,7 @@ async def ask_picture(
     try:
         if picture.problem:
             raise picture.problem
-        return await ask(gateway, CLASSIFIER.model, version, body, kind, accept, explain)
+        return await ask(gateway, Question(CLASSIFIER.model, version, body, kind, accept, explain))
     except Problem as problem:
         status = problem.status
         raise

@@ -3,6 +3,27 @@
 from typing import Any, NamedTuple, Protocol
 
 
+class Question(NamedTuple):
+    """A picture for a version of a model, or a request to a generator."""
+
+    model: str
+    version: str | None
+    """The default one where it is null."""
+    body: bytes
+    content_type: str
+    accept: str = ""
+    """The client's header of that name."""
+    explain: bool = False
+    unseen: bool = False
+    """Nobody waits for the answer: where versions share threads, it takes none from those that clients see."""
+
+    @property
+    def path(self) -> str:
+        """The runtime's own path for it, of TorchServe's interface."""
+        parts = ["explanations" if self.explain else "predictions", self.model, self.version]
+        return "/".join(part for part in parts if part)
+
+
 class Reply(NamedTuple):
     """The runtime's answer to one picture, or to one request to a generator."""
 
@@ -18,20 +39,8 @@ class Unavailable(Exception):
 class Backend(Protocol):
     """A runtime, for the gateway. All methods belong to one event loop, and raise `Unavailable`."""
 
-    async def answer(
-        self,
-        model: str,
-        version: str | None,
-        body: bytes,
-        content_type: str,
-        accept: str = "",
-        explain: bool = False,
-        unseen: bool = False,
-    ) -> Reply:
-        """Ask a version of a model, or the default one; `accept` is the client's header of that name.
-
-        Nobody waits for an `unseen` answer: where versions share threads, it takes none from those that clients see.
-        """
+    async def answer(self, question: Question) -> Reply:
+        """The runtime's answer, which may be an error."""
 
     async def versions(self, model: str) -> list[str]:
         """The names of the served versions of a model, sorted; none where there is no such model."""

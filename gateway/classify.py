@@ -14,7 +14,7 @@ from starlette.requests import Request
 
 from gateway import log
 from gateway.ask import SECONDS, ask_picture
-from gateway.backend import Reply, Unavailable
+from gateway.backend import Question, Reply, Unavailable
 from gateway.context import Gateway, gateway_of
 from gateway.events.database import EventsError
 from gateway.events.tables import ANSWERS
@@ -109,7 +109,7 @@ async def _ask_shadow(gateway: Gateway, version: str, content: bytes, seen: dict
     begun, body, status = time.perf_counter(), None, 503
     try:
         async with asyncio.timeout(SECONDS):
-            reply = await gateway.backend.answer(CLASSIFIER.model, version, content, KIND, unseen=True)
+            reply = await gateway.backend.answer(Question(CLASSIFIER.model, version, content, KIND, unseen=True))
         status = reply.status
         body = _body(reply) if status == 200 else None
     except Failure:

@@ -8,8 +8,8 @@ import httpx
 from starlette.types import ASGIApp, Message, Scope
 
 from gateway.app import start
-from gateway.backend import Reply, Unavailable
-from gateway.rest import RestBackend, path_of
+from gateway.backend import Question, Reply, Unavailable
+from gateway.rest import RestBackend
 from gateway.settings import Settings
 from zoo.serving.rest.app import App
 from zoo.serving.runtime import LOOPBACK
@@ -29,19 +29,14 @@ class InsideBackend(RestBackend):
         super().__init__(folder, port, httpx.ASGITransport(inner, raise_app_exceptions=False))
         self._seen, self._unseen, self._server = inner.inference, inner.unseen, (LOOPBACK, port)
 
-    async def answer(
-        self,
-        model: str,
-        version: str | None,
-        body: bytes,
-        content_type: str,
-        accept: str = "",
-        explain: bool = False,
-        unseen: bool = False,
-    ) -> Reply:
-        """Ask a version of a model, or the default one. Raises `Unavailable`."""
-        path = f"/{path_of(model, version, explain)}"
-        headers = {"content-type": content_type, "accept": accept or "application/json", "content-length": len(body)}
+    async def answer(self, question: Question) -> Reply:
+        """The runtime's answer, which may be an error. Raises `Unavailable`."""
+        path, body = f"/{question.path}", question.body
+        headers = {
+            "content-type": question.content_type,
+            "accept": question.accept or "application/json",
+            "content-length": len(body),
+        }
         scope: Scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -69,7 +64,7 @@ class InsideBackend(RestBackend):
             sent.append(message)
 
         try:
-            await (self._unseen if unseen else self._seen)(scope, receive, send)
+            await (self._unseen if question.unseen else self._seen)(scope, receive, send)
         except Exception:  # its log has it, and its answer is there: a 500
             if not sent:
                 raise Unavailable("the runtime failed; wait, and ask again") from None

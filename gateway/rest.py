@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from httpx_retries import Retry, RetryTransport
 
-from gateway.backend import Reply, Unavailable
+from gateway.backend import Question, Reply, Unavailable
 from zoo.serving.connection import INVALID_TOKEN, KEY_FILE, read_token
 from zoo.serving.http import NoServerError, json_object
 from zoo.serving.runtime import LOOPBACK
@@ -50,20 +50,11 @@ class RestBackend:
             for kind in ("inference", "management")
         )
 
-    async def answer(
-        self,
-        model: str,
-        version: str | None,
-        body: bytes,
-        content_type: str,
-        accept: str = "",
-        explain: bool = False,
-        unseen: bool = False,
-    ) -> Reply:
-        """Ask a version of a model, or the default one. Raises `Unavailable`."""
-        path = path_of(model, version, explain)
-        headers = {"Content-Type": content_type, "Accept": accept or "application/json"}
-        response = await self._call(self._auth, "POST", f"{self._inference}/{path}", content=body, headers=headers)
+    async def answer(self, question: Question) -> Reply:
+        """The runtime's answer, which may be an error. Raises `Unavailable`."""
+        url = f"{self._inference}/{question.path}"
+        headers = {"Content-Type": question.content_type, "Accept": question.accept or "application/json"}
+        response = await self._call(self._auth, "POST", url, content=question.body, headers=headers)
         return Reply(response.status_code, response.headers.get("Content-Type", ""), response.content)
 
     async def versions(self, model: str) -> list[str]:
@@ -109,11 +100,6 @@ class RestBackend:
         if _is_refused(response):
             raise Unavailable("the runtime does not take the gateway's token; wait, and ask again")
         return response
-
-
-def path_of(model: str, version: str | None, explain: bool) -> str:
-    """The path of a call for inference."""
-    return f"{'explanations' if explain else 'predictions'}/{model}" + (f"/{version}" if version else "")
 
 
 class _TokenAuth(httpx.Auth):

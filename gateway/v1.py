@@ -13,7 +13,7 @@ from gateway import body, cards, description, pictures
 from gateway import classify as classifying
 from gateway.access import require
 from gateway.ask import ask, ask_picture, while_connected
-from gateway.backend import Reply
+from gateway.backend import Question, Reply
 from gateway.classify import Answered, ask_shadows
 from gateway.context import Gateway, gateway_of
 from gateway.events import clients
@@ -84,7 +84,7 @@ async def synthesize(
     """Synthetic lesions of a class, by a generator."""
     gateway = gateway_of(request)
     content = await body.read(request, gateway.settings.max_request_bytes)
-    asked = ask(gateway, GENERATOR.model, name, content, "application/json", accept, explain=False)
+    asked = ask(gateway, Question(GENERATOR.model, name, content, "application/json", accept))
     return _response(await while_connected(request, asked))
 
 

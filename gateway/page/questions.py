@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway import cards
 from gateway.ask import ask, ask_picture
-from gateway.backend import Unavailable
+from gateway.backend import Question, Unavailable
 from gateway.context import Gateway
 from gateway.page import views
 from gateway.page.views import Answered
@@ -67,7 +67,7 @@ class Questions:
         body = json.dumps({"class": label, "count": count, "seed": seed, "format": "grid"}).encode()
         try:
             name = await self._check(GENERATOR.model, generator)
-            reply = await ask(self._gateway, GENERATOR.model, name, body, "application/json", accept="", explain=False)
+            reply = await ask(self._gateway, Question(GENERATOR.model, name, body, "application/json"))
         except (Problem, Unavailable) as error:
             return views.problem(str(error))
         return views.synthetic(name, json.loads(reply.body))

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from gateway.app import build
-from gateway.backend import Reply, Unavailable
+from gateway.backend import Question, Reply, Unavailable
 from gateway.context import Gateway
 from gateway.keys import SCOPES, Keys
 from gateway.settings import Settings
@@ -28,25 +28,16 @@ class Runtime:
     """Answers every picture but those that say that they are bad (`gateway.backend.Backend`)."""
 
     def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
+        self.asked: list[Question] = []
         self.reply: Reply | None = None
         """What it answers instead of its own."""
         self.dead = False
         self.go = asyncio.Event()
         self.go.set()
 
-    async def answer(
-        self,
-        model: str,
-        version: str | None,
-        body: bytes,
-        content_type: str,
-        accept: str = "",
-        explain: bool = False,
-        unseen: bool = False,
-    ) -> Reply:
-        own = {"model": model, "version": version, "body": body, "content_type": content_type}
-        self.asked.append(own | {"accept": accept, "explain": explain, "unseen": unseen})
+    async def answer(self, question: Question) -> Reply:
+        self.asked.append(question)
+        model, version, body = question.model, question.version, question.body
         self._check()
         await self.go.wait()
         if self.reply:
@@ -57,7 +48,7 @@ class Runtime:
             return _json(400, {"message": "the image is damaged"})
         if b"crash" in body:
             raise RuntimeError("secret")
-        if explain and accept.startswith("image/png"):
+        if question.explain and question.accept.startswith("image/png"):
             return Reply(200, "image/png", b"png")
         entry = {"entry": version or SERVED[model][0], **ORIGINAL}
         return _json(200, {"label": "nv", "probabilities": dict.fromkeys(CLASSES, 1 / 7), **entry})

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.backend import Unavailable
+from gateway.backend import Question, Unavailable
 from gateway.rest import RestBackend
 from tests.scripted_server import INVALID_TOKEN, ScriptedServer
 
@@ -36,7 +36,7 @@ def ask(tmp_path: Path) -> Callable[..., Any]:
 
 
 def classify(backend: RestBackend) -> Coroutine[Any, Any, Any]:
-    return backend.answer("lesion_classifier", "baseline", b"picture", "image/jpeg")
+    return backend.answer(Question("lesion_classifier", "baseline", b"picture", "image/jpeg"))
 
 
 def test_an_answer(ask: Callable[..., Any]) -> None:
@@ -49,7 +49,7 @@ def test_an_answer(ask: Callable[..., Any]) -> None:
 
 
 def test_an_explanation_by_the_default_version(ask: Callable[..., Any]) -> None:
-    _, server = ask(lambda backend: backend.answer("m", None, b"", "a/b", "image/png", explain=True), ANSWER)
+    _, server = ask(lambda backend: backend.answer(Question("m", None, b"", "a/b", "image/png", explain=True)), ANSWER)
     assert server.requests[0].url.path == "/explanations/m"
     assert server.requests[0].headers["Accept"] == "image/png"
 

@@ -38,12 +38,12 @@ def test_a_raw_body(front: Front, client: TestClient, headers: dict[str, str], p
     assert answer.status_code == 200, answer.text
     assert answer.json()["entry"] == "transfer"
     [asked] = front.runtime.asked
-    assert (asked["body"], asked["version"], asked["explain"]) == (PICTURE, "transfer", False)
+    assert (asked.body, asked.version, asked.explain) == (PICTURE, "transfer", False)
 
 
 def test_without_a_version_the_default_one_answers(front: Front, client: TestClient) -> None:
     assert client.post("/v1/classify", content=PICTURE).json()["entry"] == "baseline"
-    assert front.runtime.asked[0]["version"] is None
+    assert front.runtime.asked[0].version is None
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_json(front: Front, client: TestClient, body: dict[str, str], packed: bo
     sent, headers = (zlib.compress(content), {"Content-Encoding": "deflate"}) if packed else (content, {})
     answer = client.post(CLASSIFY, content=sent, headers=headers)
     assert answer.status_code == 200, answer.text
-    assert front.runtime.asked[0]["body"] == PICTURE
+    assert front.runtime.asked[0].body == PICTURE
 
 
 @pytest.mark.parametrize("field", ["image", "data", "größe"])
@@ -63,7 +63,7 @@ def test_a_form(front: Front, client: TestClient, field: str) -> None:
     answer = client.post(CLASSIFY, files={field: ("mole.jpg", PICTURE, "image/jpeg")})
     assert answer.status_code == 200, answer.text
     assert answer.json()["entry"] == "transfer"
-    assert front.runtime.asked[0]["body"] == PICTURE
+    assert front.runtime.asked[0].body == PICTURE
 
 
 def test_a_large_file_of_a_form_stays_in_memory(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,11 +119,11 @@ def test_an_explanation(front: Front, client: TestClient) -> None:
     assert client.post(path, json={"image": BASE64, "class": "mel"}).status_code == 200
     assert client.post(path, files={"image": PICTURE}, data={"class": "mel"}).status_code == 200
     first, *others = front.runtime.asked
-    assert first["explain"]
-    assert first["body"] == PICTURE
+    assert first.explain
+    assert first.body == PICTURE
     for asked in others:
-        assert asked["explain"]
-        assert json.loads(asked["body"]) == {"image": BASE64, "class": "mel"}
+        assert asked.explain
+        assert json.loads(asked.body) == {"image": BASE64, "class": "mel"}
     answer = client.post(path, content=PICTURE, headers={"Accept": "image/png"})
     assert (answer.headers["Content-Type"], answer.content) == ("image/png", b"png")
     assert len(client.post(path, json=[BASE64, BASE64]).json()["answers"]) == 2
@@ -131,7 +131,7 @@ def test_an_explanation(front: Front, client: TestClient) -> None:
 
 def test_synthesis(front: Front, client: TestClient) -> None:
     assert client.post("/v1/synthesize/sagan", content=b'{"class": "mel"}').status_code == 200
-    assert front.runtime.asked[0]["body"] == b'{"class": "mel"}'
+    assert front.runtime.asked[0].body == b'{"class": "mel"}'
     problem(client.post("/v1/synthesize/nobody", json={"class": "mel"}), 404)
 
 

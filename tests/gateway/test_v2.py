@@ -64,7 +64,7 @@ def test_files_in_json(front: Front, client: TestClient) -> None:
         ("label", [2], 2),
         ("id", [2], 2),
     ]
-    assert [asked["body"] for asked in front.runtime.asked] == [PICTURE, PICTURE]
+    assert [asked.body for asked in front.runtime.asked] == [PICTURE, PICTURE]
     assert client.post(f"{MODEL}/infer", json=image(BASE64)).json()["model_version"] == "baseline"
 
 
@@ -78,7 +78,7 @@ def test_files_behind_json(front: Front, client: TestClient) -> None:
     content = b"".join(struct.pack("<I", len(file)) + file for file in (PICTURE, b"other"))
     body, headers = with_binary(image(shape=[2, 1]), content)
     assert client.post(INFER, content=body, headers=headers).status_code == 200
-    assert [asked["body"] for asked in front.runtime.asked] == [PICTURE, b"other"]
+    assert [asked.body for asked in front.runtime.asked] == [PICTURE, b"other"]
 
 
 @pytest.mark.parametrize("binary", [False, True])
@@ -91,7 +91,7 @@ def test_pixels(front: Front, client: TestClient, binary: bool, one: bool) -> No
         body, headers = json.dumps(pixels(sent.tolist(), list(sent.shape))).encode(), {}
     answer = client.post(INFER, content=body, headers=headers)
     assert answer.status_code == 200, answer.text
-    read = [np.array(Image.open(io.BytesIO(asked["body"]))) for asked in front.runtime.asked]
+    read = [np.array(Image.open(io.BytesIO(asked.body))) for asked in front.runtime.asked]
     assert np.array_equal(read, PIXELS[:1] if one else PIXELS)
 
 

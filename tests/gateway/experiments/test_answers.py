@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from gateway.backend import Reply
+from gateway.backend import Question, Reply
 from gateway.events.tables import ANSWERS
 from gateway.experiments import files, guard, shadows
 from gateway.experiments.experiment import Experiment
@@ -30,14 +30,13 @@ class Moody(Runtime):
         super().__init__()
         self.moods: dict[str, Callable[[], Any]] = {}
 
-    async def answer(self, model: str, version: str | None, *rest: Any, **options: Any) -> Reply:
-        if mood := self.moods.get(version or ""):
+    async def answer(self, question: Question) -> Reply:
+        if mood := self.moods.get(question.version or ""):
             made = mood()
             if isinstance(made, Reply):
                 return made
             await made
-        reply = await super().answer(model, version, *rest, **options)
-        return reply
+        return await super().answer(question)
 
 
 @pytest.fixture
@@ -225,7 +224,7 @@ def test_a_shadow_answers_unseen(front: Front, open_client: TestClient) -> None:
     seen, unseen = sorted(events(front), key=lambda row: row.shadow_of or "")
     assert (seen.id, seen.arm, unseen.arm) == (answer["id"], "baseline", "transfer")
     assert (unseen.shadow_of, unseen.client, unseen.picture) == (seen.id, seen.client, seen.picture)
-    assert [asked["unseen"] for asked in front.runtime.asked] == [False, True]
+    assert [asked.unseen for asked in front.runtime.asked] == [False, True]
     assert open_client.post("/v1/feedback", json={"id": unseen.id, "label": "mel"}).status_code == 404
 
 

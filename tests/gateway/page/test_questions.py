@@ -27,7 +27,7 @@ def reply(**body: object) -> Reply:
 def test_versions_side_by_side(front: Front, questions: Questions) -> None:
     problem, answers = asyncio.run(questions.classify(url(), ["baseline", "transfer"]))
     assert problem == ""
-    assert [asked["body"] for asked in front.runtime.asked] == [PICTURE, PICTURE]
+    assert [asked.body for asked in front.runtime.asked] == [PICTURE, PICTURE]
     assert answers.count("<article>") == answers.count(NOTICE) == 2
     assert answers.count("answers by default") == 1
     assert answers.count("melanoma (mel)") >= 2
@@ -56,7 +56,7 @@ def test_explanations(front: Front, questions: Questions) -> None:
     assert 'src="data:image/png;base64,AAAA"' in html
     assert "Where transfer sees melanoma (mel)" in html
     assert NOTICE in html
-    assert json.loads(front.runtime.asked[-1]["body"])["class"] == "mel"
+    assert json.loads(front.runtime.asked[-1].body)["class"] == "mel"
     front.runtime.reply = reply(**{"class": "mel", "overlay": "AAAA", "blank": True})
     assert "so there are no colors" in asyncio.run(questions.explain(url(), "transfer", ""))
     front.runtime.reply = Reply(501, "application/json", b'{"message": "transfer cannot explain"}')
@@ -69,7 +69,7 @@ def test_synthesis(front: Front, questions: Questions) -> None:
     html = asyncio.run(questions.synthesize("sagan", "df", 4, 7))
     assert 'alt="4 synthetic images of dermatofibroma (df)"' in html
     assert NOTICE in html
-    assert json.loads(front.runtime.asked[-1]["body"]) == {"class": "df", "count": 4, "seed": 7, "format": "grid"}
+    assert json.loads(front.runtime.asked[-1].body) == {"class": "df", "count": 4, "seed": 7, "format": "grid"}
     front.runtime.reply = Reply(400, "application/json", b'{"message": "count is null"}')
     assert "count is null" in asyncio.run(questions.synthesize("sagan", "df", None, 7))
     assert "make zoo" in asyncio.run(questions.synthesize(None, "df", 4, 7))

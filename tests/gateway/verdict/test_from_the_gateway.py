@@ -4,13 +4,12 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from gateway import demo
-from gateway.backend import Reply
+from gateway.backend import Question, Reply
 from gateway.events.clients import HEADER
 from gateway.events.database import connect, database_url
 from gateway.experiments import files
@@ -31,7 +30,8 @@ class Opinionated(Runtime):
     async def versions(self, model: str) -> list[str]:
         return list(SEEN)
 
-    async def answer(self, model: str, version: str | None, *rest: Any, **options: Any) -> Reply:
+    async def answer(self, question: Question) -> Reply:
+        version = question.version
         label = SEEN[version or "baseline"]
         probabilities = {name: 0.7 if name == label else 0.05 for name in CLASSES}
         body = {"label": label, "probabilities": probabilities, "distance": 1.25, "entry": version, **ORIGINAL}
