@@ -22,18 +22,14 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.front import serving
 from benchmarks.light_client import LightClient
 from benchmarks.pictures import draw
 from benchmarks.serve_throughput import NONE, Post, Turn, prepare, take
-from gateway import start
 from gateway.events.clients import HEADER
 from gateway.experiments import files
-from gateway.keys import SCOPES, Keys
-from gateway.settings import Settings
 from tests.gateway.moody import Mood
-from tests.servers import free_ports
-from zoo.serving.limits import limits
-from zoo.serving.runtime import LOOPBACK, RUNTIMES, get_runtime
+from zoo.serving.runtime import LOOPBACK, RUNTIMES
 
 TOLERANCE = 1e-6
 """The most by which answers may differ."""
@@ -75,41 +71,23 @@ def main(
 @contextlib.contextmanager
 def _serving(folder: Path, runtime_name: str) -> Iterator[tuple[Post, Post, Post]]:
     """Calls to the runtime's own port, and to the gateway's; by the last one, a client of an experiment asks."""
-    serve, keys, port = folder / runtime_name / "serve", folder / "keys.json", free_ports()
-    serve.mkdir(parents=True)
-    secret = Keys(keys).add(runtime_name, SCOPES, "100000/second")
-    settings = Settings(
-        host=LOOPBACK,
-        port=port + 20,
-        runtime_port=port,
-        folder=serve,
-        archives=folder / "store",
-        keys=keys,
-        max_request_bytes=limits().max_request_bytes,
-    )
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            start.serve(get_runtime(runtime_name), settings, LOOPBACK, limits())
-        token = json.loads((serve / "key_file.json").read_text())["inference"]["key"]
-        with LightClient() as client:
+    with serving(folder, runtime_name) as (settings, secret), LightClient() as client:
+        token = json.loads((settings.folder / "key_file.json").read_text())["inference"]["key"]
 
-            def post(url: str, key: str, content: bytes, **own: str) -> NDArray[np.float64]:
-                headers = {"Authorization": f"Bearer {key}", "Content-Type": "image/jpeg"} | own
-                answer = client.post(url, content=content, headers=headers).raise_for_status()
-                return np.array(list(answer.json()["probabilities"].values()))
+        def post(url: str, key: str, content: bytes, **own: str) -> NDArray[np.float64]:
+            headers = {"Authorization": f"Bearer {key}", "Content-Type": "image/jpeg"} | own
+            answer = client.post(url, content=content, headers=headers).raise_for_status()
+            return np.array(list(answer.json()["probabilities"].values()))
 
-            own = f"http://{LOOPBACK}:{port}/predictions/lesion_classifier/random"
-            default = f"http://{LOOPBACK}:{settings.port}/v1/classify"
-            gateway = f"{default}/random"
-            number = itertools.count()
-            yield (
-                lambda content: post(own, token, content),
-                lambda content: post(gateway, secret, content),
-                lambda content: post(default, secret, content, **{HEADER: f"client{next(number) % CLIENTS}"}),
-            )
-    finally:
-        with contextlib.redirect_stdout(io.StringIO()):
-            start.stop(serve)
+        own = f"http://{LOOPBACK}:{settings.runtime_port}/predictions/lesion_classifier/random"
+        default = f"http://{LOOPBACK}:{settings.port}/v1/classify"
+        gateway = f"{default}/random"
+        number = itertools.count()
+        yield (
+            lambda content: post(own, token, content),
+            lambda content: post(gateway, secret, content),
+            lambda content: post(default, secret, content, **{HEADER: f"client{next(number) % CLIENTS}"}),
+        )
 
 
 def _compare(runtime: str, post: Post, runs: Path, rounds: int) -> None:

@@ -26,19 +26,15 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.front import serving
 from benchmarks.light_client import LightClient
 from benchmarks.pictures import draw
 from benchmarks.queueing import Machine, poisson, simulate
 from benchmarks.serve_throughput import prepare
-from gateway import start
 from gateway.context import AT_ONCE, WAITING
-from gateway.keys import SCOPES, Keys
-from gateway.settings import Settings
-from tests.servers import free_ports
 from zoo.models.session import read_archive
 from zoo.serving.classifier import ClassifierService
-from zoo.serving.limits import limits
-from zoo.serving.runtime import LOOPBACK, get_runtime
+from zoo.serving.runtime import LOOPBACK
 from zoo.serving.service import Call
 
 LOADS = (0.3, 0.5, 0.7, 0.8)
@@ -179,35 +175,18 @@ def _work(service: ClassifierService, picture: bytes) -> float:
 @contextlib.contextmanager
 def _serving(folder: Path) -> Iterator[Send]:
     """A server that may use the processors that we may use now."""
-    serve, keys, port = folder / "serve", folder / "keys.json", free_ports()
-    secret = Keys(keys).add("load", SCOPES, "999999/second")
-    settings = Settings(
-        host=LOOPBACK,
-        port=port + 20,
-        runtime_port=port,
-        folder=serve,
-        archives=folder / "store",
-        keys=keys,
-        max_request_bytes=limits().max_request_bytes,
-    )
-    headers = {"Authorization": f"Bearer {secret}", "Content-Type": "image/jpeg"}
-    url = f"http://{LOOPBACK}:{settings.port}/v1/classify/random"
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            start.serve(get_runtime("local"), settings, LOOPBACK, limits())
-        with LightClient() as client:
+    with serving(folder, "local") as (settings, secret), LightClient() as client:
+        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "image/jpeg"}
+        url = f"http://{LOOPBACK}:{settings.port}/v1/classify/random"
 
-            def send(picture: bytes) -> float:
-                answer = client.post(url, content=picture, headers=headers)
-                if answer.status_code == 503:  # the queue is full
-                    return math.nan
-                answer.raise_for_status()
-                return time.perf_counter()
+        def send(picture: bytes) -> float:
+            answer = client.post(url, content=picture, headers=headers)
+            if answer.status_code == 503:  # the queue is full
+                return math.nan
+            answer.raise_for_status()
+            return time.perf_counter()
 
-            yield send
-    finally:
-        with contextlib.redirect_stdout(io.StringIO()):
-            start.stop(serve)
+        yield send
 
 
 def _calibrate(send: Send, services: NDArray[np.float64], pictures: Sequence[bytes]) -> Calibration:
