@@ -40,7 +40,7 @@ TABLE = sql.Table(
     sql.Column("latency", sql.Float),
     sql.Column("sha256", sql.String(64)),
 )
-"""What is kept of an answer, whoever keeps it."""
+"""What is kept of an answer."""
 
 
 def main(

@@ -51,7 +51,7 @@ Send = Callable[[bytes], float]
 
 
 class Offered(NamedTuple):
-    """The requests of one load, and what became of them."""
+    """The requests of one load, and how they ended."""
 
     share: float
     arrivals: NDArray[np.float64]
@@ -230,7 +230,7 @@ def _compare(offered: Offered, whole: Calibration, rng: np.random.Generator) -> 
 
 
 def _measure(send: Send, arrivals: NDArray[np.float64], pictures: Sequence[bytes]) -> list[float]:
-    """The latency of each request, which is sent at its time, whatever has become of those before it."""
+    """The latency of each request, which is sent at its time, also if those before it are not answered."""
     begun = time.perf_counter() + 0.2
     with ThreadPoolExecutor(2 * (AT_ONCE + WAITING)) as pool:
         sent = []

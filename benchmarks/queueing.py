@@ -25,7 +25,7 @@ class Machine:
     network: float = 0.0
     """What a request takes elsewhere, as in the client: no other one waits for it."""
     slice: float = 0.001
-    """After it a core is given to whoever waits: the event loop does not wait for the end of a whole picture."""
+    """After it another thread that waits gets the core: the event loop does not wait for the end of a whole picture."""
 
 
 def simulate(machine: Machine, arrivals: Times, services: Times) -> NDArray[np.float64]:

@@ -116,7 +116,7 @@ async def _ask_shadow(gateway: Gateway, version: str, content: bytes, seen: dict
         status = 503
     except (TimeoutError, Unavailable):
         pass
-    except Exception as error:  # whatever it is, it is the shadow's
+    except Exception as error:  # of any kind: it is the shadow's
         log.write(event="a shadow failed", version=version, error=repr(error)[:200])
     latency = 1000 * (time.perf_counter() - begun)
     own = {"id": uuid.uuid4().hex, "shadow_of": seen["id"]}

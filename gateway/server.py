@@ -24,7 +24,7 @@ def main(folder: Path) -> None:
         start(settings, RestBackend(settings.folder, settings.runtime_port)),
         host=settings.host,
         port=settings.port,
-        loop="asyncio",  # and no other, whatever is installed: behind `local` they are the same
+        loop="asyncio",  # and no other that is installed: behind `local` they are the same
         http="h11",
         access_log=False,  # the gateway writes its own
         proxy_headers=False,

@@ -88,7 +88,7 @@ async def infer(
 ) -> Response:
     """Class probabilities of pictures; the first that cannot be read makes the whole request an error.
 
-    Without a version, the champion answers, whatever experiment is running.
+    Without a version, the champion answers, also while an experiment is running.
     """
     gateway = gateway_of(request)
     if model != CLASSIFIER.model:

@@ -1,4 +1,4 @@
-"""Shadows answer unseen, behind the answer that the client has: whatever they do, it changes nothing."""
+"""Shadows answer unseen, behind the answer that the client has: nothing that they do changes it."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""An archive opened: whatever answers for it has answered a request."""
+"""An archive opened: a worker of it has answered a request."""
 
 from collections.abc import Callable
 from pathlib import Path

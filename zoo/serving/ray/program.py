@@ -1,4 +1,4 @@
-"""The server of the runtime `ray`, and a Ray of its own: started, found and stopped, whatever was killed of it."""
+"""The server of the runtime `ray`, and a Ray of its own: started, found, and stopped, also after a part was killed."""
 
 import os
 import secrets
@@ -51,7 +51,7 @@ class RayProgram(Program):
         return common | {
             MARK: str(folder),
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # so it is no cluster, and Ray's ports are on loopback
-            # Whoever reaches a port of Ray runs code: only who has the token, which is in no file.
+            # Who reaches a port of Ray can run code: so only those who have the token, which is in no file.
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_ADDRESS": "",
@@ -83,9 +83,16 @@ class RayProgram(Program):
         return servers + [process for process in self._ray_of(folder) if process not in servers]
 
     def _ray_of(self, folder: Path) -> list[psutil.Process]:
-        mine, processes = str(folder.resolve()), []
+        mine, processes = str(folder.resolve()), set[psutil.Process]()
         for process in psutil.process_iter():
             with suppress(psutil.Error, OSError):  # another user's
-                if process.environ().get(MARK) == mine and process.status() != psutil.STATUS_ZOMBIE:
-                    processes.append(process)
-        return [process for process in processes if process.pid != os.getpid()]
+                if process.environ().get(MARK) == mine:
+                    # Its workers, too: the names that Ray gives them are written over their environment.
+                    processes |= {process, *process.children(recursive=True)}
+        return [process for process in processes if process.pid != os.getpid() and _lives(process)]
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False

@@ -28,7 +28,7 @@ class Replicas:
         return max(0, self._asked - self._at_once)
 
     async def processes(self) -> list[dict[str, Any]]:
-        """The replicas, on whichever node."""
+        """The replicas, on any node."""
         return await self._details.replicas(self._handle.app_name, self._handle.deployment_name)
 
     async def answer(self, content: bytes, headers: Mapping[str, str], explain: bool, unseen: bool = False) -> Sent:

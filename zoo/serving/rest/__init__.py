@@ -1,1 +1,1 @@
-"""The REST contract as an ASGI app in one process, whoever answers behind it: what `local` and `ray` share."""
+"""The REST contract as an ASGI app in one process: what `local` and `ray` share."""

@@ -67,7 +67,7 @@ def serve(folder: Path, open_all: Callable[[dict[str, Any], Note], Versions]) ->
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
     )
-    # After its grace it raises the signal once more, which ends the process, whatever its threads do.
+    # After its grace it raises the signal once more, which ends the process, even if its threads do not.
     uvicorn.Server(config).run(sockets)
 
 

@@ -1,4 +1,4 @@
-"""What the app asks of whoever answers for a version: threads of this process, or replicas on a cluster."""
+"""What the app asks of what answers for a version: threads of this process, or replicas on a cluster."""
 
 import json
 import time

@@ -81,7 +81,7 @@ def deployed(port: int, cache: Path, *configs: str) -> Iterator["subprocess.Pope
 
 
 def state(running: "subprocess.Popen[str]") -> tuple[str, str]:
-    """What became of a config: state and message."""
+    """What Ray made of a config: state and message."""
     assert running.stdout is not None
     line = ""
     while not line.startswith('["'):  # Ray reports, too

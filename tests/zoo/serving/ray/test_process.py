@@ -1,4 +1,4 @@
-"""The server and its Ray as processes: replicas import no torch, and nothing is left, whatever was killed."""
+"""The server and its Ray as processes: replicas import no torch, and nothing is left when some of them were killed."""
 
 import importlib.util
 import json
