@@ -17,7 +17,7 @@ from gateway.ask import SECONDS, ask_picture
 from gateway.backend import Question, Reply, Unavailable
 from gateway.context import Gateway, gateway_of
 from gateway.events.database import EventsError
-from gateway.events.tables import ANSWERS
+from gateway.events.tables import ANSWERS, GIVEN_UP
 from gateway.experiments.running import NOTHING, Plan
 from gateway.experiments.shadows import Task
 from gateway.keys import Key
@@ -77,6 +77,12 @@ async def classify(gateway: Gateway, picture: Picture, version: str | None, call
                 gateway.guard.observe(experiment, arm, True, latency)
             _put(gateway, event | _outcome(asked or "", problem.status, None, latency, await digest.hex()))
         raise problem from None
+    except asyncio.CancelledError:  # the client gave up, at least as often for a slow arm as for a quick one
+        if experiment and arm:
+            gateway.guard.observe(experiment, arm, False, math.inf)
+        latency = 1000 * (time.perf_counter() - begun)
+        _put(gateway, event | _outcome(asked or "", GIVEN_UP, None, latency, await digest.hex()))
+        raise
     latency = 1000 * (time.perf_counter() - begun)
     if experiment and arm:
         gateway.guard.observe(experiment, arm, False, latency)

@@ -6,6 +6,8 @@ calls itself, or of its API key.
 
 from sqlalchemy import JSON, BigInteger, Column, Double, Index, Integer, MetaData, String, Table
 
+GIVEN_UP = 499
+"""The status of an answer for which the client did not wait, as nginx has it."""
 METADATA = MetaData()
 
 ANSWERS = Table(
@@ -26,7 +28,7 @@ ANSWERS = Table(
     Index("answers_by_client", "client"),
     Index("answers_by_time", "time"),
 )
-"""One row an answer: of an arm, which the client saw, or of a shadow. Errors of pictures (4xx) are no answers."""
+"""One row an answer: of an arm, which the client saw, or of a shadow. Errors of pictures are no answers."""
 
 FEEDBACK = Table(
     "feedback",

@@ -18,7 +18,7 @@ def assign(experiment: Experiment, client: str, out: Collection[str] = ()) -> st
     it may, and those that leave go to the arms that gain: no rule moves fewer. The clients of an arm that was taken
     out, in the file or by `out`, go to the others, and nobody else moves.
     """
-    steps = (*experiment.earlier, experiment.arms)
+    steps = (*(one.arms for one in experiment.earlier), experiment.arms)
     salt = f"{experiment.name}/{client}"
     arm = _draw(steps[0], f"{salt}/first")
     for number, (before, after) in enumerate(pairwise(steps)):

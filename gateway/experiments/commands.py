@@ -49,11 +49,11 @@ def experiment(
     given |= {"smallest_difference": _number("DIFFERENCE", difference)} if difference else {}
     given |= {"guard": _numbers("GUARD", guard)} if guard else {}
     wanted = files.create(name=name, started=time.time(), arms=_numbers("ARMS", arms), **given)
-    checked = _check_served(folders, wanted)
-    now = files.start(folders.runs / FOLDER, wanted)
+    weights = _weights(folders, wanted)
+    now = files.start(folders.runs / FOLDER, wanted.model_copy(update={"weights": weights}))
     print(f"{now.name}: {_shares(now)}" + (f"; unseen: {', '.join(now.shadows)}" if now.shadows else ""))
     print(f"the reference is {now.reference}; it holds for /v1/classify without a version, at once")
-    if not checked:
+    if not weights:
         print("nothing is served now, so nobody has looked whether these versions are: make serve")
 
 
@@ -130,17 +130,17 @@ def _check_name(name: str) -> None:
         raise ExperimentError(f"NAME={name[:60]}: small letters, digits, _ and -; a letter first, 64 at most")
 
 
-def _check_served(folders: Folders, wanted: Experiment) -> bool:
-    """Whether a server runs, and so all versions are known to be served. Raises `ExperimentError` for others."""
-    runtime = runtime_of(folders.serve)
+def _weights(folders: Folders, wanted: Experiment) -> dict[str, str]:
+    """The sha256 of the weights of each version; none where no server runs. Raises `ExperimentError`."""
+    runtime, names = runtime_of(folders.serve), (*wanted.arms, *wanted.shadows)
     try:
         with closing(runtime.connect(folders.serve)) as server:
             served = server.versions(CLASSIFIER.model)
+            if unknown := [name for name in names if name not in served]:
+                raise ExperimentError(f"{unknown[0]} is not served; there are: {', '.join(served)}")
+            return {name: server.describe(CLASSIFIER.model, name)["weights_sha256"] for name in names}
     except NoServerError:
-        return False
-    if unknown := [name for name in (*wanted.arms, *wanted.shadows) if name not in served]:
-        raise ExperimentError(f"{unknown[0]} is not served; there are: {', '.join(served)}")
-    return True
+        return {}
 
 
 def _numbers(setting: str, text: str) -> dict[str, float]:

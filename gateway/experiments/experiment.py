@@ -37,6 +37,17 @@ class Removal(BaseModel):
     reason: str
 
 
+class Earlier(BaseModel):
+    """The shares until they were changed, or until an arm that was taken out came back."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    arms: dict[Version, Annotated[float, Field(ge=0, le=1)]]
+    removed: dict[Version, Removal] = {}
+    until: float
+    """Seconds since 1970, UTC."""
+
+
 class Experiment(BaseModel):
     """Arms with shares, and shadows, which answer unseen; how they are judged; and what has happened so far."""
 
@@ -51,20 +62,20 @@ class Experiment(BaseModel):
     """Of interest: a loss smaller than this is no worse."""
     arms: dict[Version, Annotated[float, Field(ge=0, le=1)]]
     """Their shares, which add up to 1. The first is the reference."""
-    earlier: tuple[dict[Version, float], ...] = ()
-    """The shares before each change of them, the oldest first: clients move as little as they can."""
-    changed: float | None = None
-    """When the shares were changed last, seconds since 1970."""
+    earlier: tuple[Earlier, ...] = ()
+    """Before each change, the oldest first: clients move as little as they can."""
     shadows: tuple[Version, ...] = ()
     guard: Guard = Guard()
     removed: dict[Version, Removal] = {}
     """Arms that were taken out; they keep their share in `arms`."""
+    weights: dict[Version, str] = {}
+    """The sha256 of the weights of each version when it began, where they were served then."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not self.arms or abs(sum(self.arms.values()) - 1) > SUM:
             raise ValueError(f"the shares of the arms add up to {sum(self.arms.values()):g}, not to 1")
-        if any(shares.keys() != self.arms.keys() for shares in self.earlier):
+        if any(one.arms.keys() != self.arms.keys() for one in self.earlier):
             raise ValueError("the arms of earlier shares are others")
         if both := sorted(set(self.arms) & set(self.shadows)):
             raise ValueError(f"{both[0]} is both an arm and a shadow")
@@ -80,6 +91,17 @@ class Experiment(BaseModel):
     def reference(self) -> str:
         """The arm that the others are compared against."""
         return next(iter(self.arms))
+
+    @property
+    def changed(self) -> float:
+        """When the present shares began to hold."""
+        return self.earlier[-1].until if self.earlier else self.started
+
+    @property
+    def changes(self) -> list[float]:
+        """When clients went to another arm: the shares changed, or an arm was taken out or came back. Sorted."""
+        removals = [*self.removed.values(), *(one for step in self.earlier for one in step.removed.values())]
+        return sorted([*(one.time for one in removals), *(step.until for step in self.earlier)])
 
     @property
     def identity(self) -> Identity:

@@ -1,5 +1,6 @@
 """The files of experiments: `runs/<study>/experiments/NAME.toml`, written whole, one change at a time."""
 
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import NamedTuple
 import tomli_w
 from pydantic import ValidationError
 
-from gateway.experiments.experiment import Experiment
+from gateway.experiments.experiment import Earlier, Experiment
 from lesions.errors import UserError
 from lesions.files import atomic_write, file_lock
 
@@ -116,7 +117,7 @@ def write(folder: Path, experiment: Experiment) -> None:
 
 
 def _changed(old: Experiment, wanted: Experiment) -> Experiment:
-    """A running experiment with the shares of another one."""
+    """A running experiment with the shares of another one; arms that were taken out come back."""
     if old.ended is not None:
         raise ExperimentError(f"{old.name} has ended; choose another name")
     if old.arms.keys() != wanted.arms.keys():
@@ -124,11 +125,19 @@ def _changed(old: Experiment, wanted: Experiment) -> Experiment:
             f"{old.name} is running with the arms {', '.join(old.arms)}: its shares can change, its arms cannot; "
             f"stop it, and start another one: make stop-experiment NAME={old.name}"
         )
-    asked = wanted.model_dump(exclude_unset=True, exclude={"started", "arms"})
+    if mixed := [name for name in old.weights.keys() & wanted.weights if old.weights[name] != wanted.weights[name]]:
+        raise ExperimentError(
+            f"{sorted(mixed)[0]} was trained anew since {old.name} began, whose figures would be of both; stop it, "
+            f"and start another one: make stop-experiment NAME={old.name}"
+        )
+    asked = wanted.model_dump(exclude_unset=True, exclude={"started", "arms", "weights"})
     if other := sorted(key for key, value in asked.items() if value != old.model_dump()[key]):
         raise ExperimentError(f"{old.name} is running; of it only ARMS can change, and not: {', '.join(other)}")
     arms = {arm: wanted.arms[arm] for arm in old.arms}  # in the old order: the first is the reference
-    return old if arms == old.arms else update(old, arms=arms, earlier=(*old.earlier, old.arms), changed=wanted.started)
+    if arms == old.arms and not old.removed:
+        return old
+    before = Earlier(arms=old.arms, removed=old.removed, until=time.time())
+    return update(old, arms=arms, removed={}, earlier=[one.model_dump() for one in (*old.earlier, before)])
 
 
 def _first(error: ValidationError) -> str:

@@ -78,5 +78,5 @@ def _trouble(experiment: Experiment, seen: "deque[_Seen] | tuple[()]") -> str:
     if failed > limits.errors * number:
         return f"{failed} of its last {number} answers were failures"
     if 2 * slow > number:
-        return f"more than half of its last {number} answers took longer than {limits.latency_ms:g} ms"
+        return f"of its last {number} answers, more than half took over {limits.latency_ms:g} ms, or nobody waited"
     return ""

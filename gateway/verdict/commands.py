@@ -10,6 +10,7 @@ import typer
 from gateway.experiments import files
 from gateway.experiments.experiment import Experiment
 from gateway.experiments.files import FOLDER, ExperimentError
+from zoo.serving import champion
 from zoo.serving.options import StudyName
 from zoo.serving.runtime import runtime_of
 from zoo.study import Folders, Study
@@ -60,17 +61,17 @@ def promote(
     one = _experiment(folders, experiment)
     verdict, answers = _judge(folders, one)
     with closing(runtime_of(folders.serve).connect(folders.serve)) as server:
-        champion = make_champion(server, folders.archives, verdict, entry, force)
+        promoted = make_champion(server, folders.archives, verdict, entry, force)
     if one.ended is None:
         one = files.change(folders.runs / FOLDER, one.name, lambda now: files.update(now, ended=time.time()))
-    evidence = champion.evidence
+    evidence = promoted.evidence
     assert evidence is not None
-    print(f"{champion.entry} is the champion of {folders.name}: {evidence.conclusion} ({evidence.labeled:,} labels)")
+    print(f"{promoted.entry} is the champion of {folders.name}: {evidence.conclusion} ({evidence.labeled:,} labels)")
     if evidence.difference is not None and evidence.difference_interval is not None:
         low, high = evidence.difference_interval
         print(f"{evidence.metric} against {evidence.reference}: {evidence.difference:+.3f} ({low:+.3f} to {high:+.3f})")
-    if champion.forced:
-        print(f"forced, although {champion.forced}")
+    if promoted.forced:
+        print(f"forced, although {promoted.forced}")
     page = _write_page(folders, verdict.model_copy(update={"experiment": one}), answers)
     print(f"{one.name} has ended; page: {page}")
 
@@ -86,8 +87,8 @@ def rollback(
 
     folders = Folders(study_name)
     with closing(runtime_of(folders.serve).connect(folders.serve)) as server:
-        champion = roll_back(server, folders.archives, why, force)
-    print(f"{champion.entry} is the champion of {folders.name} again, instead of {champion.previous}")
+        back = roll_back(server, folders.archives, why, force)
+    print(f"{back.entry} is the champion of {folders.name} again, instead of {back.previous}")
     if running := files.read_all(folders.runs / FOLDER).running:
         stop = f"make stop-experiment NAME={running[0].name}"
         print(f"{running[0].name} is still running: its arms answer where a call names no version; to end it: {stop}")
@@ -136,7 +137,10 @@ def _judge(folders: Folders, experiment: Experiment) -> tuple["Verdict", "Answer
         answers = of_experiment(engine, experiment)
     finally:
         engine.dispose()
-    return judge(experiment, answers, folders.name), answers
+    retrained = [
+        name for name, sha256 in experiment.weights.items() if champion.is_retrained(folders.archives, name, sha256)
+    ]
+    return judge(experiment, answers, folders.name, retrained), answers
 
 
 def _show(folders: Folders, verdict: "Verdict", answers: "Answers") -> None:

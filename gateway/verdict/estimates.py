@@ -65,13 +65,13 @@ def _estimate(metric: str, signed: Sequence[tuple[Clients, float]], alpha: float
         value += sign * float(of_arm)
         center = float((gradient * mean).sum())
         names.append(arm.names)
-        influences.append(sign * (np.tensordot(arm.confusions, gradient, 2) - center) / len(arm))
+        influences.append(sign * (np.tensordot(arm.confusions, gradient, 2) - center) * arm.weights)
         made_up = [float((gradient * matrix).sum()) - center for matrix in _right_and_wrong(mean)]
-        extra += EXTRA * sum(influence**2 for influence in made_up) / len(arm) ** 2
+        extra += EXTRA * sum(influence**2 for influence in made_up) / arm.effective**2
     _, owners = np.unique(np.concatenate(names), return_inverse=True)
     by_client = np.bincount(owners, np.concatenate(influences))
     variance = float((by_client**2).sum()) + extra
-    clients = len(signed) / sum(1 / len(arm) for arm, _ in signed)
+    clients = len(signed) / sum(1 / arm.effective for arm, _ in signed)
     half = float(half_width(variance, clients, alpha))
     return Estimate(value=value, interval=(value - half, value + half), variance=variance, clients=clients, alpha=alpha)
 

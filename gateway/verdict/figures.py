@@ -38,9 +38,10 @@ def looks(experiment: Experiment, answers: Answers, comparison: Comparison, alph
     ours, theirs = ours.take(ours.labeled), theirs.take(theirs.labeled)
     times = np.sort(ours.known if comparison.paired else np.concatenate([ours.known, theirs.known]))
     points = []
+    paired = comparison.paired
     for number in np.unique(np.linspace(1, len(times), min(LOOKS, len(times)), dtype=int)):
-        sofar = [side.take(side.known <= times[number - 1]) for side in (ours, theirs)]
-        estimate = difference(clients(sofar[0]), clients(sofar[1]), experiment.metric, alpha)
+        mine, other = (side.take(side.known <= times[number - 1]) for side in (ours, theirs))
+        estimate = difference(*clients(experiment, mine, other, paired), experiment.metric, alpha)
         if estimate:
             points.append(Look(int(number), estimate))
     return points

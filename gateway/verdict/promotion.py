@@ -13,7 +13,7 @@ def promote(server: Server, archives: Path, verdict: Verdict, entry: str = "", f
     """Make the winner of an experiment, or its arm `entry`, the default version, and record on what figures.
 
     Raises `ChampionError` where it is not served, and, unless `force`, where it is not shown to be better or no worse,
-    its clients are not by the shares, or it was taken out.
+    its clients are not by the shares, it was taken out or trained anew, or fails more often than the reference.
     """
     name = entry or verdict.winner
     names = [arm.name for arm in verdict.arms]
@@ -42,7 +42,7 @@ def roll_back(server: Server, archives: Path, why: str, force: bool = False) -> 
     current, earlier = champion.current(archives), champion.before(archives)
     if current is None or earlier is None:
         raise ChampionError("there is no earlier champion to go back to; choose one: make promote ENTRY=...")
-    retrained = champion.is_retrained(archives, earlier)
+    retrained = champion.is_retrained(archives, earlier.entry, earlier.weights_sha256)
     objection = f"{earlier.entry} was trained anew since it was promoted" if retrained else ""
     if objection and not force:
         raise ChampionError(
@@ -63,6 +63,11 @@ def _objection(verdict: Verdict, name: str) -> str:
         return f"{name} was taken out of {experiment.name}: {experiment.removed[name].reason}"
     if verdict.wrong_shares:
         return f"the clients of {experiment.name} are not by its arms' shares, so its comparisons may mislead"
+    if changed := [one for one in (name, experiment.reference) if one in verdict.retrained]:
+        return f"{changed[0]} was trained anew since {experiment.name} began; start another experiment"
+    failures = verdict.failure_differences.get(name)
+    if failures and failures.interval[0] > 0:
+        return f"{name} fails more often than {experiment.reference} ({failures.value:+.3f} of what it is asked)"
     if comparison is None:
         return "" if verdict.winner == name else f"{name}, the reference, is not shown to be better than the others"
     if comparison.conclusion in ("better", "no worse"):

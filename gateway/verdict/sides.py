@@ -3,6 +3,7 @@
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from gateway.events.tables import GIVEN_UP
 from gateway.experiments.experiment import Experiment
 from gateway.verdict.answers import Answers
 from gateway.verdict.clients import Clients
@@ -29,6 +30,8 @@ class Arm(BaseModel):
     clients: int
     errors: int
     """Failures (5xx)."""
+    given_up: int
+    """Answers for which the client did not wait."""
     latency_p50_ms: float | None
     latency_p99_ms: float | None
     labels: dict[str, float]
@@ -83,6 +86,7 @@ def arm_of(experiment: Experiment, answers: Answers, name: str) -> Arm:
         answers=len(own),
         clients=len(set(own.clients.tolist())),
         errors=int((own.statuses >= 500).sum()),
+        given_up=int((own.statuses == GIVEN_UP).sum()),
         latency_p50_ms=times and times[0],
         latency_p99_ms=times and times[1],
         labels={k: float(n / len(predictions)) for k, n in zip(CLASSES, counts, strict=True) if len(predictions)},

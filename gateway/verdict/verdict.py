@@ -1,9 +1,10 @@
 """The verdict on an experiment at one look: its arms, their comparisons with the reference, and what casts doubt."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from gateway.experiments.experiment import Experiment
@@ -12,9 +13,13 @@ from gateway.verdict.answers import Answers
 from gateway.verdict.clients import Clients
 from gateway.verdict.estimates import Estimate, difference, missing
 from gateway.verdict.metrics import METRICS
+from gateway.verdict.periods import matched
 from gateway.verdict.sequences import ALPHA, clients_needed
 from gateway.verdict.sides import Arm, arm_of, feedback_shares, pairs, seen_by
+from lesions.labels import CLASSES
 
+UNDER_WAY = 60.0
+"""Seconds that an answer takes at most (`gateway.ask.SECONDS`)."""
 Conclusion = Literal["better", "no worse", "worse", "not yet"]
 
 
@@ -28,7 +33,7 @@ class Comparison(BaseModel):
     paired: bool
     """Whether both answered the same pictures: a shadow, and what clients of the reference saw."""
     differing: float | None
-    """How often their labels of the same picture differ; none where they are not paired."""
+    """How often their labels of the same picture differ; of arms, how often at least, by the shares of their labels."""
     pairs: int
     labeled: int
     """Answers with feedback, of both; pairs count once."""
@@ -63,6 +68,10 @@ class Verdict(BaseModel):
     """By arm: the share of answers with feedback by predicted class; none without any such answer."""
     feedback_differences: dict[str, Estimate | None]
     """By arm: its clients' share of answers with feedback, less the reference's."""
+    failure_differences: dict[str, Estimate | None]
+    """By arm and shadow: its share of failures, and of answers for which nobody waited, less the reference's."""
+    retrained: list[str]
+    """Versions whose archive is not the one that the experiment began with."""
     contradictions: int
     """Answers with feedback of more than one class: the last counts."""
     lost: int
@@ -88,6 +97,14 @@ class Verdict(BaseModel):
         if self.wrong_shares:
             counts = ", ".join(f"{arm} {n:,}" for arm, n in self.clients_by_arm.items())
             lines.append(f"the arms' clients are not by their shares ({counts}): find out why, before all else")
+        for arm in self.retrained:
+            lines.append(f"{arm} was trained anew since the experiment began: its answers are of two networks")
+        for arm, estimate in self.failure_differences.items():
+            if estimate and estimate.interval[0] > 0:
+                lines.append(
+                    f"{arm} fails more often than {self.experiment.reference} ({estimate.value:+.3f}): pictures at "
+                    "which it fails have no label, so it may look better than it is"
+                )
         for arm, estimate in self.feedback_differences.items():
             if estimate and not estimate.interval[0] <= 0 <= estimate.interval[1]:
                 lines.append(
@@ -110,8 +127,8 @@ class Verdict(BaseModel):
         return estimate.value if estimate else 0.0
 
 
-def judge(experiment: Experiment, answers: Answers, study: str) -> Verdict:
-    """Look at an experiment's `answers`."""
+def judge(experiment: Experiment, answers: Answers, study: str, retrained: Sequence[str] = ()) -> Verdict:
+    """Look at an experiment's `answers`; `retrained` are versions that are no longer those that it began with."""
     seen = answers.take(answers.shadow_of == "")
     reference = experiment.reference
     shares = feedback_shares(experiment, seen)
@@ -127,10 +144,16 @@ def judge(experiment: Experiment, answers: Answers, study: str) -> Verdict:
         wrong_shares=balance.is_wrong(counts, experiment.arms),
         feedback=shares,
         feedback_differences={
-            arm: difference(_having_feedback(seen, arm), _having_feedback(seen, reference), "accuracy")
+            arm: difference(*matched(experiment, _of(seen, arm), _of(seen, reference), _having_feedback), "accuracy")
             for arm in experiment.arms
             if arm != reference
         },
+        failure_differences={
+            name: difference(*matched(experiment, asked, seen_by(answers, reference), _failing), "accuracy")
+            for name, asked in _asked(experiment, answers).items()
+            if name != reference
+        },
+        retrained=list(retrained),
         contradictions=answers.contradictions,
         lost=answers.lost,
     )
@@ -143,15 +166,15 @@ def compare(experiment: Experiment, answers: Answers) -> list[Comparison]:
 
 
 def conclude(estimate: Estimate | None, smallest_difference: float) -> Conclusion:
-    """What a difference shows: an interval on one side of 0, or above `-smallest_difference`."""
+    """What a difference shows: an interval on one side of 0, or around it and above `-smallest_difference`."""
     if estimate is None:
         return "not yet"
     low, high = estimate.interval
     if low > 0:
         return "better"
-    if low > -smallest_difference:
-        return "no worse"
-    return "worse" if high < 0 else "not yet"
+    if high < 0:
+        return "worse"
+    return "no worse" if low > -smallest_difference else "not yet"
 
 
 def in_words(conclusion: Conclusion, smallest_difference: float) -> str:
@@ -171,20 +194,19 @@ def sides(experiment: Experiment, answers: Answers, arm: str) -> tuple[Answers, 
     return seen_by(answers, arm), seen_by(answers, experiment.reference)
 
 
-def clients(answers: Answers) -> Clients:
-    """The clients of the answers with feedback."""
-    rows = answers.take(answers.labeled)
-    return Clients.of(rows.clients, rows.truth, rows.predicted)
+def clients(experiment: Experiment, ours: Answers, theirs: Answers, paired: bool) -> tuple[Clients, Clients]:
+    """The clients with feedback of both sides of a comparison. Pairs are of the same time by themselves."""
+    return (_labeled(ours), _labeled(theirs)) if paired else matched(experiment, ours, theirs, _labeled)
 
 
 def _comparison(experiment: Experiment, answers: Answers, arm: str, alpha: float) -> Comparison:
     ours, theirs = sides(experiment, answers, arm)
     paired = arm in experiment.shadows
-    differing = float((ours.predicted != theirs.predicted).mean()) if paired and len(ours) else None
+    differing = _differing(ours, theirs, paired)
     if paired:
         both = ours.labeled & theirs.labeled
         ours, theirs = ours.take(both), theirs.take(both)
-    of_clients = clients(ours), clients(theirs)
+    of_clients = clients(experiment, ours, theirs, paired)
     differences = {metric: difference(*of_clients, metric, alpha) for metric in METRICS}
     labeled = int(ours.labeled.sum()) + (0 if paired else int(theirs.labeled.sum()))
     chosen = differences[experiment.metric]
@@ -205,6 +227,17 @@ def _comparison(experiment: Experiment, answers: Answers, arm: str, alpha: float
     )
 
 
+def _differing(ours: Answers, theirs: Answers, paired: bool) -> float | None:
+    """How often labels differ; of arms, the total variation distance of what they predict."""
+    ours, theirs = ours.take(ours.answered), theirs.take(theirs.answered)
+    if not (len(ours) and len(theirs)):
+        return None
+    if paired:
+        return float((ours.predicted != theirs.predicted).mean())
+    shares = [np.bincount(side.predicted, minlength=len(CLASSES)) / len(side) for side in (ours, theirs)]
+    return float(np.abs(shares[0] - shares[1]).sum() / 2)
+
+
 def _more_answers(estimate: Estimate | None, smallest_difference: float, labeled: int) -> int | None:
     if estimate is None:
         return None
@@ -213,15 +246,37 @@ def _more_answers(estimate: Estimate | None, smallest_difference: float, labeled
     return None if needed is None else max(1, round(labeled * (needed / estimate.clients - 1)))
 
 
-def _having_feedback(seen: Answers, arm: str) -> Clients:
-    """The clients of an arm, "right" where an answer has feedback."""
-    rows = seen.take((seen.versions == arm) & seen.answered)
+def _labeled(answers: Answers) -> Clients:
+    rows = answers.take(answers.labeled)
+    return Clients.of(rows.clients, rows.truth, rows.predicted)
+
+
+def _of(seen: Answers, arm: str) -> Answers:
+    """What an arm answered, without errors."""
+    return seen.take((seen.versions == arm) & seen.answered)
+
+
+def _having_feedback(rows: Answers) -> Clients:
+    """The clients of answers, "right" where an answer has feedback."""
     return Clients.of(rows.clients, rows.truth * 0, (rows.truth < 0).astype(int))
+
+
+def _asked(experiment: Experiment, answers: Answers) -> dict[str, Answers]:
+    """All that each version was asked; errors, too."""
+    arms = {name: seen_by(answers, name) for name in experiment.arms}
+    hidden = answers.take(answers.shadow_of != "")
+    return arms | {name: hidden.take(hidden.versions == name) for name in experiment.shadows}
+
+
+def _failing(rows: Answers) -> Clients:
+    """The clients of what was asked, "right" where there was no answer."""
+    return Clients.of(rows.clients, rows.truth * 0, rows.answered.astype(int))
 
 
 def _clients_by_arm(experiment: Experiment, seen: Answers) -> Mapping[str, int]:
     """How many clients came first to each arm, while the present shares held and no arm was taken out."""
-    since = experiment.started if experiment.changed is None else experiment.changed
+    # For a while after a change, answers come that were under way.
+    since = experiment.changed + UNDER_WAY if experiment.earlier else experiment.started
     until = min((removal.time for removal in experiment.removed.values()), default=float("inf"))
     first: dict[str, int] = {}
     for row, client in enumerate(seen.clients.tolist()):  # by time

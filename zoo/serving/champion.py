@@ -99,11 +99,11 @@ def before(archives: Path) -> Champion | None:
     return next((one for one in reversed(promoted) if one.entry != promoted[-1].entry), None)
 
 
-def is_retrained(archives: Path, champion: Champion) -> bool:
-    """Whether the champion's archive now holds other weights than those that were promoted."""
+def is_retrained(archives: Path, entry: str, weights_sha256: str) -> bool:
+    """Whether an entry's archive now holds other weights, or there is none."""
     try:
-        with zipfile.ZipFile(archives / f"{champion.entry}.mar") as archive:
-            return bool(json.loads(archive.read("entry.json"))["weights_sha256"] != champion.weights_sha256)
+        with zipfile.ZipFile(archives / f"{entry}.mar") as archive:
+            return bool(json.loads(archive.read("entry.json"))["weights_sha256"] != weights_sha256)
     except (OSError, zipfile.BadZipFile, KeyError, ValueError):
         return True
 

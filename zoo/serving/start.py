@@ -120,5 +120,5 @@ def _apply_champion(runtime: Runtime, archives: Path, folder: Path) -> None:
         print(f"warning: the champion, {current and current.entry}, is not the default version ({error})")
     else:
         print(f"champion: {current.entry}, since {current.since[:10]}")
-        if champion.is_retrained(archives, current):
+        if champion.is_retrained(archives, current.entry, current.weights_sha256):
             print("warning: it was trained anew since; score and promote it again: make compare promote ENTRY=...")

@@ -14,9 +14,12 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from gateway.backend import Question, Reply
+from gateway.classify import Caller, classify
 from gateway.events.tables import ANSWERS
 from gateway.experiments import files, guard, shadows
 from gateway.experiments.experiment import Experiment
+from gateway.experiments.running import Plan
+from gateway.pictures import Picture
 from tests.gateway.calls import PICTURE, Front, Runtime, problem
 
 CLASSIFY = "/v1/classify"
@@ -262,7 +265,30 @@ def test_the_guard_takes_a_slow_arm_out(front: Front, moody: Moody, open_client:
     assert {entry(open_client, name) for name in who} == {"baseline"}
     until(lambda: files.read(files.file_of(folder(front), "halves")).removed)
     reason = files.read(files.file_of(folder(front), "halves")).removed["transfer"].reason
-    assert reason == "more than half of its last 10 answers took longer than 15 ms"
+    assert reason == "of its last 10 answers, more than half took over 15 ms, or nobody waited"
+
+
+def test_an_arm_for_which_clients_do_not_wait_is_taken_out(front: Front, moody: Moody, open_client: TestClient) -> None:
+    started = begin(front, guard={"answers": 10})
+    moody.moods["transfer"] = lambda: asyncio.sleep(60)
+
+    async def ask(name: str) -> None:
+        caller = Caller(name, Plan(started, "transfer"))
+        work = asyncio.create_task(classify(front.gateway, Picture(PICTURE), None, caller))
+        await asyncio.sleep(0.01)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+
+    async def ask_all() -> None:
+        for number in range(10):
+            await ask(f"{number:064x}")
+        await asyncio.to_thread(until, lambda: files.read(files.file_of(folder(front), "halves")).removed)
+
+    asyncio.run(ask_all())
+    assert list(files.read(files.file_of(folder(front), "halves")).removed) == ["transfer"]
+    until(lambda: len(events(front)) == 10)
+    assert {(row.arm, row.status, row.probabilities) for row in events(front)} == {("transfer", 499, None)}
 
 
 def test_what_ails_all_arms_or_is_a_picture_s_own_takes_none_out(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.experiments.assignment import assign
-from gateway.experiments.experiment import Experiment, Removal
+from gateway.experiments.experiment import Earlier, Experiment, Removal
 from gateway.experiments.files import update
 
 CLIENTS = [f"client {number}" for number in range(1500)]
@@ -26,7 +26,8 @@ def experiments(draw: st.DrawFn, most_changes: int = 3) -> Experiment:
     arms = draw(st.integers(2, len(ARMS)))
     *earlier, now = (draw(shares(arms)) for _ in range(draw(st.integers(1, 1 + most_changes))))
     name = draw(st.from_regex(r"\A[a-z][a-z0-9_-]{0,8}\Z"))
-    return Experiment(name=name, started=0, arms=now, earlier=tuple(earlier))
+    steps = tuple(Earlier(arms=one, until=number) for number, one in enumerate(earlier))
+    return Experiment(name=name, started=0, arms=now, earlier=steps)
 
 
 def everybody(experiment: Experiment) -> list[str]:
@@ -52,7 +53,8 @@ def test_clients_are_shared_out_and_stay(experiment: Experiment) -> None:
 @settings(max_examples=25)
 def test_a_change_of_shares_moves_as_few_as_can_be(experiment: Experiment, data: st.DataObject) -> None:
     wanted = data.draw(shares(len(experiment.arms)))
-    changed = update(experiment, arms=wanted, earlier=(*experiment.earlier, experiment.arms))
+    steps = experiment.model_dump()["earlier"]
+    changed = update(experiment, arms=wanted, earlier=[*steps, {"arms": experiment.arms, "until": 9}])
     before, after = everybody(experiment), everybody(changed)
     gains = {arm: wanted[arm] - share for arm, share in experiment.arms.items()}
     moves = [(one, other) for one, other in zip(before, after, strict=True) if one != other]

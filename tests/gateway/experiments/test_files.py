@@ -1,5 +1,6 @@
 """The files of experiments: written, read, changed, damaged; one running at a time."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ def test_what_is_written_is_read(
     folder = tmp_path_factory.mktemp("experiments")
     share = {arm: share for arm, share in zip(arms, (0.5, 0.25, 0.25), strict=True)}
     removed = {arms[1]: {"time": 2.5, "reason": reason}}
-    experiment = new(arms=share, shadows=tuple(sorted(shadows)), metric=metric, removed=removed, earlier=(share,))
+    earlier = ({"arms": share, "removed": removed, "until": 3.5},)
+    experiment = new(arms=share, shadows=tuple(sorted(shadows)), metric=metric, removed=removed, earlier=earlier)
     files.write(folder, experiment)
     again = files.read(files.file_of(folder, "lite"))
     assert again == experiment
@@ -41,7 +43,10 @@ def test_shares_of_a_running_one_change_and_nothing_else(tmp_path: Path) -> None
     changed = files.start(tmp_path, new(started=7.0, arms={"lite1": 0.5, "transfer": 0.5}))
     assert changed == files.read(tmp_path / "lite.toml")
     assert list(changed.arms.items()) == [("transfer", 0.5), ("lite1", 0.5)], "the reference stays"
-    assert (changed.earlier, changed.changed, changed.started) == (({"transfer": 0.9, "lite1": 0.1},), 7.0, 1.0)
+    [before] = changed.earlier
+    assert (before.arms, before.removed, changed.started) == ({"transfer": 0.9, "lite1": 0.1}, {}, 1.0)
+    assert changed.changed == before.until == pytest.approx(time.time(), abs=60)
+    assert changed.changes == [before.until]
     assert changed.shadows == ("views",)
     assert files.start(tmp_path, new(arms={"transfer": 0.5, "lite1": 0.5})) == changed, "the same again is no change"
     with pytest.raises(ExperimentError, match="its shares can change, its arms cannot"):
@@ -80,12 +85,32 @@ def test_one_at_a_time(tmp_path: Path) -> None:
         ({"guard": {"errors": 2}}, "guard.errors"),
         ({"removed": {"views": {"time": 1, "reason": ""}}}, "views is taken out, but is no arm"),
         ({"removed": {arm: {"time": 1, "reason": ""} for arm in ("transfer", "lite1")}}, "every arm is taken out"),
-        ({"earlier": ({"transfer": 1.0},)}, "the arms of earlier shares are others"),
+        ({"earlier": ({"arms": {"transfer": 1.0}, "until": 2},)}, "the arms of earlier shares are others"),
     ],
 )
 def test_what_cannot_be(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ExperimentError, match=message.replace("+", r"\+")):
         new(**fields)
+
+
+def test_an_arm_that_was_taken_out_comes_back_by_the_same_command(tmp_path: Path) -> None:
+    removed = {"lite1": {"time": 2.5, "reason": "slow"}}
+    files.start(tmp_path, new())
+    out = files.change(tmp_path, "lite", lambda one: files.update(one, removed=removed))
+    back = files.start(tmp_path, new())
+    assert (back.arms, back.removed) == (out.arms, {})
+    assert back.earlier[0].removed == out.removed
+    assert back.changes == [2.5, back.changed]
+    assert files.start(tmp_path, new()) == back
+
+
+def test_versions_that_were_trained_anew_are_another_experiment(tmp_path: Path) -> None:
+    files.start(tmp_path, new(weights={"transfer": "a", "lite1": "b"}))
+    half = {"transfer": 0.5, "lite1": 0.5}
+    with pytest.raises(ExperimentError, match="lite1 was trained anew since lite began"):
+        files.start(tmp_path, new(arms=half, weights={"transfer": "a", "lite1": "c"}))
+    changed = files.start(tmp_path, new(arms=half))  # without a server
+    assert changed.weights == {"transfer": "a", "lite1": "b"}
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff", b"name = ", b"name = 'lite'", b"[[arms]]"])

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import update
 from typer.testing import CliRunner
 
 from gateway.__main__ import app
 from gateway.events.database import connect, database_url
+from gateway.events.tables import ANSWERS
 from gateway.experiments import files
 from gateway.experiments.experiment import Experiment, Removal
 from gateway.verdict import promotion
@@ -102,6 +104,26 @@ def test_a_winner_in_doubt_is_refused(tmp_path: Path, serving: Serving) -> None:
                 update={"wrong_shares": True, "experiment": verdict.experiment.model_copy(update={"removed": {}})}
             ),
         )
+
+
+def test_a_winner_that_was_trained_anew_or_fails_more_often_is_refused(tmp_path: Path, serving: Serving) -> None:
+    verdict = verdict_of(tmp_path, 0.8)
+    for name in ("transfer", "baseline"):
+        anew = verdict.model_copy(update={"retrained": [name]})
+        assert any(f"{name} was trained anew" in line for line in anew.warnings)
+        with pytest.raises(ChampionError, match=f"{name} was trained anew since trial began"):
+            promotion.promote(serving.server, tmp_path, anew)
+    engine = database(tmp_path / "failing.sqlite")
+    trial(engine, 2000, {"baseline": 0.6, "transfer": 0.8})
+    with engine.begin() as connection:  # one of ten answers
+        own = (ANSWERS.c.arm == "transfer") & (ANSWERS.c.id.like("%5") | ANSWERS.c.id.like("%a"))
+        connection.execute(update(ANSWERS).where(own).values(status=500, probabilities=None))
+    failing = judge(verdict.experiment, of_experiment(engine, verdict.experiment), "tests")
+    assert failing.winner == "transfer"
+    assert any("transfer fails more often than baseline" in line for line in failing.warnings)
+    with pytest.raises(ChampionError, match="transfer fails more often than baseline"):
+        promotion.promote(serving.server, tmp_path, failing)
+    assert serving.made_default == []
 
 
 def test_a_reference_wins_where_all_others_are_worse(tmp_path: Path, serving: Serving) -> None:

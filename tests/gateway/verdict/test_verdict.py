@@ -181,6 +181,6 @@ def test_a_conclusion_is_what_its_interval_says(value: float, half: float, small
     low, high = one.interval
     shown = conclude(one, smallest)
     assert (shown == "better") == (low > 0)
-    assert (shown == "no worse") == (-smallest < low <= 0)
-    assert (shown == "worse") == (high < 0 and low <= -smallest)
+    assert (shown == "worse") == (high < 0)
+    assert (shown == "no worse") == (-smallest < low <= 0 <= high)
     assert conclude(None, smallest) == "not yet"

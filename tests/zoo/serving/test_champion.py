@@ -44,9 +44,9 @@ def test_a_damaged_record_is_never_overwritten(tmp_path: Path, content: str) -> 
 def test_an_archive_that_was_made_anew_is_noticed(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "transfer.mar", "w") as archive:
         archive.writestr("entry.json", json.dumps({"weights_sha256": "w"}))
-    assert not is_retrained(tmp_path, champion("transfer"))
-    assert is_retrained(tmp_path, champion("transfer", "others"))
-    assert is_retrained(tmp_path, champion("baseline"))
+    assert not is_retrained(tmp_path, "transfer", "w")
+    assert is_retrained(tmp_path, "transfer", "others")
+    assert is_retrained(tmp_path, "baseline", "w")
 
 
 def test_the_one_before_is_the_last_other_entry_that_was_not_rolled_back(tmp_path: Path) -> None:
