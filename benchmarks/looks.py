@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from compare.plots import INK, SOFT, content, styled, subplots
 from gateway.verdict.sequences import ALPHA
 from lesions.files import atomic_write
+from tests.gateway.verdict.changing import mistaken
 from tests.gateway.verdict.simulation import Counts, Shown, by_client, fixed_size
 from zoo.study import ROOT
 
 EXPERIMENTS, ANSWERS = 2000, 10_000
 SAME, DIFFERENT = (0.7, 0.7), (0.7, 0.8)
+CHANGES, LATER, CHANGED = ((0.1, 0.5), (0.5, 0.1), (0.02, 0.3)), (0.5, 0.8, 0.98), 400
+"""The candidate's shares before and after a change; the accuracy of both arms after it, 0.8 before; experiments."""
 FIGURE = ROOT / "docs" / "assets" / "looks.png"
 OURS = "asymptotic confidence sequence (here)"
 BLOCKS = "safe test of two shares"
@@ -42,6 +45,10 @@ def main() -> None:
     for clients in (60, 300, 1500):
         few = by_client(1, SAME, ANSWERS, clients=clients, concentration=2)
         print(f"{OURS}, {clients} clients: {few.share:.4f}")
+    for shares in CHANGES:
+        for later in LATER:
+            shown_of = mistaken(shares, later, CHANGED, range(300, 6001, 300))
+            print(f"{OURS}, shares {shares}, 0.8 then {later}, 20 looks: {shown_of}")
     null[INDEPENDENT] = by_client(1, SAME, ANSWERS, clients=300, concentration=2, as_clients=False)
     print(f"{INDEPENDENT}, 300 clients: {null[INDEPENDENT].share:.4f}")
     _draw(null, shown, fixed)
