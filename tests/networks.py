@@ -16,10 +16,17 @@ from gan.drawing import GeneratorGraph
 from gan.networks import Generator
 from zoo.models.export import ClassifierGraph, export_classifier, export_generator
 from zoo.models.network import build, logits
+from zoo.study import Folders
 
 GRAPHS = Path(tempfile.mkdtemp(prefix="lesion-zoo-graphs-"))
 """The cache of exported graphs that all tests share: exporting takes seconds, and a graph has no weights in it."""
 atexit.register(shutil.rmtree, GRAPHS, ignore_errors=True)
+
+
+def share_graphs(folders: Folders) -> None:
+    """Let a study use the cache of all tests."""
+    folders.graphs.parent.mkdir(parents=True, exist_ok=True)
+    folders.graphs.symlink_to(GRAPHS)
 
 
 def save_network(network: torch.nn.Module | str, file: Path) -> Path:

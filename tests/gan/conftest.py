@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from gan.data import Images
 from lesions.labels import CLASSES
+from tests.networks import share_graphs
 from zoo.build import prepare
 from zoo.kinds.base import Context, Data, Pretrained
 from zoo.kinds.generator import Generator, GeneratorRecipe, resolve
@@ -77,6 +78,7 @@ def folders(tiny: Path, tmp_path: Path, tiny_recipe: GeneratorRecipe) -> Iterato
             best_by="gan_train",
         ),
     }
+    share_graphs(folders)
     for name, entry in entries.items():
         resolved = resolve(name, entry, Context(study, described, Pretrained("imagenet")))
         short = {"steps": 12, "canvas_every": 3, "quality_every": 4, "ema_from": 2, "lecam_from": 3}

@@ -1,6 +1,7 @@
 """The page on a study's generators: its numbers are those of the runs, and its pictures can be opened."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,18 @@ from zoo.study import Folders, StudyError
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test leaves what it trained for the others."""
+    return tmp_path_factory.mktemp("trained") / "runs"
+
+
 @pytest.fixture
-def trained(folders: Folders) -> Folders:
+def trained(folders: Folders, kept: Path) -> Folders:
     """A study with a trained generator, and a classifier that predicts one class for every image."""
+    if kept.exists():
+        shutil.copytree(kept, folders.runs, dirs_exist_ok=True)
+        return folders
     fit.fit(folders, "everything")
     study, run = folders.read(), folders.run("classifier")
     context = Context(study, prepare.make_data(folders, study), Pretrained("-"))
@@ -37,6 +47,7 @@ def trained(folders: Folders) -> Folders:
     with torch.no_grad():
         built.get_parameter("classifier.bias")[CLASSES.index("mel")] = 1e6
     save_model(built, run / "model.onnx", resolved.pixels)
+    shutil.copytree(folders.runs, kept)
     return folders
 
 
