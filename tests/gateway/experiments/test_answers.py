@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import json
+import os
+import runpy
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,6 +23,7 @@ from gateway.experiments.experiment import Experiment
 from gateway.experiments.running import Plan
 from gateway.pictures import Picture
 from tests.gateway.calls import PICTURE, Front, Runtime, problem
+from zoo.serving.local import quota
 
 CLASSIFY = "/v1/classify"
 HALVES = {"baseline": 0.5, "transfer": 0.5}
@@ -217,6 +220,14 @@ def test_what_a_shadow_does_changes_no_answer(
     else:
         assert {row.shadow_of for row in unseen} == {row.id for row in seen}
         assert 'gateway_shadows_total{outcome="failed"} 100.0' in text
+
+
+def test_shadows_know_a_container_s_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quota, "FILE", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    (tmp_path / "cpu.max").write_text("300000 100000\n")
+    assert runpy.run_path(shadows.__file__)["FREE"] == 2
 
 
 def test_a_shadow_answers_unseen(front: Front, open_client: TestClient) -> None:
