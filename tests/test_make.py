@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -234,7 +235,7 @@ def test_a_variable_of_the_environment_is_no_setting() -> None:
     makefile = (ROOT / "Makefile").read_text()
     used = set(re.findall(r"\$\(call (?:quoted|given|set|option,[a-z-]+),([A-Z_]+)\)", makefile))
     assert {"KEY", "NAME", "SHADOW", "FORCE", "STRICT", "IMAGE", "EXPERIMENT", "ENTRIES"} <= used
-    exported = dict.fromkeys(used - {"HAM10000", "NEAREST", "PORT", "GATEWAY_PORT"}, "secret123")
+    exported: Any = dict.fromkeys(used - {"HAM10000", "NEAREST", "PORT", "GATEWAY_PORT"}, "secret123")
     for target, *settings in (
         ("forget", "CLIENT=anna"),
         ("predict", "IMAGE=mole.jpg"),
