@@ -16,11 +16,14 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from gateway.backend import Question, Reply
-from gateway.classify import Caller, classify
+from gateway.classify import Caller, _is_kept, classify
+from gateway.events.deletion import forget
 from gateway.events.tables import ANSWERS
+from gateway.events.writer import Writer
 from gateway.experiments import files, guard, shadows
 from gateway.experiments.experiment import Experiment
 from gateway.experiments.running import Plan
+from gateway.metrics import Metrics
 from gateway.pictures import Picture
 from tests.gateway.calls import PICTURE, Front, Runtime, problem
 from zoo.serving.local import quota
@@ -240,6 +243,34 @@ def test_a_shadow_answers_unseen(front: Front, open_client: TestClient) -> None:
     assert (unseen.shadow_of, unseen.client, unseen.picture) == (seen.id, seen.client, seen.picture)
     assert [asked.unseen for asked in front.runtime.asked] == [False, True]
     assert open_client.post("/v1/feedback", json={"id": unseen.id, "label": "mel"}).status_code == 404
+
+
+def test_a_shadow_leaves_nothing_of_a_client_that_was_forgotten(
+    front: Front, moody: Moody, open_client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadows, "FREE", 15)
+    asked: list[bool] = []
+
+    async def slow() -> None:
+        while not asked:
+            await asyncio.sleep(0.01)
+
+    moody.moods["transfer"] = slow
+    begin(front, arms={"baseline": 1.0}, shadows=("transfer",))
+    for who in ["anna"] * 6 + ["bert"]:
+        entry(open_client, who)
+    until(lambda: len(events(front)) == 7)
+    anna, bert = events(front)[0].client, events(front)[-1].client
+    assert forget(front.gateway.events.engine, [anna]) == (6, 0)
+    asked.append(True)
+    until(lambda: 'gateway_shadows_total{outcome="answered"} 7.0' in front.gateway.metrics.text().decode())
+    assert [(row.client, row.arm) for row in events(front)] == [(bert, "baseline"), (bert, "transfer")]
+
+
+def test_a_shadow_is_kept_while_nobody_can_tell() -> None:
+    writer = Writer("postgresql://zoo@127.0.0.1:1/nothing", 365, Metrics())
+    assert _is_kept(writer, "0" * 32)
+    writer.close(1)
 
 
 def test_the_guard_takes_a_failing_arm_out(front: Front, moody: Moody, open_client: TestClient) -> None:
