@@ -11,9 +11,10 @@ import typer
 from rich.table import Table
 
 from gateway import start
-from gateway.events.clients import Clients, check_name
+from gateway.events.clients import Clients
+from gateway.events.clients import check_name as check_client
 from gateway.experiments import files
-from gateway.experiments.experiment import Experiment
+from gateway.experiments.experiment import Experiment, check_name
 from gateway.experiments.files import FOLDER, ExperimentError
 from gateway.keys import Keys
 from lesions.errors import UserError
@@ -82,7 +83,10 @@ def stop_experiment(name: Name, study_name: StudyName = DEFAULT_STUDY) -> None:
             raise ExperimentError(f"{name} has ended already, {_day(one.ended)}")
         return files.update(one, ended=time.time())
 
-    _check_name(name)
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise ExperimentError(f"NAME: {error}") from None
     files.change(Folders(study_name).runs / FOLDER, name, ended)
     print(f"{name} has ended; feedback to its answers is still taken")
 
@@ -106,7 +110,7 @@ def forget(
     runs = folders.runs
     names = [key] if key else [one.name for one in Keys(folders.root / "keys" / "api_keys.json").all()]
     clients = Clients(runs)
-    hashes = [clients.hash(name, check_name(client) if client else None) for name in names]
+    hashes = [clients.hash(name, check_client(client) if client else None) for name in names]
     engine = connect(database_url(runs))
     try:
         answers, feedback = delete(engine, hashes)
@@ -120,14 +124,6 @@ def forget(
     finally:
         engine.dispose()
     print(f"deleted: {answers} answers and {feedback} feedback of {client or 'the key ' + key}")
-
-
-def _check_name(name: str) -> None:
-    """Raise `ExperimentError` for what is no name: it is part of a path."""
-    from gateway.experiments.experiment import NAME
-
-    if not NAME.fullmatch(name):
-        raise ExperimentError(f"NAME={name[:60]}: small letters, digits, _ and -; a letter first, 64 at most")
 
 
 def _weights(folders: Folders, wanted: Experiment) -> dict[str, str]:
