@@ -44,7 +44,7 @@ def experiment(
     guard: Annotated[str, typer.Option(help=f'When an arm is taken out: "{GUARD}".')] = "",
 ) -> None:
     """Start an experiment, or change the shares of a running one. It counts at once."""
-    folders = Folders(study_name)
+    folders = Folders(study_name).existing()
     given: dict[str, object] = {"shadows": tuple(shadow.split())} if shadow.split() else {}
     given |= {"metric": metric} if metric else {}
     given |= {"smallest_difference": _number("DIFFERENCE", difference)} if difference else {}
@@ -61,7 +61,7 @@ def experiment(
 @app.command()
 def experiments(study_name: StudyName = DEFAULT_STUDY) -> None:
     """List the experiments of a study."""
-    there = files.read_all(Folders(study_name).runs / FOLDER)
+    there = files.read_all(Folders(study_name).existing().runs / FOLDER)
     table = Table("name", "state", "since", "arms", "unseen", "metric")
     for one in there.experiments:
         state = "running" if one.ended is None else f"ended {_day(one.ended)}"
@@ -87,7 +87,7 @@ def stop_experiment(name: Name, study_name: StudyName = DEFAULT_STUDY) -> None:
         check_name(name)
     except ValueError as error:
         raise ExperimentError(f"NAME: {error}") from None
-    files.change(Folders(study_name).runs / FOLDER, name, ended)
+    files.change(Folders(study_name).existing().runs / FOLDER, name, ended)
     print(f"{name} has ended; feedback to its answers is still taken")
 
 
@@ -106,11 +106,14 @@ def forget(
 
     if not (client or key):
         raise UserError("whose events? make forget CLIENT=name, or KEY=phone")
-    folders = Folders(study_name)
+    own_name = check_client(client) if client else None
+    folders = Folders(study_name).existing()
     runs = folders.runs
     names = [key] if key else [one.name for one in Keys(folders.root / "keys" / "api_keys.json").all()]
+    if not names:
+        raise UserError("there is no API key any more; name the one that the client had: KEY=phone")
     clients = Clients(runs)
-    hashes = [clients.hash(name, check_client(client) if client else None) for name in names]
+    hashes = [clients.hash(name, own_name) for name in names]
     engine = connect(database_url(runs))
     try:
         answers, feedback = delete(engine, hashes)
