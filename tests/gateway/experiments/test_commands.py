@@ -145,6 +145,25 @@ def test_a_mistyped_study_is_no_empty_one(commands: Commands) -> None:
 
 
 @pytest.mark.server
+def test_it_is_known_where_events_are_though_a_version_is_not_served(commands: Commands) -> None:
+    store, ports = commands.root / "archives" / STUDY, (free_ports(), free_ports())
+    pack(*made("classifier", commands.root), store / "baseline.mar")
+    (store / "broken.mar").write_bytes(b"no archive")
+    serve = ["serve", "--runtime", "local", "--archives", str(store), "--port", str(ports[0])]
+    with serving() as postgresql:
+        try:
+            commands.fails(
+                "The other 1 are served", *serve, "--gateway-port", str(ports[1]), "--events", postgresql.url
+            )
+            assert (commands.runs / "events.url").read_text().strip() == postgresql.url
+            # Refused before anything is started: the server that runs writes where it did.
+            commands.fails("one of the runtime's", *serve, "--gateway-port", str(ports[0]))
+            assert (commands.runs / "events.url").read_text().strip() == postgresql.url
+        finally:
+            commands.run("stop")
+
+
+@pytest.mark.server
 def test_a_server_with_its_events_in_postgresql(commands: Commands) -> None:
     store, ports = commands.root / "archives" / STUDY, (free_ports(), free_ports())
     entry, model = made("classifier", commands.root)
