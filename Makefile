@@ -6,9 +6,11 @@ SETTINGS = $(foreach setting,$(filter $(GIVEN),$(STUDY_SETTINGS)),$(setting)=$(c
 # What is written behind make. A setting's value is quoted for the shell, whatever is in it.
 GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
 quoted = '$(subst ','\'',$(value $(1)))'
-given = $(if $(filter $(1),$(GIVEN)),$(call quoted,$(1)),'')
-option = $(if $(value $(2)),--$(1) $(call quoted,$(2)))
-# A variable of the environment may mean something else, so it is no setting; a warning says so.
+set = $(if $(filter $(1),$(GIVEN) PORT GATEWAY_PORT),$(value $(1)))
+given = $(if $(call set,$(1)),$(call quoted,$(1)),'')
+option = $(if $(call set,$(2)),--$(1) $(call quoted,$(2)))
+# A variable of the environment may mean something else (KEY, NAME, TEST), so it is no setting, but for those that have
+# a default below. Of a study's settings, a warning says so.
 ifeq ($(MAKELEVEL),0)
 $(foreach setting,$(STUDY_SETTINGS),$(if $(filter environment,$(firstword $(origin $(setting)))),\
 	$(warning $(setting) in the environment is no setting: write it behind make, as in: make zoo $(setting)=...)))
@@ -147,7 +149,7 @@ lock: ## write requirements.lock and requirements-serve.lock anew from pyproject
 
 zoo: .venv/installed ## train and archive every entry of a study, or ENTRIES
 	@begin=$$(date +%s); mkdir -p runs && exec 9>>runs/.lock || exit 2; \
-	study=$$($(PYTHON) -m zoo resolve $(SETTINGS) --entries $(call quoted,ENTRIES) --claim 9) || exit 2; \
+	study=$$($(PYTHON) -m zoo resolve $(SETTINGS) --entries $(call given,ENTRIES) --claim 9) || exit 2; \
 	jobs="$(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))"; \
 	$(MAKE) --no-print-directory $$jobs STUDY="$$study" source && \
 	$(MAKE) --no-print-directory $$jobs STUDY="$$study" archives || exit 2; \
@@ -200,14 +202,11 @@ list: .venv/installed ## show every entry, its score and its state
 
 serve: .venv/installed ## start TorchServe, or RUNTIME=local or ray, with every archive of a study, and the gateway
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway serve --study "$$study" $(call option,port,PORT) \
-		$(call option,gateway-port,GATEWAY_PORT) $(if $(filter CORS,$(GIVEN)),--cors $(call quoted,CORS)) \
-		$(if $(filter HOST,$(GIVEN)),--host $(call quoted,HOST)) \
-		$(if $(filter RUNTIME,$(GIVEN)),--runtime $(call quoted,RUNTIME)) \
+		$(call option,gateway-port,GATEWAY_PORT) $(call option,cors,CORS) \
+		$(call option,host,HOST) $(call option,runtime,RUNTIME) \
 		$(call option,max-request-mb,MAX_REQUEST_MB) $(call option,token-minutes,TOKEN_MINUTES) \
 		$(call option,events,EVENTS) $(call option,keep-days,KEEP_DAYS) \
-		$(if $(filter REPLICAS,$(GIVEN)),--replicas $(call quoted,REPLICAS)) \
-		$(if $(filter CPUS,$(GIVEN)),--cpus $(call quoted,CPUS)) \
-		$(if $(filter ARCHIVES_URL,$(GIVEN)),--archives-url $(call quoted,ARCHIVES_URL))
+		$(call option,replicas,REPLICAS) $(call option,cpus,CPUS) $(call option,archives-url,ARCHIVES_URL)
 
 stop: .venv/installed ## stop it
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway stop --study "$$study"
@@ -232,23 +231,23 @@ revoke: .venv/installed ## make an API key invalid: NAME=phone
 
 manifests: .venv/installed ## write manifests for KServe and KubeRay: [CONTAINER=ghcr.io/you/lesion-zoo:1] [CANARY=s3://bucket/next SHARE=10]
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway.manifests --study "$$study" $(call option,container,CONTAINER) \
-		$(call option,ray-container,RAY_CONTAINER) $(if $(filter ARCHIVES,$(GIVEN)),--archives $(call quoted,ARCHIVES)) \
+		$(call option,ray-container,RAY_CONTAINER) $(call option,archives,ARCHIVES) \
 		$(call option,canary,CANARY) $(call option,share,SHARE) $(call option,replicas,REPLICAS) \
 		$(call option,entries,ENTRIES) $(call option,out,OUT)
 
 experiment: .venv/installed ## share what comes in among versions, or change the shares: NAME=lite ARMS="transfer=0.9 lite1=0.1" [SHADOW=ensemble]
 	@{ test -n $(call given,NAME) && test -n $(call given,ARMS); } \
 		|| { echo 'error: which arms? make experiment NAME=lite ARMS="transfer=0.9 lite1=0.1"' >&2; exit 2; }
-	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway experiment --study "$$study" --arms $(call quoted,ARMS) \
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway experiment --study "$$study" --arms $(call given,ARMS) \
 		$(call option,shadow,SHADOW) $(call option,metric,METRIC) $(call option,difference,DIFFERENCE) \
-		$(call option,guard,GUARD) -- $(call quoted,NAME)
+		$(call option,guard,GUARD) -- $(call given,NAME)
 
 experiments: .venv/installed ## list them
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway experiments --study "$$study"
 
 stop-experiment: .venv/installed ## end one: NAME=lite
 	@test -n $(call given,NAME) || { echo "error: which experiment? make stop-experiment NAME=lite" >&2; exit 2; }
-	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway stop-experiment --study "$$study" -- $(call quoted,NAME)
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway stop-experiment --study "$$study" -- $(call given,NAME)
 
 forget: .venv/installed ## delete a client's answers and feedback: CLIENT=name [KEY=phone]
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway forget --study "$$study" $(call option,client,CLIENT) \
@@ -265,33 +264,33 @@ drift: .venv/installed ## what versions answer, hour by hour, against validation
 		$(call option,hours,HOURS)
 
 predict: .venv/installed ## one image or several, every served version side by side: IMAGE=mole.jpg [ENTRY=transfer] [OUT=answers.csv]
-	@test -n $(call quoted,IMAGE) || { echo "error: which image? make predict IMAGE=mole.jpg" >&2; exit 2; }
+	@test -n $(call given,IMAGE) || { echo "error: which image? make predict IMAGE=mole.jpg" >&2; exit 2; }
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m compare predict --study "$$study" \
-		$(call option,entry,ENTRY) $(call option,out,OUT) -- $(call quoted,IMAGE)
+		$(call option,entry,ENTRY) $(call option,out,OUT) -- $(call given,IMAGE)
 
 explain: .venv/installed ## where in an image a version sees a class (Grad-CAM): IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]
-	@test -n $(call quoted,IMAGE) || { echo "error: which image? make explain IMAGE=mole.jpg" >&2; exit 2; }
+	@test -n $(call given,IMAGE) || { echo "error: which image? make explain IMAGE=mole.jpg" >&2; exit 2; }
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m compare explain --study "$$study" \
-		$(call option,entry,ENTRY) $(call option,class,CLASS) $(call option,out,OUT) -- $(call quoted,IMAGE)
+		$(call option,entry,ENTRY) $(call option,class,CLASS) $(call option,out,OUT) -- $(call given,IMAGE)
 
-compare: STUDY_SETTINGS := $(if $(value TEST),$(filter-out SCC,$(STUDY_SETTINGS)),$(STUDY_SETTINGS)) # with TEST, SCC is the test's
+compare: STUDY_SETTINGS := $(if $(call set,TEST),$(filter-out SCC,$(STUDY_SETTINGS)),$(STUDY_SETTINGS)) # with TEST, SCC is the test's
 compare: .venv/installed ## score every served version through REST and write the report: [TEST=folder-or-table [STRICT=1] [SCC=akiec]]
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m compare evaluate --study "$$study" $(call option,test,TEST) \
-		$(if $(STRICT),--strict) $(if $(value TEST),$(call option,scc,SCC))
+		$(if $(call set,STRICT),--strict) $(if $(call set,TEST),$(call option,scc,SCC))
 
 results: .venv/installed ## record what is finished of a study in docs/results, and write docs/results.md: STUDY=...
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m compare record --study "$$study" && $(PYTHON) -m compare results
 
 promote: .venv/installed ## make an entry the default version: ENTRY=gan_2, or best (by validation), or EXPERIMENT=lite (its winner) [FORCE=1]
-	@test -n $(call quoted,ENTRY)$(call quoted,EXPERIMENT) \
+	@test -n $(call given,ENTRY)$(call given,EXPERIMENT) \
 		|| { echo "error: which entry? make promote ENTRY=gan_2, or ENTRY=best, or EXPERIMENT=lite" >&2; exit 2; }
 	@study=$(STUDY_NAME) || exit 2; \
-	$(if $(value EXPERIMENT),$(PYTHON) -m gateway promote $(if $(FORCE),--force) --study "$$study" \
+	$(if $(call set,EXPERIMENT),$(PYTHON) -m gateway promote $(if $(call set,FORCE),--force) --study "$$study" \
 		$(call option,experiment,EXPERIMENT) $(call option,entry,ENTRY),$(PYTHON) -m compare promote \
-		$(if $(FORCE),--force) --study "$$study" -- $(call quoted,ENTRY))
+		$(if $(call set,FORCE),--force) --study "$$study" -- $(call given,ENTRY))
 
 rollback: .venv/installed ## make the champion before the present one the default version again: [WHY="too slow"] [FORCE=1]
-	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway rollback $(if $(FORCE),--force) --study "$$study" \
+	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway rollback $(if $(call set,FORCE),--force) --study "$$study" \
 		$(call option,why,WHY)
 
 synthesize: STUDY_SETTINGS := DATA SCALE SPLIT WEIGHTS ARCH GENERATOR_SEED THREADS SCC STUDY # here, SEED is the images'

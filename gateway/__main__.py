@@ -83,12 +83,15 @@ def serve(
         events=_checked(events),
         keep_days=keep_days,
     )
-    model, version = start.serve(runtime, settings, host, given)
+    try:
+        model, version = start.serve(runtime, settings, host, given)
+    finally:  # also where some versions cannot be served: the others are
+        if running := start.running(settings.folder):
+            _keep(settings.runs, running.get("events", ""))
     if host == ALL_NETWORKS:
         print(f"warning: port {gateway_port} answers every machine that reaches it: with a key only, but unencrypted")
     print(f"gateway: http://{LOOPBACK}:{gateway_port}, for pages of {', '.join(settings.origins) or 'no other origin'}")
     print(f"page: {sign_in.link(settings.folder, gateway_port)}")
-    _keep(settings)
     if not _keys().all():
         print("there is no API key yet: make key NAME=phone")
     if model != GENERATOR.model:
@@ -112,14 +115,14 @@ def _checked(events: str) -> str:
     return check_url(events) if events else ""
 
 
-def _keep(settings: Settings) -> None:
+def _keep(runs: Path, events: str) -> None:
     """Write down where events are, for other commands, and warn where they cannot be written now."""
     from gateway.events.database import EventsError, connect, keep_url
 
-    keep_url(settings.runs, settings.events)
-    if settings.events:
+    keep_url(runs, events)
+    if events:
         try:
-            connect(settings.events).dispose()
+            connect(events).dispose()
         except EventsError as error:
             print(f"warning: {error}; until they can, they wait in memory, and too many are lost")
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 
 from gateway import log
@@ -17,7 +18,9 @@ from gateway.ask import SECONDS, ask_picture
 from gateway.backend import Question, Reply, Unavailable
 from gateway.context import Gateway, gateway_of
 from gateway.events.database import EventsError
+from gateway.events.lookup import look_up
 from gateway.events.tables import ANSWERS, GIVEN_UP
+from gateway.events.writer import Writer
 from gateway.experiments.running import NOTHING, Plan
 from gateway.experiments.shadows import Task
 from gateway.keys import Key
@@ -126,8 +129,20 @@ async def _ask_shadow(gateway: Gateway, version: str, content: bytes, seen: dict
         log.write(event="a shadow failed", version=version, error=repr(error)[:200])
     latency = 1000 * (time.perf_counter() - begun)
     own = {"id": uuid.uuid4().hex, "shadow_of": seen["id"]}
-    _put(gateway, seen | _outcome(version, status, body, latency, seen["picture"]) | own)
+    row = seen | _outcome(version, status, body, latency, seen["picture"]) | own
+    if await asyncio.to_thread(_is_kept, gateway.events, seen["id"]):
+        _put(gateway, row)
     return body is not None
+
+
+def _is_kept(events: Writer, answer: str) -> bool:
+    """Whether an answer waits or is written. If not, its client was forgotten since, and so shall be its shadows."""
+    if events.waits(answer):  # asked first: what is written meanwhile is in the database then
+        return True
+    try:
+        return look_up(events, answer)[0]
+    except (SQLAlchemyError, OSError):
+        return True
 
 
 def _put(gateway: Gateway, event: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from compare.labeled import LabeledImages, held_out_images
 from gateway import start
 from gateway.events.clients import HEADER
-from gateway.events.database import connect, sqlite_url
+from gateway.events.database import reading, sqlite_url
 from gateway.experiments import files
 from gateway.experiments.experiment import Experiment
 from gateway.keys import Keys
@@ -81,11 +81,8 @@ def run(folders: Folders) -> tuple[Verdict, Answers]:
             raise ServerError(f"the demo's own server did not answer ({error}); run it again") from None
         finally:
             start.stop(settings.folder)  # it writes what waits
-        engine = connect(sqlite_url(runs))
-        try:
+        with reading(sqlite_url(runs)) as engine:
             answers = of_experiment(engine, experiment)
-        finally:
-            engine.dispose()
     experiment = experiment.model_copy(update={"ended": time.time()})
     return judge(experiment, answers, folders.name), answers
 

@@ -5,16 +5,14 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from gateway import body, description
 from gateway.access import require
 from gateway.context import gateway_of
-from gateway.events.database import make_tables
-from gateway.events.tables import ANSWERS, FEEDBACK
-from gateway.events.writer import Writer
+from gateway.events.lookup import look_up
+from gateway.events.tables import FEEDBACK
 from gateway.keys import Key
 from gateway.problems import Problem, try_later
 from lesions.labels import CLASSES
@@ -64,7 +62,7 @@ async def feedback(request: Request, key: Annotated[Key, Depends(require("feedba
     waiting = events.waits(sent.id)  # asked first: what is written meanwhile is in the database then
     labels = events.waiting_labels(sent.id)
     try:
-        known, before = (True, labels[-1]) if labels else await run_in_threadpool(_look_up, events, sent.id)
+        known, before = (True, labels[-1]) if labels else await run_in_threadpool(look_up, events, sent.id)
     except SQLAlchemyError:
         if not waiting:
             raise try_later("the events cannot be read now; send it again later", 10) from None
@@ -78,12 +76,3 @@ async def feedback(request: Request, key: Annotated[Key, Depends(require("feedba
         raise try_later("too many events wait for their database; send it again later", 10)
     gateway.metrics.feedback.labels(kind).inc()
     return Accepted(id=sent.id, label=sent.label, before=before, kind=kind)
-
-
-def _look_up(events: Writer, answer: str) -> tuple[bool, str | None]:
-    """Whether a client was given an answer with this id, and the label that counts. Raises `SQLAlchemyError`."""
-    seen = select(ANSWERS.c.id).where(ANSWERS.c.id == answer, ANSWERS.c.shadow_of.is_(None), ANSWERS.c.status == 200)
-    labels = select(FEEDBACK.c.label).where(FEEDBACK.c.answer == answer).order_by(FEEDBACK.c.number.desc()).limit(1)
-    make_tables(events.engine)
-    with events.engine.connect() as connection:
-        return connection.scalar(seen) is not None, connection.scalar(labels)

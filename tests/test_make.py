@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,7 +170,7 @@ def test_help_names_every_target_and_setting(checkout: Checkout) -> None:
     defaults = re.findall(r"^([A-Z][A-Z0-9]*) \?= ", makefile, re.MULTILINE)  # JOBS, PORT, ...
     lists = " ".join(re.findall(r"^(?:OF_[a-z]+|EVERYWHERE) := (.*)$", makefile, re.MULTILINE))
     settings = {*study_settings.split(), *defaults, *re.findall(r"(?<![(\w])[A-Z_]+\b", lists)} - {"FREE_GB"}
-    used = re.findall(r"\$\(call (?:quoted|option,[a-z-]+),([A-Z_]+)\)", makefile)
+    used = re.findall(r"\$\(call (?:quoted|given|set|option,[a-z-]+),([A-Z_]+)\)", makefile)
     assert set(used) <= settings | {"HAM10000", "NEAREST"}
     settings -= {"HAM10000"}  # its target explains it
     assert {"DATA", "SCALE", "JOBS", "PYTHON3", "HOST", "IMAGE", "CLASS", "TEST", "STRICT", "FORCE", "OUT"} <= settings
@@ -228,6 +229,28 @@ def test_what_documents_and_messages_tell_people_to_type_is_taken() -> None:
     for goal, *settings in sorted(typed - {("zoo", "ENTRY")}):  # an example of a mistake
         refused = make(*goal.split(), *(f"{setting}=x" for setting in settings), "qqq=1")  # so that nothing is done
         assert re.findall(r"has no setting (\w+)", refused.stderr) == ["qqq"], refused.stderr
+
+
+def test_a_variable_of_the_environment_is_no_setting() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    used = set(re.findall(r"\$\(call (?:quoted|given|set|option,[a-z-]+),([A-Z_]+)\)", makefile))
+    assert {"KEY", "NAME", "SHADOW", "FORCE", "STRICT", "IMAGE", "EXPERIMENT", "ENTRIES"} <= used
+    exported: Any = dict.fromkeys(used - {"HAM10000", "NEAREST", "PORT", "GATEWAY_PORT"}, "secret123")
+    for target, *settings in (
+        ("forget", "CLIENT=anna"),
+        ("predict", "IMAGE=mole.jpg"),
+        ("explain", "IMAGE=mole.jpg"),
+        ("promote", "ENTRY=best"),
+        ("promote", "EXPERIMENT=lite"),
+        *((target,) for target in ["serve", "key", "manifests", "experiment", "stop-experiment", "experiment-report"]),
+        *((target,) for target in ["drift", "compare", "rollback", "synthesize", "describe"]),
+    ):
+        printed = make("-n", target, *settings, **exported)
+        assert printed.returncode == 0, printed.stderr
+        assert "secret123" not in printed.stdout, target
+        assert not {"--force", "--strict"} & set(printed.stdout.split()), target
+    [port] = re.findall(r"--port '(\d+)'", make("-n", "serve", PORT="9090").stdout)
+    assert port == "9090", "it has a default, which the environment may replace"
 
 
 @pytest.mark.parametrize("name", ["a b", "it's", 'say "x"', "$HOME $(x)", "$x", "a;b", "`id`", "a,b"])

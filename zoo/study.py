@@ -173,11 +173,21 @@ class Folders:
         try:
             return Study.model_validate_json((self.runs / "study.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
-            known = sorted(file.parent.name for file in (self.root / "runs").glob("*/study.json"))
-            there = f"there are: {', '.join(known)}" if known else "there is none yet: `make zoo` makes one"
-            raise StudyError(f"no study {self.name!r}; {there}") from None
+            raise self._missing("study.json") from None
         except ValidationError:
             raise StudyError(f"{self.runs / 'study.json'} is damaged; delete it, and run `make zoo` again") from None
+
+    def existing(self) -> "Folders":
+        """The same. Raises `StudyError` where there is no such study, nor a folder of archives served by that name."""
+        if not any((self.runs / name).exists() for name in ("study.json", "serve")):
+            raise self._missing("study.json", "serve")
+        return self
+
+    def _missing(self, *marks: str) -> StudyError:
+        """That there is no such study; the others are those whose folder has one of the `marks`."""
+        known = sorted({file.parent.name for mark in marks for file in (self.root / "runs").glob(f"*/{mark}")})
+        there = f"there are: {', '.join(known)}" if known else "there is none yet: `make zoo` makes one"
+        return StudyError(f"no study {self.name!r}; {there}")
 
 
 def settle(given: Mapping[str, str], name: str | None = None, root: Path | None = None) -> tuple[Folders, Study]:

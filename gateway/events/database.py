@@ -1,5 +1,7 @@
 """Where events are kept: SQLite in the study's folder, or PostgreSQL by URL."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +20,8 @@ EXAMPLE = "EVENTS=postgresql://zoo@127.0.0.1/events"
 SECONDS = 5
 """How long a connection to PostgreSQL may take, and a lock in SQLite."""
 SECRETS = frozenset({"password", "sslpassword"})
+UNREADABLE = (SQLAlchemyError, ValueError, TypeError)
+"""What reading raises: where a file is damaged, a text may be none, and a number a text."""
 PRAGMAS = (
     "journal_mode=WAL",  # readers and the one writer do not wait for each other
     "synchronous=NORMAL",  # what is committed outlives the process; a power cut may take the last seconds
@@ -93,11 +97,27 @@ def connect(address: str) -> Engine:
     engine = open_engine(address)
     try:
         make_tables(engine)
-    except SQLAlchemyError as error:
+    except UNREADABLE as error:
         engine.dispose()
-        place = engine.url.database if address.startswith("sqlite") else address
-        raise EventsError(f"the events cannot be read ({reason(error)}); they are in {place}") from None
+        raise _unreadable(address, error) from None
     return engine
+
+
+@contextmanager
+def reading(address: str) -> Iterator[Engine]:
+    """An engine for reading. Raises `EventsError` where the database does not answer, also later, or is damaged."""
+    engine = connect(address)
+    try:
+        yield engine
+    except UNREADABLE as error:
+        raise _unreadable(address, error) from None
+    finally:
+        engine.dispose()
+
+
+def _unreadable(address: str, error: Exception) -> EventsError:
+    place = make_url(address).database if address.startswith("sqlite") else address
+    return EventsError(f"the events cannot be read ({reason(error)}); they are in {place}")
 
 
 def reason(error: BaseException) -> str:

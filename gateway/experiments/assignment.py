@@ -16,7 +16,7 @@ def assign(experiment: Experiment, client: str, out: Collection[str] = ()) -> st
 
     Of clients, `share` belong to an arm. At a change of shares, an arm that loses some keeps as many of its clients as
     it may, and those that leave go to the arms that gain: no rule moves fewer. The clients of an arm that was taken
-    out, in the file or by `out`, go to the others, and nobody else moves.
+    out, in the file or by `out`, go to the others, and nobody else moves. Where none is left, it is the reference.
     """
     steps = (*(one.arms for one in experiment.earlier), experiment.arms)
     salt = f"{experiment.name}/{client}"
@@ -26,7 +26,7 @@ def assign(experiment: Experiment, client: str, out: Collection[str] = ()) -> st
             gains = {other: after[other] - before[other] for other in after if after[other] > before[other]}
             arm = _draw(gains, f"{salt}/{number}/go") if gains else arm  # none: the shares differ by rounding
     if arm in experiment.removed or arm in out:
-        arm = _draw(left(experiment, out), f"{salt}/left")
+        arm = _draw(left(experiment, out) or {experiment.reference: 1.0}, f"{salt}/left")
     return arm
 
 

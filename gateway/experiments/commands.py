@@ -11,9 +11,10 @@ import typer
 from rich.table import Table
 
 from gateway import start
-from gateway.events.clients import Clients, check_name
+from gateway.events.clients import Clients
+from gateway.events.clients import check_name as check_client
 from gateway.experiments import files
-from gateway.experiments.experiment import Experiment
+from gateway.experiments.experiment import Experiment, check_name
 from gateway.experiments.files import FOLDER, ExperimentError
 from gateway.keys import Keys
 from lesions.errors import UserError
@@ -43,7 +44,7 @@ def experiment(
     guard: Annotated[str, typer.Option(help=f'When an arm is taken out: "{GUARD}".')] = "",
 ) -> None:
     """Start an experiment, or change the shares of a running one. It counts at once."""
-    folders = Folders(study_name)
+    folders = Folders(study_name).existing()
     given: dict[str, object] = {"shadows": tuple(shadow.split())} if shadow.split() else {}
     given |= {"metric": metric} if metric else {}
     given |= {"smallest_difference": _number("DIFFERENCE", difference)} if difference else {}
@@ -60,7 +61,7 @@ def experiment(
 @app.command()
 def experiments(study_name: StudyName = DEFAULT_STUDY) -> None:
     """List the experiments of a study."""
-    there = files.read_all(Folders(study_name).runs / FOLDER)
+    there = files.read_all(Folders(study_name).existing().runs / FOLDER)
     table = Table("name", "state", "since", "arms", "unseen", "metric")
     for one in there.experiments:
         state = "running" if one.ended is None else f"ended {_day(one.ended)}"
@@ -82,8 +83,11 @@ def stop_experiment(name: Name, study_name: StudyName = DEFAULT_STUDY) -> None:
             raise ExperimentError(f"{name} has ended already, {_day(one.ended)}")
         return files.update(one, ended=time.time())
 
-    _check_name(name)
-    files.change(Folders(study_name).runs / FOLDER, name, ended)
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise ExperimentError(f"NAME: {error}") from None
+    files.change(Folders(study_name).existing().runs / FOLDER, name, ended)
     print(f"{name} has ended; feedback to its answers is still taken")
 
 
@@ -102,11 +106,14 @@ def forget(
 
     if not (client or key):
         raise UserError("whose events? make forget CLIENT=name, or KEY=phone")
-    folders = Folders(study_name)
+    own_name = check_client(client) if client else None
+    folders = Folders(study_name).existing()
     runs = folders.runs
     names = [key] if key else [one.name for one in Keys(folders.root / "keys" / "api_keys.json").all()]
+    if not names:
+        raise UserError("there is no API key any more; name the one that the client had: KEY=phone")
     clients = Clients(runs)
-    hashes = [clients.hash(name, check_name(client) if client else None) for name in names]
+    hashes = [clients.hash(name, own_name) for name in names]
     engine = connect(database_url(runs))
     try:
         answers, feedback = delete(engine, hashes)
@@ -120,14 +127,6 @@ def forget(
     finally:
         engine.dispose()
     print(f"deleted: {answers} answers and {feedback} feedback of {client or 'the key ' + key}")
-
-
-def _check_name(name: str) -> None:
-    """Raise `ExperimentError` for what is no name: it is part of a path."""
-    from gateway.experiments.experiment import NAME
-
-    if not NAME.fullmatch(name):
-        raise ExperimentError(f"NAME={name[:60]}: small letters, digits, _ and -; a letter first, 64 at most")
 
 
 def _weights(folders: Folders, wanted: Experiment) -> dict[str, str]:

@@ -3,11 +3,26 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-Version = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+
+def check_name(name: str) -> str:
+    """An experiment's name, if it may be one: it is part of a path. Raises `ValueError`."""
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", name):
+        raise ValueError(f"{name!r:.70} is no name: small letters, digits, _ and -; a letter first, 64 at most")
+    return name
+
+
+def _check_version(name: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
+        raise ValueError(f"{name!r:.70} is no version's name: small letters, digits and _; a letter first, 64 at most")
+    return name
+
+
+Version = Annotated[str, AfterValidator(_check_version)]
 Metric = Literal["accuracy", "balanced_accuracy", "macro_f1"]
-NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+Time = Annotated[float, Field(ge=0, lt=253_402_300_800)]
+"""Seconds since 1970, UTC; before the year 10,000, which is no date of Python's."""
 Identity = tuple[str, float]
 """An experiment's name and when it was started: a file may be deleted, and its name used again."""
 SUM = 1e-6
@@ -32,8 +47,7 @@ class Removal(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    time: float
-    """Seconds since 1970, UTC."""
+    time: Time
     reason: str
 
 
@@ -44,8 +58,7 @@ class Earlier(BaseModel):
 
     arms: dict[Version, Annotated[float, Field(ge=0, le=1)]]
     removed: dict[Version, Removal] = {}
-    until: float
-    """Seconds since 1970, UTC."""
+    until: Time
 
 
 class Experiment(BaseModel):
@@ -53,10 +66,9 @@ class Experiment(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
-    started: float
-    """Seconds since 1970, UTC."""
-    ended: float | None = None
+    name: Annotated[str, AfterValidator(check_name)]
+    started: Time
+    ended: Time | None = None
     metric: Metric = "accuracy"
     smallest_difference: float = Field(0.03, gt=0, lt=1)
     """Of interest: a loss smaller than this is no worse."""
@@ -79,11 +91,13 @@ class Experiment(BaseModel):
             raise ValueError("the arms of earlier shares are others")
         if both := sorted(set(self.arms) & set(self.shadows)):
             raise ValueError(f"{both[0]} is both an arm and a shadow")
+        if len(set(self.shadows)) < len(self.shadows):
+            raise ValueError(f"a shadow is named twice: {' '.join(self.shadows)}")
         if unknown := sorted(set(self.removed) - set(self.arms)):
             raise ValueError(f"{unknown[0]} is taken out, but is no arm")
         if len(self.removed) == len(self.arms):
             raise ValueError("every arm is taken out; set `ended`, which ends the experiment")
-        if len(self.arms) + len(set(self.shadows)) < 2:
+        if len(self.arms) + len(self.shadows) < 2:
             raise ValueError("one arm alone is no experiment; name another one, or a shadow")
         return self
 

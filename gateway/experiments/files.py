@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import tomli_w
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from gateway.experiments.experiment import Earlier, Experiment
+from gateway.experiments.experiment import Earlier, Experiment, Guard, Removal
 from lesions.errors import UserError
 from lesions.files import atomic_write, file_lock
 
@@ -130,8 +130,8 @@ def _changed(old: Experiment, wanted: Experiment) -> Experiment:
             f"{sorted(mixed)[0]} was trained anew since {old.name} began, whose figures would be of both; stop it, "
             f"and start another one: make stop-experiment NAME={old.name}"
         )
-    asked = wanted.model_dump(exclude_unset=True, exclude={"started", "arms", "weights"})
-    if other := sorted(key for key, value in asked.items() if value != old.model_dump()[key]):
+    asked = wanted.model_fields_set - {"started", "arms", "weights"}
+    if other := sorted(key for key in asked if getattr(wanted, key) != getattr(old, key)):
         raise ExperimentError(f"{old.name} is running; of it only ARMS can change, and not: {', '.join(other)}")
     arms = {arm: wanted.arms[arm] for arm in old.arms}  # in the old order: the first is the reference
     if arms == old.arms and not old.removed:
@@ -141,8 +141,14 @@ def _changed(old: Experiment, wanted: Experiment) -> Experiment:
 
 
 def _first(error: ValidationError) -> str:
-    """The first thing that is wrong."""
+    """The first thing that is wrong, in the terms of the file."""
     first = error.errors()[0]
-    where = ".".join(map(str, first["loc"]))
+    parts = [str(part) for part in first["loc"] if part != "[key]"]  # so pydantic says that a key itself is wrong
+    if first["type"] == "extra_forbidden":
+        inner: dict[str, type[BaseModel]] = {"guard": Guard, "removed": Removal, "earlier": Earlier}
+        schema = next((inner[part] for part in reversed(parts[:-1]) if part in inner), Experiment)
+        allowed = ", ".join(schema.model_fields)
+        return f"unknown key {'.'.join(parts)!r:.70}; allowed: {allowed}"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {message}" if where else message
+    # A sentence of our own names what it is about.
+    return message if first["type"] == "value_error" else f"{'.'.join(parts)}: {message}"

@@ -1,7 +1,6 @@
 """Shadows answer unseen, behind the answer that the client has: nothing that they do changes it."""
 
 import asyncio
-import os
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 
 from gateway.metrics import Metrics
 from gateway.turns import Turns
+from zoo.serving.local.quota import processors
 
 MOST_WAITING, MOST_BYTES = 64, 64_000_000
 """Pictures, and their bytes, that wait for shadows; a further one is dropped, and counted."""
@@ -16,7 +16,7 @@ AT_ONCE = 2
 """Pictures that shadows are asked at a time."""
 PAUSE = 0.02
 """Seconds after which it is looked again whether clients need the processors."""
-FREE = max(1, (os.cpu_count() or 1) - 1)
+FREE = max(1, processors() - 1)
 """With so many questions of clients inside, no processor is free."""
 QUIET = 0.05
 """On two processors, clients must have asked nothing for so many seconds: one that asked may ask again at once."""

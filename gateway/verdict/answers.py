@@ -81,16 +81,17 @@ def of_version(engine: Engine, version: str, since: float, until: float) -> Answ
         return _read(connection, select(ANSWERS).where(chosen), feedback=False)
 
 
-def versions(engine: Engine) -> list[str]:
-    """The versions that have answered, sorted."""
+def versions(engine: Engine, since: float, until: float) -> list[str]:
+    """The versions that predicted something in a time (seconds since 1970, UTC), sorted."""
+    chosen = (ANSWERS.c.status == OK) & (ANSWERS.c.time >= since) & (ANSWERS.c.time < until)
     with engine.connect() as connection:
-        return sorted(connection.scalars(select(ANSWERS.c.arm).distinct()))
+        return sorted(connection.scalars(select(ANSWERS.c.arm).where(chosen).distinct()))
 
 
 def last_time(engine: Engine) -> float | None:
-    """When the last answer was given; none where there is no answer."""
+    """When the last prediction was made; none where there is none."""
     with engine.connect() as connection:
-        last: float | None = connection.scalar(select(func.max(ANSWERS.c.time)))
+        last: float | None = connection.scalar(select(func.max(ANSWERS.c.time)).where(ANSWERS.c.status == OK))
         return last
 
 

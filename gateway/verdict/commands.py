@@ -13,7 +13,7 @@ from gateway.experiments.files import FOLDER, ExperimentError
 from zoo.serving import champion
 from zoo.serving.options import StudyName
 from zoo.serving.runtime import runtime_of
-from zoo.study import Folders, Study
+from zoo.study import Folders, Study, StudyError
 from zoo.terminal import console, whole_number
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ Hours = Annotated[
 @app.command()
 def experiment_report(study_name: StudyName = DEFAULT_STUDY, name: Name = "") -> None:
     """Judge an experiment by the feedback to its answers, and write its page."""
-    folders = Folders(study_name)
+    folders = Folders(study_name).existing()
     _show(folders, *_judge(folders, _experiment(folders, name)))
 
 
@@ -57,7 +57,7 @@ def promote(
     """Make an experiment's winner the champion, and end the experiment."""
     from gateway.verdict.promotion import promote as make_champion
 
-    folders = Folders(study_name)
+    folders = Folders(study_name).existing()
     one = _experiment(folders, experiment)
     verdict, answers = _judge(folders, one)
     with closing(runtime_of(folders.serve).connect(folders.serve)) as server:
@@ -103,40 +103,47 @@ def drift(
     """Compare what versions answered, hour by hour, with their answers about validation, and write a page."""
     from gateway.drift import drift as drifts
     from gateway.drift.page import page, table
-    from gateway.events.database import connect, database_url
+    from gateway.events.database import database_url, reading
     from gateway.verdict.answers import last_time, of_version, versions
-    from zoo.study import StudyError
+    from lesions.index import DataError
+    from zoo.models.session import ModelError
 
-    folders = Folders(study_name)
-    engine = connect(database_url(folders.runs))
-    try:
-        there, last = versions(engine), last_time(engine)
-        if last is None or (entry and entry not in there):
-            raise StudyError(f"{entry or 'nothing'} has answered yet; there are: {', '.join(there) or 'none'}")
+    folders = Folders(study_name).existing()
+    events = database_url(folders.runs)
+    with reading(events) as engine:
+        last = last_time(engine)
+        if last is None:
+            raise StudyError(f"no version of {folders.name} has answered yet")
         since, until = last - hours * drifts.HOUR, last + 1
-        measured = [
-            drifts.measure(name, of_version(engine, name, since, until), drifts.validation(folders, name))
-            for name in ([entry] if entry else there)
-        ]
-    finally:
-        engine.dispose()
+        there = versions(engine, since, until)
+    if entry and entry not in there:
+        raise StudyError(f"{entry} has not answered in the last {hours} hours; there are: {', '.join(there)}")
+    measured, left_out = [], []
+    for name in [entry] if entry else there:
+        try:
+            valid = drifts.validation(folders, name)
+        except (DataError, ModelError) as error:
+            left_out.append(f"{name} is left out: {error}")
+            continue
+        with reading(events) as engine:
+            answers = of_version(engine, name, since, until)
+        measured.append(drifts.measure(name, answers, valid))
+    if not measured:
+        raise StudyError("\n".join(left_out))
     console(120).print(table(measured))
-    for line in [line for one in measured for line in one.warnings]:
+    for line in [*left_out, *(line for one in measured for line in one.warnings)]:
         print(f"warning: {line}")
     print(f"page: {page(measured, folders)}")
 
 
 def _judge(folders: Folders, experiment: Experiment) -> tuple["Verdict", "Answers"]:
     """The verdict on an experiment now, and the answers that it is on."""
-    from gateway.events.database import connect, database_url
+    from gateway.events.database import database_url, reading
     from gateway.verdict.answers import of_experiment
     from gateway.verdict.verdict import judge
 
-    engine = connect(database_url(folders.runs))
-    try:
+    with reading(database_url(folders.runs)) as engine:
         answers = of_experiment(engine, experiment)
-    finally:
-        engine.dispose()
     retrained = [
         name for name, sha256 in experiment.weights.items() if champion.is_retrained(folders.archives, name, sha256)
     ]

@@ -73,7 +73,9 @@ def _estimate(metric: str, signed: Sequence[tuple[Clients, float]], alpha: float
     variance = float((by_client**2).sum()) + extra
     clients = len(signed) / sum(1 / arm.effective for arm, _ in signed)
     half = float(half_width(variance, clients, alpha))
-    return Estimate(value=value, interval=(value - half, value + half), variance=variance, clients=clients, alpha=alpha)
+    least = 0.0 if len(signed) == 1 else -1.0  # shares are from 0 to 1, and their differences from -1
+    interval = max(value - half, least), min(value + half, 1.0)
+    return Estimate(value=value, interval=interval, variance=variance, clients=clients, alpha=alpha)
 
 
 def _right_and_wrong(mean: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

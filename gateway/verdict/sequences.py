@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike, NDArray
 ALPHA = 0.05
 """The chance, at most, that an interval misses the truth at any look: intervals are of 95 %."""
 TIGHTEST = 500
-"""With so many clients in each arm, intervals are as narrow as they can be; elsewhere they are a little wider."""
+"""With so many clients in each arm, an interval is least wide in proportion to one for a single look."""
 EXTRA = 2
 """Made-up clients of each arm that are all right, and as many that are all wrong: in the variance only."""
 LEAST_CLIENTS = 20

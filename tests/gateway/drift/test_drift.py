@@ -5,13 +5,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from typer.testing import CliRunner, Result
 
+from gateway.__main__ import app
 from gateway.drift import measures
 from gateway.drift.drift import HOUR, LEAST, Validation, measure
 from gateway.drift.page import page, table
+from gateway.events.database import connect, database_url
 from gateway.verdict.answers import Answers, of_version
-from tests.gateway.verdict.rows import STARTED, answer, database, write
-from zoo.study import Folders
+from lesions.labels import CLASSES
+from tests.faults.small_zoo import made
+from tests.gateway.verdict.rows import STARTED, answer, database, probabilities, write
+from tests.servers import pack
+from zoo.study import Folders, Study
 
 
 def valid(n: int = 400) -> Validation:
@@ -56,6 +62,41 @@ def test_an_hour_of_one_class_only_and_of_far_features_is_named(tmp_path: Path) 
     assert [span.drifted for span in drift.hours] == [[], [], [], ["labels", "distances"], []]
     assert len(drift.warnings) == 2
     assert "labels unlike those of validation" in drift.warnings[0]
+
+
+def test_the_command_leaves_out_what_it_cannot_compare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.study.ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    folders = Folders("tests", tmp_path)
+    (folders.run("baseline")).mkdir(parents=True)
+    (folders.runs / "study.json").write_text(Study().model_dump_json())
+    lines = ["image,part,label," + ",".join(CLASSES)]
+    lines += [f"{n},valid,nv," + ",".join(map(str, probabilities(n % 7))) for n in range(LEAST)]
+    (folders.run("baseline") / "predictions.csv").write_text("\n".join(lines))
+    pack(*made("classifier", tmp_path), folders.archives / "baseline.mar")
+
+    def drift(*options: str) -> Result:
+        return CliRunner().invoke(app, ["drift", "--study", "tests", *options])
+
+    assert "no version of tests has answered yet" in drift().output
+    rows = [answer(n, ("baseline", "gan_2")[n % 2], f"{n}", n % 7, experiment=None) for n in range(2 * LEAST)]
+    rows += [answer(500, "", "a", None, experiment=None)]  # a failure of the default version
+    rows += [answer(501, "views", "b", 1, experiment=None, time=STARTED - 8 * 24 * HOUR)]
+    engine = connect(database_url(folders.runs))
+    write(engine, rows, [])
+    engine.dispose()
+    done = drift()
+    assert done.exit_code == 0, done.output
+    assert "warning: gan_2 is left out: no runs/tests/gan_2/predictions.csv; first: make zoo" in done.output
+    assert "views" not in done.output
+    assert "baseline" in (folders.reports / "drift.html").read_text()
+    for entry, message in (
+        ("gan_2", "error: gan_2 is left out: no runs/tests/gan_2/predictions.csv; first: make zoo"),
+        ("views", "error: views has not answered in the last 168 hours; there are: baseline, gan_2"),
+    ):
+        done = drift("--entry", entry)
+        assert (done.exit_code, message in done.output) == (2, True), done.output
+    assert "views is left out" in drift("--hours", "240").output
 
 
 def test_few_answers_are_not_judged_and_none_need_not_be_there(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import json
+import os
+import runpy
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -14,13 +16,17 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from gateway.backend import Question, Reply
-from gateway.classify import Caller, classify
+from gateway.classify import Caller, _is_kept, classify
+from gateway.events.deletion import forget
 from gateway.events.tables import ANSWERS
+from gateway.events.writer import Writer
 from gateway.experiments import files, guard, shadows
 from gateway.experiments.experiment import Experiment
 from gateway.experiments.running import Plan
+from gateway.metrics import Metrics
 from gateway.pictures import Picture
 from tests.gateway.calls import PICTURE, Front, Runtime, problem
+from zoo.serving.local import quota
 
 CLASSIFY = "/v1/classify"
 HALVES = {"baseline": 0.5, "transfer": 0.5}
@@ -219,6 +225,14 @@ def test_what_a_shadow_does_changes_no_answer(
         assert 'gateway_shadows_total{outcome="failed"} 100.0' in text
 
 
+def test_shadows_know_a_container_s_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quota, "FILE", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    (tmp_path / "cpu.max").write_text("300000 100000\n")
+    assert runpy.run_path(shadows.__file__)["FREE"] == 2
+
+
 def test_a_shadow_answers_unseen(front: Front, open_client: TestClient) -> None:
     begin(front, arms={"baseline": 1.0}, shadows=("transfer",))
     answer = open_client.post(CLASSIFY, content=PICTURE).json()
@@ -229,6 +243,34 @@ def test_a_shadow_answers_unseen(front: Front, open_client: TestClient) -> None:
     assert (unseen.shadow_of, unseen.client, unseen.picture) == (seen.id, seen.client, seen.picture)
     assert [asked.unseen for asked in front.runtime.asked] == [False, True]
     assert open_client.post("/v1/feedback", json={"id": unseen.id, "label": "mel"}).status_code == 404
+
+
+def test_a_shadow_leaves_nothing_of_a_client_that_was_forgotten(
+    front: Front, moody: Moody, open_client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shadows, "FREE", 15)
+    asked: list[bool] = []
+
+    async def slow() -> None:
+        while not asked:
+            await asyncio.sleep(0.01)
+
+    moody.moods["transfer"] = slow
+    begin(front, arms={"baseline": 1.0}, shadows=("transfer",))
+    for who in ["anna"] * 6 + ["bert"]:
+        entry(open_client, who)
+    until(lambda: len(events(front)) == 7)
+    anna, bert = events(front)[0].client, events(front)[-1].client
+    assert forget(front.gateway.events.engine, [anna]) == (6, 0)
+    asked.append(True)
+    until(lambda: 'gateway_shadows_total{outcome="answered"} 7.0' in front.gateway.metrics.text().decode())
+    assert [(row.client, row.arm) for row in events(front)] == [(bert, "baseline"), (bert, "transfer")]
+
+
+def test_a_shadow_is_kept_while_nobody_can_tell() -> None:
+    writer = Writer("postgresql://zoo@127.0.0.1:1/nothing", 365, Metrics())
+    assert _is_kept(writer, "0" * 32)
+    writer.close(1)
 
 
 def test_the_guard_takes_a_failing_arm_out(front: Front, moody: Moody, open_client: TestClient) -> None:

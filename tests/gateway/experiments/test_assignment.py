@@ -79,6 +79,12 @@ def test_a_removal_moves_the_clients_of_that_arm_alone(experiment: Experiment, d
         before = after
 
 
+def test_the_reference_answers_where_the_file_and_the_guard_take_every_arm_out() -> None:
+    one = Experiment(name="one", started=0, arms={"transfer": 0.5, "lite1": 0.5})
+    removed = update(one, removed={"transfer": Removal(time=0, reason="slow").model_dump()})
+    assert {assign(removed, client, ["lite1"]) for client in CLIENTS} == {"transfer"}
+
+
 def test_the_clients_of_another_experiment_are_shared_out_anew() -> None:
     one = Experiment(name="one", started=0, arms={"transfer": 0.5, "lite1": 0.5})
     same = sum(a == b for a, b in zip(everybody(one), everybody(update(one, name="other")), strict=True))

@@ -24,7 +24,7 @@ from tests.gateway.events.test_writer import answer, opinion
 from tests.images import file_of
 from tests.postgresql import PASSWORD, serving
 from tests.servers import free_ports, pack
-from zoo.study import ROOT
+from zoo.study import ROOT, Study
 
 STUDY = "phantom-demo"
 ARMS = "baseline=0.9 transfer=0.1"
@@ -56,7 +56,10 @@ class Commands:
 
 @pytest.fixture
 def commands(tmp_path: Path) -> Commands:
-    return Commands(tmp_path)
+    commands = Commands(tmp_path)
+    commands.runs.mkdir(parents=True)
+    (commands.runs / "study.json").write_text(Study().model_dump_json())
+    return commands
 
 
 def test_an_experiment_s_life(commands: Commands) -> None:
@@ -86,7 +89,8 @@ def test_an_experiment_s_life(commands: Commands) -> None:
 @pytest.mark.parametrize(
     ("name", "arms", "message"),
     [
-        ("Lite", ARMS, "name"),
+        ("Lite", ARMS, "'Lite' is no name: small letters, digits, _ and -; a letter first"),
+        ("lite", "baseline=0.9 Lite=0.1", "'Lite' is no version's name: small letters, digits and _; a letter first"),
         ("lite", "baseline 0.9", 'ARMS=baseline 0.9: it is written as in ARMS="transfer=0.9 lite1=0.1"'),
         ("lite", "baseline=x transfer=0.1", "ARMS: 'x' is no number"),
         ("lite", "baseline=0.9", "add up to 0.9"),
@@ -101,7 +105,8 @@ def test_mistakes(commands: Commands, name: str, arms: str, message: str) -> Non
 
 def test_forgetting(commands: Commands) -> None:
     commands.fails("whose events?", "forget")
-    commands.fails("CLIENT=a b", "forget", "--client", "a b", "--key", "phone")
+    commands.fails("CLIENT=a b", "forget", "--client", "a b")
+    commands.fails("there is no API key any more; name the one that the client had: KEY=", "forget", "--client", "anna")
     for name in ("phone", "tablet"):
         Keys(commands.root / "keys" / "api_keys.json").add(name, ["classify"], "1/second")
     clients, writer = Clients(commands.runs), Writer(sqlite_url(commands.runs), 365, Metrics())
@@ -123,6 +128,39 @@ def test_no_password_on_the_command_line(commands: Commands) -> None:
     assert refused.returncode == 2
     assert "put it into ~/.pgpass, or into PGPASSWORD" in refused.stderr
     assert PASSWORD not in refused.stderr
+
+
+def test_a_mistyped_study_is_no_empty_one(commands: Commands) -> None:
+    for command in (
+        ["experiment", "--arms", ARMS, "lite"],
+        ["experiments"],
+        ["stop-experiment", "lite"],
+        ["forget", "--key", "phone"],
+        ["experiment-report"],
+        ["promote", "--experiment", "lite"],
+        ["drift"],
+    ):
+        commands.fails("no study 'phantom'; there are: phantom-demo", *command, "--study", "phantom")
+    assert not (commands.root / "runs" / "phantom").exists()
+
+
+@pytest.mark.server
+def test_it_is_known_where_events_are_though_a_version_is_not_served(commands: Commands) -> None:
+    store, ports = commands.root / "archives" / STUDY, (free_ports(), free_ports())
+    pack(*made("classifier", commands.root), store / "baseline.mar")
+    (store / "broken.mar").write_bytes(b"no archive")
+    serve = ["serve", "--runtime", "local", "--archives", str(store), "--port", str(ports[0])]
+    with serving() as postgresql:
+        try:
+            commands.fails(
+                "The other 1 are served", *serve, "--gateway-port", str(ports[1]), "--events", postgresql.url
+            )
+            assert (commands.runs / "events.url").read_text().strip() == postgresql.url
+            # Refused before anything is started: the server that runs writes where it did.
+            commands.fails("one of the runtime's", *serve, "--gateway-port", str(ports[0]))
+            assert (commands.runs / "events.url").read_text().strip() == postgresql.url
+        finally:
+            commands.run("stop")
 
 
 @pytest.mark.server

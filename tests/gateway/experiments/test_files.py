@@ -56,6 +56,14 @@ def test_shares_of_a_running_one_change_and_nothing_else(tmp_path: Path) -> None
     assert files.start(tmp_path, new(metric="accuracy")).metric == "accuracy"
 
 
+def test_the_same_command_again_is_no_change(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"guard": {"errors": 0.1}, "shadows": ("views",)}
+    first = files.start(tmp_path, new(**asked))
+    assert files.start(tmp_path, new(**asked, started=2.0)) == first
+    with pytest.raises(ExperimentError, match="only ARMS can change, and not: guard"):
+        files.start(tmp_path, new(guard={"errors": 0.2}))
+
+
 def test_one_at_a_time(tmp_path: Path) -> None:
     files.start(tmp_path, new())
     with pytest.raises(ExperimentError, match="lite is running, and a model has one at a time: make stop-experiment"):
@@ -78,11 +86,20 @@ def test_one_at_a_time(tmp_path: Path) -> None:
         ({"arms": {}}, "add up to 0"),
         ({"arms": {"transfer": 1.0}}, "one arm alone is no experiment"),
         ({"arms": {"transfer": 1.5, "lite1": -0.5}}, "arms"),
-        ({"arms": {"Transfer": 0.5, "../x": 0.5}}, "arms"),
+        (
+            {"arms": {"Transfer": 0.5, "../x": 0.5}},
+            "^'Transfer' is no version's name: small letters, digits and _; a letter",
+        ),
+        ({"shadows": ("Views",)}, "^'Views' is no version's name: "),
+        ({"shadows": ("views", "views")}, "a shadow is named twice: views views"),
         ({"shadows": ("lite1",)}, "lite1 is both an arm and a shadow"),
-        ({"name": "../lite"}, "name"),
+        ({"name": "../lite"}, "^'../lite' is no name: small letters, digits, _ and -; a letter first"),
         ({"metric": "f1"}, "metric"),
         ({"guard": {"errors": 2}}, "guard.errors"),
+        ({"guard": {"error": 1}}, "^unknown key 'guard.error'; allowed: errors, latency_ms, answers$"),
+        ({"arm": {}}, "^unknown key 'arm'; allowed: name, started, ended, "),
+        ({"started": 1e30}, "started"),
+        ({"ended": float("nan")}, "ended"),
         ({"removed": {"views": {"time": 1, "reason": ""}}}, "views is taken out, but is no arm"),
         ({"removed": {arm: {"time": 1, "reason": ""} for arm in ("transfer", "lite1")}}, "every arm is taken out"),
         ({"earlier": ({"arms": {"transfer": 1.0}, "until": 2},)}, "the arms of earlier shares are others"),

@@ -53,6 +53,24 @@ def test_a_simulation_of_many_experiments_has_the_samedifferencess(metric: str) 
     assert (computed.interval[1] - computed.interval[0]) / 2 == pytest.approx(half[0])
 
 
+def test_an_interval_has_nothing_that_cannot_be() -> None:
+    right = np.arange(700) % 7
+    all_right = Clients.of(np.arange(700).astype(str), right, right)
+    all_wrong = Clients.of(np.array([f"other {n}" for n in range(700)]), right, (right + 1) % 7)
+    for metric in METRICS:
+        estimates = (
+            estimate(all_wrong, metric),
+            estimate(all_right, metric),
+            difference(all_wrong, all_right, metric),
+            difference(all_right, all_wrong, metric),
+        )
+        (worst, low), (high, best), (lost, less), (more, won) = (one.interval for one in estimates if one)
+        assert (worst, best, lost, won) == (0, 1, -1, 1)
+        assert 0 < low < 1
+        assert 0 < high < 1
+        assert less < 0 < more
+
+
 def test_a_client_counts_once_however_many_answers_it_has() -> None:
     names, right = np.array(["a"] * 98 + ["b", "c"]), np.zeros(100, dtype=int)
     matrix = Clients.of(names, right, np.array([0] * 98 + [1, 1])).mean

@@ -21,6 +21,7 @@ from tests.gateway.verdict.rows import STARTED, database, trial
 from zoo.serving import champion
 from zoo.serving.champion import ChampionError
 from zoo.serving.runtime import Server
+from zoo.study import Study
 
 
 class Serving:
@@ -163,9 +164,11 @@ def test_the_command_judges_and_says_what_is_wrong(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("zoo.study.ROOT", tmp_path)
     monkeypatch.chdir(tmp_path)
     run = CliRunner().invoke
+    runs = tmp_path / "runs" / "tests"
+    runs.mkdir(parents=True)
+    (runs / "study.json").write_text(Study().model_dump_json())
     done = run(app, ["experiment-report", "--study", "tests"])
     assert (done.exit_code, "no experiment '' in study 'tests'" in done.output) == (2, True), done.output
-    runs = tmp_path / "runs" / "tests"
     engine = connect(database_url(runs))
     trial(engine, 400, {"baseline": 0.2, "transfer": 0.9})
     engine.dispose()
@@ -184,3 +187,9 @@ def test_the_command_judges_and_says_what_is_wrong(tmp_path: Path, monkeypatch: 
     assert done.exit_code == 2, "no server runs"
     done = run(app, ["drift", "--study", "tests", "--entry", "views"])
     assert (done.exit_code, "there are: baseline, transfer" in done.output) == (2, True)
+    content = bytearray((runs / "events.sqlite").read_bytes())
+    content[8 * 4096 :] = bytes(len(content) - 8 * 4096)
+    (runs / "events.sqlite").write_bytes(content)
+    for command in ("experiment-report", "drift"):
+        done = run(app, [command, "--study", "tests"])
+        assert (done.exit_code, "error: the events cannot be read (" in done.output) == (2, True), done.output

@@ -112,12 +112,16 @@ def test_other_experiments_and_earlier_ones_of_the_same_name_do_not_count(tmp_pa
         answer(1, "baseline", "b", 4, experiment=None),
         answer(2, "baseline", "c", 4, time=STARTED - 1),
         answer(3, "baseline", "d", 4),
+        answer(4, "", "e", None, experiment=None),  # a failure of the default version
+        answer(5, "transfer", "f", None, experiment=None),
+        answer(6, "views", "g", 4, experiment=None, time=STARTED - 10),
     ]
     engine = database(tmp_path / "events.sqlite")
     write(engine, rows, [])
     assert of_experiment(engine, experiment()).clients.tolist() == ["d"]
     assert len(of_version(engine, "baseline", STARTED, STARTED + 10)) == 3
-    assert versions(engine) == ["baseline"]
+    assert versions(engine, STARTED - 1, STARTED + 10) == ["baseline"]
+    assert versions(engine, STARTED - 10, STARTED) == ["baseline", "views"]
     assert last_time(engine) == STARTED + 3
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from zoo.serving.local.quota import within_quota
+from zoo.serving.local.quota import processors
 from zoo.serving.local.workers import Workers
 from zoo.serving.rest.host import Note
 from zoo.serving.rest.versions import Version, Versions
@@ -36,11 +36,6 @@ class Threads:
         """The answer to a body. Raises `Busy`."""
         workers = self._aside if unseen else self._workers
         return await workers.run(self, partial(answer, self._service, content, headers, explain))
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return within_quota(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 def open_all(store: Path, files: Mapping[str, str], note: Note) -> Versions:

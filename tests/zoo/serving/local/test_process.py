@@ -26,7 +26,7 @@ from tests.servers import connect, free_ports, processes, start, state, stop
 from zoo.serving.http import ServerError
 from zoo.serving.limits import limits
 from zoo.serving.local import RUNTIME
-from zoo.serving.local.threads import processors
+from zoo.serving.local.quota import processors
 from zoo.serving.runtime import LOOPBACK, STATE, ServeRequest, runtime_of
 from zoo.study import ROOT
 
