@@ -135,7 +135,7 @@ class Writer:
                 self._tries = 0
                 if not self._closing and time.monotonic() > clean and delete_old(self.engine, self._keep_days) < LIMIT:
                     clean = time.monotonic() + HOUR
-            except (SQLAlchemyError, OSError) as error:
+            except (SQLAlchemyError, OSError, ValueError) as error:  # ValueError: what is damaged is no UTF-8
                 if not self._tries:
                     log.write(event="events cannot be written", reason=reason(error), waiting=len(self._rows))
                 self._tries, tables = self._tries + 1, False  # tables: it may be another database when it is back
