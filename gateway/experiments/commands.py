@@ -103,9 +103,9 @@ def forget(
     if not (client or key):
         raise UserError("whose events? make forget CLIENT=name, or KEY=phone")
     folders = Folders(study_name)
-    runs = folders.runs
-    names = [key] if key else [one.name for one in Keys(folders.root / "keys" / "api_keys.json").all()]
-    clients = Clients(runs)
+    runs, keys = folders.runs, folders.root / "keys"
+    names = [key] if key else [one.name for one in Keys(keys / "api_keys.json").all()]
+    clients = Clients(runs, keys)
     hashes = [clients.hash(name, check_name(client) if client else None) for name in names]
     engine = connect(database_url(runs))
     try:

@@ -9,6 +9,7 @@ from lesions.errors import UserError
 from zoo.serving.ray.settings import least_and_most
 
 ARCHIVES = re.compile(r"(pvc|s3|gs|https?)://[^\s/][^\s]*")
+HTTP = ("http://", "https://")
 IMAGE = re.compile(r"[a-z0-9][a-z0-9._/:@-]{0,254}")
 
 
@@ -39,6 +40,8 @@ class Settings(BaseModel):
     replicas: Replicas
     entries: tuple[str, ...] | None = None
     """Those that Ray serves; none for all."""
+    events: str = ""
+    """The URL of PostgreSQL, which all pods write their events to; SQLite in each pod where it is empty."""
 
 
 def archives(text: str) -> str:

@@ -23,7 +23,7 @@ from zoo.serving.limits import limits
 from zoo.serving.ray import deployment
 from zoo.serving.ray.archives import Archive, fetch, listed
 from zoo.serving.ray.details import Details
-from zoo.serving.ray.settings import Settings
+from zoo.serving.ray.settings import DOOR_CPUS, Settings
 from zoo.serving.ray.worker import Replicas
 from zoo.serving.rest.app import App
 from zoo.serving.rest.tokens import Tokens
@@ -66,7 +66,7 @@ def build(args: Arguments) -> Any:
         Door,
         name="gateway",
         max_ongoing_requests=AT_ONCE,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": DOOR_CPUS},
         logging_config=deployment.LOGGING,
         **deployment.HEALTH,
     )

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from lesions.errors import UserError
 
 MOST_REPLICAS = 1000
+DOOR_CPUS = 0.1
+"""What the door of an application reserves: with 0, Ray may put it on a head that is to serve nothing."""
 RANGE = re.compile(r"([1-9]\d{0,3})(?:-([1-9]\d{0,3}))?")
 
 
