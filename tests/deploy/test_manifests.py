@@ -234,12 +234,11 @@ def test_workers_have_room_for_every_entry(text: str) -> None:
     )
     workers = kuberay.service(wanted)["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]
     [container] = workers["template"]["spec"]["containers"]
+    cpus = float(container["resources"]["limits"]["cpu"])
     args = kuberay.serve_config(wanted)["applications"][0]["args"]
     for most, end in ((workers["minReplicas"], 0), (workers["maxReplicas"], -1)):
         replicas = int(args["replicas"].split("-")[end])
-        assert len(catalog()) * replicas * args["cpus"] + DOOR_CPUS <= most * float(
-            container["resources"]["limits"]["cpu"]
-        )
+        assert len(catalog()) * replicas * args["cpus"] + DOOR_CPUS <= most * cpus
     many = tuple(f"entry{number}" for number in range(kuberay.MOST_ENTRIES + 1))
     assert kuberay.service(wanted.model_copy(update={"entries": many[1:]}))
     with pytest.raises(UserError, match="ENTRIES: 39 are more than workers have room for, 38"):
