@@ -48,7 +48,7 @@ OF_status := $(STUDY_SETTINGS)
 OF_logs := $(STUDY_SETTINGS)
 OF_key := NAME SCOPES RATE
 OF_revoke := NAME
-OF_manifests := $(STUDY_SETTINGS) CONTAINER RAY_CONTAINER ARCHIVES CANARY SHARE REPLICAS ENTRIES OUT
+OF_manifests := $(STUDY_SETTINGS) CONTAINER RAY_CONTAINER ARCHIVES CANARY SHARE REPLICAS ENTRIES EVENTS OUT
 OF_check := CRDS
 OF_experiment := $(STUDY_SETTINGS) NAME ARMS SHADOW METRIC DIFFERENCE GUARD
 OF_experiments := $(STUDY_SETTINGS)
@@ -113,7 +113,7 @@ help: ## list targets and settings
 	@echo "  NAME=phone [SCOPES=\"classify explain\"] [RATE=60/minute]  for key, and NAME for revoke; scopes: classify, explain,"
 	@echo "           synthesize, feedback, admin"
 	@echo "  CONTAINER=ghcr.io/you/lesion-zoo:1 [RAY_CONTAINER=...] [ARCHIVES=s3://bucket/folder] [CANARY=... SHARE=10] [REPLICAS=1-4]"
-	@echo "           [ENTRIES=...] [OUT=folder]  for manifests (deploy/README.md); CRDS=folder  for check: the published CRDs"
+	@echo "           [ENTRIES=...] [EVENTS=postgresql://zoo@db/events] [OUT=folder]  for manifests (deploy/README.md); CRDS=folder  for check: the published CRDs"
 	@echo "  EVENTS=postgresql://zoo@127.0.0.1/events  for serve: where answers and feedback are kept (default SQLite)"
 	@echo "  KEEP_DAYS=365  for serve: how long"
 	@echo "  NAME=lite ARMS=\"transfer=0.9 lite1=0.1\" [SHADOW=ensemble] [METRIC=accuracy] [DIFFERENCE=0.03]"
@@ -233,7 +233,7 @@ manifests: .venv/installed ## write manifests for KServe and KubeRay: [CONTAINER
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway.manifests --study "$$study" $(call option,container,CONTAINER) \
 		$(call option,ray-container,RAY_CONTAINER) $(call option,archives,ARCHIVES) \
 		$(call option,canary,CANARY) $(call option,share,SHARE) $(call option,replicas,REPLICAS) \
-		$(call option,entries,ENTRIES) $(call option,out,OUT)
+		$(call option,entries,ENTRIES) $(call option,events,EVENTS) $(call option,out,OUT)
 
 experiment: .venv/installed ## share what comes in among versions, or change the shares: NAME=lite ARMS="transfer=0.9 lite1=0.1" [SHADOW=ensemble]
 	@{ test -n $(call given,NAME) && test -n $(call given,ARMS); } \

@@ -67,14 +67,15 @@ def peak_of_a_day(answers: float) -> float:
     return answers / 86_400 * PEAK
 
 
-def limits(work: Work, jpeg_bytes: float, sqlite: float, postgresql: float) -> list[Limit]:
-    """Where it breaks, the first one first; `sqlite` and `postgresql` are rows a second."""
+def limits(work: Work, jpeg_bytes: float, sqlite: float, postgresql: float | None) -> list[Limit]:
+    """Where it breaks, the first one first; `sqlite` and `postgresql`, if it was measured, are rows a second."""
     found = [
         Limit(f"one pod of {CORES} cores, all its work", CORES * 1000 / work.total, "more pods"),
         Limit("the event loop of one gateway, however many cores", 1000 / work.gateway, "more pods, not larger ones"),
         Limit(f"decoding alone, on {CORES} cores", CORES * 1000 / work.decode, "more pods, or smaller pictures"),
         Limit("a network of 1 Gbit/s, for pictures alone", GIGABIT / jpeg_bytes, "a faster one; smaller pictures"),
         Limit("events in SQLite, one machine's", sqlite, "PostgreSQL: SQLite is a file of one machine"),
-        Limit("events in one PostgreSQL", postgresql, "larger batches; a database for each experiment"),
     ]
+    if postgresql:
+        found.append(Limit("events in one PostgreSQL", postgresql, "larger batches; a database for each experiment"))
     return sorted(found, key=lambda limit: limit.rate)

@@ -1,7 +1,7 @@
 """`python -m benchmarks.figures --out FILE`: what `benchmarks.capacity` computes from, measured in one run.
 
 Milliseconds of one thread for decoding a JPEG of 600 x 450 and for a forward pass, and rows a second that a database
-takes in batches, as a gateway would write them that notes each answer once a second.
+takes into the gateway's own table of answers, in batches of a second.
 """
 
 import json
@@ -9,6 +9,7 @@ import platform
 import statistics
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ import typer
 
 from benchmarks.pictures import draw
 from benchmarks.serve_throughput import prepare
+from gateway.events.tables import ANSWERS, METADATA
 from lesions.images import SECONDS, center_square, decode
 from lesions.labels import CLASSES
 from zoo.models.predictor import Predictor
@@ -27,20 +29,6 @@ from zoo.models.session import read_archive
 NETWORKS = (("tf_efficientnet_lite0", 64), ("tf_efficientnet_b0", 224))
 BATCH = 1000
 """Rows of a transaction: a second of 1,000 answers a second."""
-TABLE = sql.Table(
-    "answers",
-    sql.MetaData(),
-    sql.Column("id", sql.String(36), primary_key=True),
-    sql.Column("time", sql.Float, index=True),
-    sql.Column("experiment", sql.String(64)),
-    sql.Column("arm", sql.String(64)),
-    sql.Column("client", sql.String(64), index=True),
-    sql.Column("probabilities", sql.JSON),
-    sql.Column("status", sql.Integer),
-    sql.Column("latency", sql.Float),
-    sql.Column("sha256", sql.String(64)),
-)
-"""What is kept of an answer."""
 
 
 def main(
@@ -90,7 +78,7 @@ def _forward(folder: Path, arch: str, pixels: int, rounds: int) -> float:
 
 
 def _rows_a_second(engine: sql.Engine, rounds: int) -> int:
-    """Of one writer, a transaction a batch, durable at its end."""
+    """Of one writer, a transaction a batch, durable at its end. Ends where the database is not empty."""
     if engine.dialect.name == "sqlite":
 
         @sql.event.listens_for(engine, "connect")
@@ -98,31 +86,35 @@ def _rows_a_second(engine: sql.Engine, rounds: int) -> int:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
 
-    TABLE.metadata.create_all(engine)
+    if tables := sql.inspect(engine).get_table_names():
+        raise SystemExit(f"error: {engine.url}: the database has tables ({', '.join(tables)}); name an empty one")
+    METADATA.create_all(engine)
     rng = np.random.default_rng(0)
 
-    def insert(number: int) -> None:
+    def insert(_: int) -> None:
         rows = [
             {
-                "id": f"{number:08x}-{row:027x}",
+                "id": uuid.uuid4().hex,
                 "time": time.time(),
                 "experiment": "first",
                 "arm": "transfer",
+                "shadow_of": None,
                 "client": rng.bytes(32).hex(),
-                "probabilities": dict(zip(CLASSES, rng.dirichlet(np.ones(len(CLASSES))).round(6), strict=True)),
                 "status": 200,
-                "latency": 0.012,
-                "sha256": rng.bytes(32).hex(),
+                "probabilities": rng.dirichlet(np.ones(len(CLASSES))).round(6).tolist(),
+                "latency_ms": 12.0,
+                "picture": rng.bytes(32).hex(),
+                "distance": 1.5,
             }
-            for row in range(BATCH)
+            for _ in range(BATCH)
         ]
         with engine.begin() as connection:
-            connection.execute(TABLE.insert(), rows)
+            connection.execute(ANSWERS.insert(), rows)
 
     try:
         return round(BATCH / (_median(insert, rounds) / 1000))
     finally:
-        TABLE.metadata.drop_all(engine)
+        METADATA.drop_all(engine)
         engine.dispose()
 
 

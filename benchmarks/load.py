@@ -2,8 +2,9 @@
 
 A server of the runtime `local` with the gateway serves one version of a network with random weights. It has the first
 processor to itself, and the client the last one. For each load: what a picture takes of a worker, in the server's own
-code without a server; what the server can answer, 8 requests at a time; then requests that come by chance (Poisson).
-The simulation (`benchmarks.queueing`) knows the first two and when which request is sent, and predicts the latencies.
+code without a server; what the server can answer, 8 requests at a time; the median latency of a lone request; then
+requests that come by chance (Poisson). The simulation (`benchmarks.queueing`) knows the first three, and when which
+request is sent; it predicts the latencies.
 
 Where other processes are at work, too: `chrt -r 1 .venv/bin/python -m benchmarks.load` goes before them.
 """

@@ -102,7 +102,7 @@ def _limits(load: Record, figures: Record) -> str:
             work(load, figures, f"{arch} {pixels}"),
             figures["jpeg_bytes"],
             figures["sqlite_rows_a_second"],
-            figures["postgresql_rows_a_second"],
+            figures.get("postgresql_rows_a_second"),
         )
         for arch, pixels in NETWORKS
     ]

@@ -51,7 +51,7 @@ class Gateway:
     def __post_init__(self) -> None:
         """Make what belongs to the study."""
         runs, settings = self.settings.runs, self.settings
-        self.clients, self.running = Clients(runs), Running(runs / FOLDER)
+        self.clients, self.running = Clients(runs, settings.keys.parent), Running(runs / FOLDER)
         self.guard, self.shadows = Guard(self.running), Shadows(self.turns, self.metrics)
         self.events = Writer(settings.events or sqlite_url(runs), settings.keep_days, self.metrics)
 

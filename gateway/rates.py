@@ -17,12 +17,16 @@ class Rates:
         # By the hash, since a new key may have the name of an old one.
         self._asked: dict[str, deque[float]] = {}
 
-    def count(self, key: Key, cost: int = 1) -> None:
-        """Count `cost` pictures or calls. Raises `Problem` (429) where they are more than the key may ask."""
+    def count(self, key: Key, cost: int = 1, counted: int = 0) -> None:
+        """Count `cost` pictures or calls, of which so many are `counted` already.
+
+        Raises `Problem` (429) where they are more than the key may ask.
+        """
         amount, _, unit = key.rate.partition("/")
         most, seconds = int(amount), SECONDS[unit]
         if cost > most:
             raise Problem(429, f"{cost} pictures at once are more than this key's limit, {key.rate}; send fewer")
+        cost -= counted
         now, asked = time.monotonic(), self._asked.setdefault(key.sha256, deque())
         while asked and asked[0] <= now - seconds:
             asked.popleft()

@@ -3,17 +3,18 @@
 import re
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from lesions.errors import UserError
 
 ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.\-\[\]:]+")
+AN_ORIGIN = "an origin is scheme, host and perhaps port, without a path: https://example.org"
 
 
 class Settings(BaseModel):
     """The settings of one gateway. They can be held in JSON."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str
     port: int
@@ -34,6 +35,14 @@ class Settings(BaseModel):
     keep_days: int = 365
     """How long an event is kept."""
 
+    @field_validator("origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin[:60]}: {AN_ORIGIN}")
+        return value
+
     @property
     def runs(self) -> Path:
         """The study's folder: experiments and events."""
@@ -44,7 +53,5 @@ def origins(text: str) -> tuple[str, ...]:
     """The origins in a setting, blanks between. Raises `UserError` for what is none."""
     for origin in text.split():
         if not ORIGIN.fullmatch(origin):
-            raise UserError(
-                f"CORS={origin[:60]}: an origin is scheme, host and perhaps port, without a path: https://example.org"
-            )
+            raise UserError(f"CORS={origin[:60]}: {AN_ORIGIN}")
     return tuple(text.split())

@@ -130,7 +130,7 @@ async def _sent(request: Request, key: Key) -> tuple[Gateway, Sent]:
     gateway = gateway_of(request)
     sent = await pictures.read(request, gateway.settings.max_request_bytes)
     request.state.pictures = len(sent.pictures)
-    gateway.rates.count(key, len(sent.pictures) - 1)  # the first is counted already
+    gateway.rates.count(key, len(sent.pictures), counted=1)
     return gateway, sent
 
 

@@ -101,7 +101,7 @@ async def infer(
     if unknown := [name for name in wanted if name not in known]:
         raise Problem(422, f"no output {unknown[0]!r:.60}; there are: {', '.join(known)}")
     request.state.pictures = len(pictures)
-    gateway.rates.count(key, len(pictures) - 1)
+    gateway.rates.count(key, len(pictures), counted=1)
 
     caller = classifying.caller(request, key, client, experiments=False)
 

@@ -13,15 +13,18 @@ HEADER = "X-Client-Id"
 PATTERN = r"^[A-Za-z0-9_.:@=+/-]{1,128}$"
 """What a client may call itself."""
 FILE = "events.key"
-"""In the study's folder: the secret of the hash."""
+"""The secret of the hash."""
 
 
 class Clients:
     """The hashes of one study's clients."""
 
-    def __init__(self, runs: Path) -> None:
-        """`runs` is the study's folder. The secret is made when it is needed first."""
-        self._file = runs / FILE
+    def __init__(self, runs: Path, keys: Path) -> None:
+        """`runs` is the study's folder, where the secret is made when it is needed first, and `keys` that of API keys.
+
+        If that has one, it holds instead: several machines can have it in common, as they have the keys.
+        """
+        self._file = common if (common := keys / FILE).exists() else runs / FILE
         self._secret = b""
 
     def hash(self, key: str, own_name: str | None) -> str:

@@ -108,11 +108,11 @@ def forget(
         raise UserError("whose events? make forget CLIENT=name, or KEY=phone")
     own_name = check_client(client) if client else None
     folders = Folders(study_name).existing()
-    runs = folders.runs
-    names = [key] if key else [one.name for one in Keys(folders.root / "keys" / "api_keys.json").all()]
+    runs, keys = folders.runs, folders.root / "keys"
+    names = [key] if key else [one.name for one in Keys(keys / "api_keys.json").all()]
     if not names:
         raise UserError("there is no API key any more; name the one that the client had: KEY=phone")
-    clients = Clients(runs)
+    clients = Clients(runs, keys)
     hashes = [clients.hash(name, own_name) for name in names]
     engine = connect(database_url(runs))
     try:

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from gateway.events.database import check_url
 from gateway.manifests import kserve, kuberay, settings
-from lesions.errors import exit_on_user_error
+from lesions.errors import UserError, exit_on_user_error
 from lesions.files import atomic_write
 from zoo.study import ROOT, Study
 
@@ -16,12 +17,14 @@ CLAIM = "pvc://lesion-zoo-archives"
 
 
 def write(folder: Path, wanted: settings.Settings) -> list[Path]:
-    """Write the manifests; returns the files."""
-    manifests = {
-        "kserve.yaml": kserve.service(wanted),
-        "kserve-canary.yaml": kserve.canary(wanted),
-        "kuberay.yaml": kuberay.service(wanted),
-    }
+    """Write the manifests, but KServe's where it cannot fetch the archives; returns the files. Raises `UserError`."""
+    manifests = {"kuberay.yaml": kuberay.service(wanted)}
+    if not wanted.archives.startswith(settings.HTTP):
+        if wanted.canary.startswith(settings.HTTP):
+            raise UserError(
+                f"CANARY={wanted.canary[:80]}: KServe fetches no folder from there; name a claim or a bucket"
+            )
+        manifests |= {"kserve.yaml": kserve.service(wanted), "kserve-canary.yaml": kserve.canary(wanted)}
     folder.mkdir(parents=True, exist_ok=True)
     for name, manifest in manifests.items():
         atomic_write(folder / name, "# `make manifests` writes this file: see README.md beside it.\n" + _yaml(manifest))
@@ -38,6 +41,7 @@ def main(
     share: Annotated[str, typer.Option(help="The per cent of calls that the canary gets.")] = "10",
     replicas: Annotated[str, typer.Option(help="How many, or the least and the most.")] = "1-4",
     entries: Annotated[str, typer.Option(help="Those that Ray serves, blanks between; default: all.")] = "",
+    events: Annotated[str, typer.Option(help="Where events are kept: postgresql://zoo@db/events.")] = "",
     out: Annotated[Path, typer.Option(help="The folder.")] = ROOT / "deploy",
 ) -> None:
     """Write the manifests, and print their names."""
@@ -50,9 +54,12 @@ def main(
         share=settings.share(share),
         replicas=settings.replicas(replicas),
         entries=tuple(entries.split()) or None,
+        events=check_url(events) if events else "",
     )
     for file in write(out, wanted):
         print(file)
+    if place.startswith(settings.HTTP):
+        print("none for KServe, which fetches single files from such a URL, and no folder")
     print("how to apply them, and what has been tried: deploy/README.md")
 
 

@@ -33,7 +33,7 @@ def _service(settings: Settings, archives: str) -> dict[str, Any]:
         "kind": "InferenceService",
         "metadata": {
             "name": settings.name,
-            "labels": pods.labels(settings.name, "gateway"),
+            "labels": {"app.kubernetes.io/name": "lesion-zoo", **pods.labels(settings.name, "gateway")},
             # A canary needs revisions, which are Knative's; before KServe 0.16 it is called Serverless.
             "annotations": {"serving.kserve.io/deploymentMode": "Knative"},
         },
@@ -54,11 +54,12 @@ def _service(settings: Settings, archives: str) -> dict[str, Any]:
 
 def _container(settings: Settings, archives: str) -> dict[str, Any]:
     served = ["--runtime", "local", "--archives", MODELS, "--host", "0.0.0.0", "--wait"]
+    served += ["--events", settings.events] if settings.events else []
     return {
         "name": "kserve-container",  # KServe's name for the one that has the archives
         "image": settings.image,
         "command": ["python", "-m", "gateway", "serve", *served],
-        "env": [{"name": "STORAGE_URI", "value": archives}],
+        "env": [{"name": "STORAGE_URI", "value": archives}, *pods.password(settings.name, settings.events)],
         "ports": [{"name": "http1", "containerPort": pods.PORT, "protocol": "TCP"}],
         "readinessProbe": pods.probe("/v2/health/ready", 5, 3),
         "livenessProbe": pods.probe("/v2/health/live", 10, 6),

@@ -6,12 +6,14 @@ import yaml
 
 from gateway.manifests import pods
 from gateway.manifests.settings import Settings
+from lesions.errors import UserError
+from zoo.serving.ray.settings import DOOR_CPUS
 
 RAY_VERSION = "2.60.0"
 """The image's: deploy/Containerfile.ray."""
 FOLDER = "/archives"
 """Where pods have a claim's files."""
-CPUS_OF_A_REPLICA = 0.1
+CPUS_OF_A_REPLICA = 0.05
 """What one of a version reserves: most versions wait most of the time, and one that is busy gets more replicas."""
 ENVIRONMENT = {
     "PYTHONPATH": "/zoo",
@@ -20,20 +22,35 @@ ENVIRONMENT = {
     "ORT_DISABLE_TELEMETRY": "1",
 }
 HEAD = {"cpu": "1", "memory": "3Gi"}
-WORKER = {"cpu": "2", "memory": "4Gi"}
+WORKER = {"cpu": "2", "memory": "8Gi"}
+"""28 versions of b0 at 224 px, a replica of each, are some 6 GiB (docs/scaling.md)."""
+MOST_ENTRIES = round((float(WORKER["cpu"]) - DOOR_CPUS) / CPUS_OF_A_REPLICA)
+"""So many replicas, and the door, have room on a worker; there are as many workers as replicas of each version."""
 
 
 def service(settings: Settings) -> dict[str, Any]:
-    """The service: a head that serves nothing itself, and workers that come and go with the replicas."""
+    """The service: a head that serves nothing itself, and workers that come and go with the replicas.
+
+    Raises `UserError` where the workers have no room for the entries.
+    """
+    if len(settings.entries or ()) > MOST_ENTRIES:
+        raise UserError(
+            f"ENTRIES: {len(settings.entries or ())} are more than workers have room for, {MOST_ENTRIES}; name fewer, "
+            "or let other manifests serve the rest"
+        )
     least, most = settings.replicas
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
-        "metadata": {"name": settings.name, "labels": pods.labels(settings.name, "ray")},
+        "metadata": {
+            "name": settings.name,
+            "labels": {"app.kubernetes.io/name": "lesion-zoo", **pods.labels(settings.name, "ray")},
+        },
         "spec": {
             "serveConfigV2": yaml.safe_dump(serve_config(settings), sort_keys=False),
             "rayClusterConfig": {
                 "rayVersion": RAY_VERSION,
+                "authOptions": {"mode": "token"},  # the operator makes a secret, and all of Ray's ports want it
                 "enableInTreeAutoscaling": True,
                 "headGroupSpec": {
                     "rayStartParams": {"dashboard-host": "0.0.0.0", "num-cpus": "0"},
@@ -71,7 +88,8 @@ def serve_config(settings: Settings) -> dict[str, Any]:
                     "entries": list(settings.entries) if settings.entries else None,
                     "replicas": str(least) if least == most else f"{least}-{most}",
                     "cpus": CPUS_OF_A_REPLICA,
-                    "gateway": None,  # its defaults: keys in /zoo/keys, where the secret is
+                    # Its defaults: keys in /zoo/keys, where the secret is.
+                    "gateway": {"events": settings.events} if settings.events else None,
                 },
             }
         ],
@@ -100,7 +118,10 @@ def _pod(settings: Settings, container: str, resources: dict[str, str]) -> dict[
                 {
                     "name": container,
                     "image": settings.ray_image,
-                    "env": [{"name": name, "value": value} for name, value in ENVIRONMENT.items()],
+                    "env": [
+                        *({"name": name, "value": value} for name, value in ENVIRONMENT.items()),
+                        *pods.password(settings.name, settings.events),
+                    ],
                     "ports": [
                         {"name": name, "containerPort": port} for name, port in {**ports, "serve": pods.PORT}.items()
                     ],

@@ -24,6 +24,12 @@ def mounts() -> list[dict[str, Any]]:
     return [keys, *({"name": volume, "mountPath": path} for volume, path in WRITABLE.items())]
 
 
+def password(name: str, events: str) -> list[dict[str, Any]]:
+    """The environment in which a container reaches the database of events: its password, by a secret."""
+    secret = {"name": f"{name}-events", "key": "password"}
+    return [{"name": "PGPASSWORD", "valueFrom": {"secretKeyRef": secret}}] if events else []
+
+
 def security() -> dict[str, Any]:
     """A container that can write to its volumes alone, and become nobody else."""
     return {
@@ -47,9 +53,5 @@ def probe(path: str, period: int, failures: int) -> dict[str, Any]:
 
 
 def labels(name: str, component: str) -> dict[str, str]:
-    """Kubernetes' recommended labels."""
-    return {
-        "app.kubernetes.io/name": "lesion-zoo",
-        "app.kubernetes.io/instance": name,
-        "app.kubernetes.io/component": component,
-    }
+    """Kubernetes' recommended labels, but for the application's name: KubeRay finds its own pods by that."""
+    return {"app.kubernetes.io/instance": name, "app.kubernetes.io/component": component}

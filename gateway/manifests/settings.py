@@ -6,9 +6,10 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from lesions.errors import UserError
+from zoo.serving.ray.settings import least_and_most
 
 ARCHIVES = re.compile(r"(pvc|s3|gs|https?)://[^\s/][^\s]*")
-REPLICAS = re.compile(r"(\d{1,3})(?:-(\d{1,3}))?")
+HTTP = ("http://", "https://")
 IMAGE = re.compile(r"[a-z0-9][a-z0-9._/:@-]{0,254}")
 
 
@@ -39,6 +40,8 @@ class Settings(BaseModel):
     replicas: Replicas
     entries: tuple[str, ...] | None = None
     """Those that Ray serves; none for all."""
+    events: str = ""
+    """The URL of PostgreSQL, which all pods write their events to; SQLite in each pod where it is empty."""
 
 
 def archives(text: str) -> str:
@@ -53,12 +56,10 @@ def archives(text: str) -> str:
 
 def replicas(text: str) -> Replicas:
     """The numbers in a setting, "2" or "1-4". Raises `UserError`."""
-    if not (match := REPLICAS.fullmatch(text)):
-        raise UserError(f"REPLICAS={text[:40]}: a number, or the least and the most: 1-4")
-    numbers = Replicas(int(match[1]), int(match[2] or match[1]))
-    if not 1 <= numbers.least <= numbers.most:
-        raise UserError(f"REPLICAS={text[:40]}: from 1 on, and the least first: 1-4")
-    return numbers
+    try:
+        return Replicas(*least_and_most(text))
+    except ValueError as error:
+        raise UserError(f"REPLICAS={text[:40]}: {error}") from None
 
 
 def image(text: str) -> str:

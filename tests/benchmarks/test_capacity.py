@@ -34,6 +34,15 @@ def test_the_first_part_to_break_comes_first() -> None:
     assert by_part["a network of 1 Gbit/s, for pictures alone"] == 625
 
 
+def test_a_database_that_was_not_measured_has_no_row() -> None:
+    figures = json.loads((scaling.RECORDS / "figures.json").read_text())
+    load = json.loads((scaling.RECORDS / "load.json").read_text())
+    del figures["postgresql_rows_a_second"]
+    page = scaling.filled(scaling.PAGE.read_text(), load, figures)
+    assert "| events in SQLite" in page
+    assert "| events in one PostgreSQL" not in page
+
+
 def test_the_page_has_what_the_records_say() -> None:
     load, figures = (json.loads((scaling.RECORDS / name).read_text()) for name in ("load.json", "figures.json"))
     page = scaling.PAGE.read_text()

@@ -14,9 +14,11 @@ import pytest
 import yaml
 
 from deploy import validate
-from gateway.manifests import settings
+from gateway.manifests import kuberay, settings
 from gateway.manifests.__main__ import main, write
 from lesions.errors import UserError
+from zoo.entry import catalog
+from zoo.serving.ray.settings import DOOR_CPUS
 from zoo.study import ROOT
 
 FILES = {file.name: yaml.safe_load(file.read_text()) for file in sorted((ROOT / "deploy").glob("*.yaml"))}
@@ -194,6 +196,60 @@ def test_buckets_replicas_and_entries_are_passed_on(tmp_path: Path) -> None:
     args = inside(ray)["spec"]["serveConfigV2"]["applications"][0]["args"]
     assert (args["archives"], args["entries"], args["replicas"]) == ("s3://models/ham", ["transfer", "gan_1"], "2-9")
     assert "persistentVolumeClaim" not in (tmp_path / "kuberay.yaml").read_text()
+
+
+def test_pods_write_to_one_database_whose_password_is_in_a_secret(tmp_path: Path) -> None:
+    main(out=tmp_path, events="postgresql://zoo@db.example.org/events")
+    stable, ray = (yaml.safe_load((tmp_path / name).read_text()) for name in ("kserve.yaml", "kuberay.yaml"))
+    assert problems(inside(stable)) == problems(inside(ray)) == []
+    [container] = stable["spec"]["predictor"]["containers"]
+    assert container["command"][-2:] == ["--events", "postgresql://zoo@db.example.org/events"]
+    args = inside(ray)["spec"]["serveConfigV2"]["applications"][0]["args"]
+    assert args["gateway"] == {"events": "postgresql://zoo@db.example.org/events"}
+    cluster = ray["spec"]["rayClusterConfig"]
+    pods = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    password = {
+        "name": "PGPASSWORD",
+        "valueFrom": {"secretKeyRef": {"name": "lesion-zoo-events", "key": "password"}},
+    }
+    for one in (container, *(pod["template"]["spec"]["containers"][0] for pod in pods)):
+        assert one["env"][-1] == password
+    with pytest.raises(SystemExit):
+        main(out=tmp_path, events="postgresql://zoo:secret@db.example.org/events")
+
+
+def test_a_url_that_kserve_cannot_fetch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(out=tmp_path, archives="https://models.example.org/ham")
+    assert [file.name for file in tmp_path.iterdir()] == ["kuberay.yaml"]
+    assert "none for KServe" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(out=tmp_path, archives="s3://bucket/ham", canary="https://models.example.org/next")
+    assert "CANARY=https://models.example.org/next: KServe fetches no folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["1", "3", "1-4"])
+def test_workers_have_room_for_every_entry(text: str) -> None:
+    wanted = settings.Settings(
+        image="zoo", ray_image="ray", archives="s3://a", canary="s3://b", share=10, replicas=settings.replicas(text)
+    )
+    workers = kuberay.service(wanted)["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]
+    [container] = workers["template"]["spec"]["containers"]
+    cpus = float(container["resources"]["limits"]["cpu"])
+    args = kuberay.serve_config(wanted)["applications"][0]["args"]
+    for most, end in ((workers["minReplicas"], 0), (workers["maxReplicas"], -1)):
+        replicas = int(args["replicas"].split("-")[end])
+        assert len(catalog()) * replicas * args["cpus"] + DOOR_CPUS <= most * cpus
+    many = tuple(f"entry{number}" for number in range(kuberay.MOST_ENTRIES + 1))
+    assert kuberay.service(wanted.model_copy(update={"entries": many[1:]}))
+    with pytest.raises(UserError, match="ENTRIES: 39 are more than workers have room for, 38"):
+        kuberay.service(wanted.model_copy(update={"entries": many}))
+
+
+def test_kuberay_finds_its_pods_and_their_ports_want_a_token() -> None:
+    cluster = FILES["kuberay.yaml"]["spec"]["rayClusterConfig"]
+    assert cluster["authOptions"] == {"mode": "token"}
+    for pod in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        assert "app.kubernetes.io/name" not in pod["template"]["metadata"]["labels"]  # KubeRay selects by its own
 
 
 @pytest.mark.parametrize(

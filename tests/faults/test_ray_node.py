@@ -1,5 +1,6 @@
 """Two real Ray nodes on this machine, one of which dies under load: no wrong answer, and none that is lost."""
 
+import json
 import socket
 import statistics
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import httpx
@@ -20,17 +22,22 @@ from tests.faults.checkout import wait_for
 from tests.faults.conftest import Reliability
 from tests.faults.garbage import noise
 from tests.faults.serving import is_gone
+from tests.faults.small_zoo import made
 from tests.gateway.servers import Served, serving
 from tests.images import file_of
 from tests.ray_cluster import NODES, Cluster, missing
+from tests.servers import free_ports, pack
+from zoo.kinds import MODELS
 from zoo.serving.connection import RestServer
+from zoo.serving.http import ServerError
 from zoo.serving.runtime import LOOPBACK, get_runtime
+from zoo.serving.start import serve
 
 pytestmark = [pytest.mark.thorough, pytest.mark.server, pytest.mark.slow, pytest.mark.ray]
 
 CLIENTS, SECONDS, KILLED_AFTER = 8, 60, 20
-LONGEST = 30
-"""Seconds after which the others must answer as fast as before, on a machine that is slow; seen are about 6."""
+LONGEST = 15
+"""Seconds after which 80 % of the rate before must be there again; seen are about 6."""
 PICTURE = file_of(noise())
 
 
@@ -92,13 +99,21 @@ def nodes(served: Served) -> Counter[str]:
     return Counter(replicas(served).values())
 
 
+def content_of(answer: httpx.Response) -> str:
+    """An answer without its id, which is a new one each time."""
+    return json.dumps({key: value for key, value in answer.json().items() if key != "id"})
+
+
 def load(served: Served, began: float, seen: list[Seen], alone: threading.Lock) -> None:
     """One client, which asks again as soon as it has its answer."""
     with served.http() as http:
         while time.monotonic() < began + SECONDS:
             answer: httpx.Response = http.post("/v1/classify/baseline", content=PICTURE)
             one = Seen(
-                time.monotonic() - began, answer.status_code, answer.text, answer.headers.get("Retry-After") == "1"
+                time.monotonic() - began,
+                answer.status_code,
+                content_of(answer),
+                answer.headers.get("Retry-After") == "1",
             )
             with alone:
                 seen.append(one)
@@ -107,11 +122,12 @@ def load(served: Served, began: float, seen: list[Seen], alone: threading.Lock) 
 def test_a_node_that_dies_under_load(cluster: Cluster, served: Served, reliability: Reliability) -> None:
     row = reliability.row(
         f"one of two Ray nodes killed (-9, all its processes) after {KILLED_AFTER} of {SECONDS} s of {CLIENTS} clients",
-        "no wrong answer, and none lost: at most a 503 with Retry-After; as many images a second as before within 15 s",
+        "no wrong answer, and none lost: at most a 503 with Retry-After; "
+        f"80 % of the images a second before within {LONGEST} s",
     )
     assert nodes(served) == dict.fromkeys(NODES.values(), 1)
     with served.http() as http:
-        right = http.post("/v1/classify/baseline", content=PICTURE).text
+        right = content_of(http.post("/v1/classify/baseline", content=PICTURE))
     seen: list[Seen] = []
     began, alone = time.monotonic(), threading.Lock()
     with ThreadPoolExecutor(CLIENTS) as pool:
@@ -169,3 +185,27 @@ def test_a_killed_server_on_a_cluster(served: Served, reliability: Reliability) 
                 assert http.post("/v1/classify/baseline", content=PICTURE).status_code == 200
     wait_for(partial(all_gone, before), "the end of the replicas", seconds=30)
     row.seen = "so it was"
+
+
+def test_a_stop_leaves_no_replica_of_many_versions(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    with serving(tmp_path, "ray", others={f"copy{number}": None for number in range(6)}) as served:
+        server = RestServer(served.settings.folder, served.settings.runtime_port)
+        rows = [row for model in MODELS for row in server.rows(model)]
+        server.close()
+        pids = [worker["pid"] for row in rows for worker in row["workers"]]
+        assert len(pids) == 8
+        assert start.stop(served.settings.folder)
+        wait_for(partial(all_gone, pids), "the end of the replicas", seconds=10)
+
+
+def test_a_cluster_without_room_is_named(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in cluster.environment.items():
+        monkeypatch.setenv(name, value)
+    pack(*made("classifier", tmp_path), tmp_path / "store" / "baseline.mar")
+    runtime = get_runtime("ray", cpus="64")
+    with pytest.raises(ServerError, match=r'waiting for baseline; Ray Serve: Deployment .* to be scheduled.*"CPU": 64'):
+        serve(runtime, tmp_path / "store", tmp_path / "serve", free_ports(), seconds=70)

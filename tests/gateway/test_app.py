@@ -3,19 +3,23 @@
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import schemathesis
+from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from gateway import log
-from gateway.settings import origins
+from gateway.settings import Settings, origins
 from lesions.errors import UserError
 from tests.gateway.calls import ORIGIN, PICTURE, Front, problem
 
 CLASSIFY = "/v1/classify/transfer"
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
 ALLOWED = "Access-Control-Allow-Origin"
+SETTINGS: dict[str, Any] = {"host": "127.0.0.1", "port": 8000, "runtime_port": 8080, "folder": "serve"}
+SETTINGS |= {"archives": "store", "keys": "api_keys.json", "max_request_bytes": 1000}
 
 
 def test_a_preflight_needs_no_key(front: Front) -> None:
@@ -72,6 +76,14 @@ def test_origins(text: str) -> None:
 def test_what_is_no_origin(text: str) -> None:
     with pytest.raises(UserError, match="CORS="):
         origins(text)
+    with pytest.raises(ValidationError, match="an origin is scheme, host"):
+        Settings.model_validate(SETTINGS | {"origins": [text]})
+
+
+def test_a_mistyped_setting() -> None:
+    assert Settings.model_validate(SETTINGS).origins == ()
+    with pytest.raises(ValidationError, match="origin\n  Extra inputs"):
+        Settings.model_validate(SETTINGS | {"origin": ["https://example.org"]})
 
 
 @pytest.mark.parametrize(("sent", "kept"), [("mine-1.2_3", True), ("a b", False), ("x" * 65, False), ("", False)])

@@ -5,6 +5,7 @@ import json
 import stat
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,19 @@ def test_each_picture_counts(front: Front) -> None:
     assert client.post(CLASSIFY, files=three).status_code == 200
     problem(client.post(CLASSIFY, files=three), 429, "wait")
     problem(front.client(rate="3/hour", name="few").post(CLASSIFY, files=five), 429, "send fewer")
+
+
+def test_one_picture_more_than_the_limit_can_never_be_answered(front: Front) -> None:
+    client = front.client(rate="5/hour")
+    answer = client.post(CLASSIFY, files=[("image", ("a", PICTURE))] * 6)
+    problem(answer, 429, "6 pictures at once are more than this key's limit, 5/hour; send fewer")
+    assert "Retry-After" not in answer.headers
+    images = {"name": "image", "datatype": "BYTES", "shape": [6], "data": [b64encode(PICTURE).decode()] * 6}
+    answer = front.client(rate="5/hour", name="v2").post(
+        "/v2/models/lesion_classifier/infer", json={"inputs": [images]}
+    )
+    assert (answer.status_code, "Retry-After" in answer.headers) == (429, False)
+    assert "6 pictures at once" in answer.json()["error"]
 
 
 def test_the_commands(tmp_path: Path) -> None:

@@ -106,12 +106,20 @@ def test_without_a_database(front: Front, client: TestClient) -> None:
 
 
 def test_clients_are_hashed_with_a_secret(tmp_path: Path) -> None:
-    one, other = Clients(tmp_path / "one"), Clients(tmp_path / "other")
-    assert one.hash("phone", "anna") == Clients(tmp_path / "one").hash("phone", "anna") != other.hash("phone", "anna")
+    one, again, other = (Clients(tmp_path / runs, tmp_path / "keys") for runs in ("one", "one", "other"))
+    assert one.hash("phone", "anna") == again.hash("phone", "anna") != other.hash("phone", "anna")
     hashes = {one.hash(key, name) for key in ("phone", "tablet") for name in (None, "anna", "phone", "tablet")}
     assert len(hashes) == 8
     assert all(len(hash) == 64 for hash in hashes)
     assert (tmp_path / "one" / "events.key").stat().st_mode & 0o077 == 0
+
+
+def test_machines_with_a_secret_in_common_have_the_same_hashes(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "events.key").write_text("7" * 64)
+    one, other = (Clients(tmp_path / runs, tmp_path / "keys") for runs in ("one", "other"))
+    assert one.hash("phone", "anna") == other.hash("phone", "anna")
+    assert not (tmp_path / "one").exists()
 
 
 def test_without_its_secret_no_event_is_kept_and_answers_go_on(front: Front, client: TestClient) -> None:

@@ -109,7 +109,7 @@ def test_forgetting(commands: Commands) -> None:
     commands.fails("there is no API key any more; name the one that the client had: KEY=", "forget", "--client", "anna")
     for name in ("phone", "tablet"):
         Keys(commands.root / "keys" / "api_keys.json").add(name, ["classify"], "1/second")
-    clients, writer = Clients(commands.runs), Writer(sqlite_url(commands.runs), 365, Metrics())
+    clients, writer = Clients(commands.runs, commands.runs / "keys"), Writer(sqlite_url(commands.runs), 365, Metrics())
     rows = [("phone", "anna"), ("tablet", "anna"), ("tablet", None), ("gone", "anna"), ("phone", "bert")]
     for key, own_name in rows:
         row = answer(client=clients.hash(key, own_name))

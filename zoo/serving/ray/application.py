@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
@@ -23,7 +23,7 @@ from zoo.serving.limits import limits
 from zoo.serving.ray import deployment
 from zoo.serving.ray.archives import Archive, fetch, listed
 from zoo.serving.ray.details import Details
-from zoo.serving.ray.settings import Settings
+from zoo.serving.ray.settings import DOOR_CPUS, Settings
 from zoo.serving.ray.worker import Replicas
 from zoo.serving.rest.app import App
 from zoo.serving.rest.tokens import Tokens
@@ -54,7 +54,7 @@ class Arguments(BaseModel):
     cpus: float = 0
     """What a replica reserves."""
     gateway: dict[str, Any] | None = None
-    """Settings of the gateway (`gateway.settings.Settings`) that are not to be the defaults: keys, origins."""
+    """Settings of the gateway (`gateway.settings.Settings`) that are not to be the defaults: keys, origins, events."""
 
 
 def build(args: Arguments) -> Any:
@@ -66,7 +66,7 @@ def build(args: Arguments) -> Any:
         Door,
         name="gateway",
         max_ongoing_requests=AT_ONCE,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": DOOR_CPUS},
         logging_config=deployment.LOGGING,
         **deployment.HEALTH,
     )
@@ -91,7 +91,7 @@ class Door:
         """Called by Serve when the replica starts. Raises `UserError` where a version cannot be served."""
         folder = Path(tempfile.mkdtemp(prefix="lesion-zoo-")) / "serve"  # events and experiments are beside it
         folder.mkdir()
-        most = limits().max_request_bytes
+        most = self._options.get("max_request_bytes", limits().max_request_bytes)
         details, versions = Details(), []
         for name, handle in self._handles.items():
             entry, problem = await handle.describe.remote()
@@ -109,7 +109,11 @@ class Door:
             "keys": str(Folders(Study().name).root / "keys" / "api_keys.json"),
             "max_request_bytes": most,
         }
-        front: ASGIApp = import_module(FRONT).app(app, folder, defaults | dict(self._options))
+        try:
+            front: ASGIApp = import_module(FRONT).app(app, folder, defaults | dict(self._options))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UserError(f"gateway: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
         return front
 
     def _cards(self, folder: Path) -> Path:

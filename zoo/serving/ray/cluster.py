@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 from ray import serve
+from ray.exceptions import RayError
 
 from lesions.errors import UserError
 from zoo.serving.ray.program import FILES
@@ -27,7 +28,8 @@ QUIET: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}
 def joined(folder: Path, address: str, processors: int) -> Iterator[None]:
     """Within the block this process belongs to Ray, and Serve runs. Raises `UserError`."""
     if address:
-        _join(address)
+        modules = [str(ROOT / name) for name in CODE]
+        join(address, namespace="lesion-zoo", runtime_env={"py_modules": modules})
     else:
         _start(folder, processors)
     try:
@@ -37,12 +39,13 @@ def joined(folder: Path, address: str, processors: int) -> Iterator[None]:
         ray.shutdown()
 
 
-def _join(address: str) -> None:
-    modules = [str(ROOT / name) for name in CODE]
+def join(address: str, **options: Any) -> None:
+    """Make this process one of a cluster's; `options` are those of `ray.init`. Raises `UserError`."""
     try:
-        ray.init(address=address, namespace="lesion-zoo", runtime_env={"py_modules": modules}, **QUIET)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise UserError(f"RAY_ADDRESS={address}: no cluster answers there ({error!s:.300})") from None
+        ray.init(address=address, **QUIET, **options)
+    except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        problem = f"RAY_ADDRESS={address}: no cluster to join, or its RAY_AUTH_TOKEN is not in the environment"
+        raise UserError(f"{problem} ({error!s:.300})") from None
 
 
 def _start(folder: Path, processors: int) -> None:

@@ -1,5 +1,6 @@
 """The server of the runtime `ray`, and a Ray of its own: started, found, and stopped, also after a part was killed."""
 
+import json
 import os
 import secrets
 import shutil
@@ -12,9 +13,10 @@ from typing import Any
 
 import psutil
 
+from lesions.files import atomic_write
 from zoo.serving.ray.settings import Settings
 from zoo.serving.rest.process import ENVIRONMENT, Program
-from zoo.serving.runtime import ServeRequest
+from zoo.serving.runtime import STATE, ServeRequest
 from zoo.study import ROOT
 
 MARK = "LESION_ZOO_RAY"
@@ -23,6 +25,8 @@ FILES = "ray"
 """In the server's folder, a link to the folder of Ray's own files: its sockets need a short path."""
 CACHE = "archives"
 """In the server's folder: the archives that a Ray of our own serves, by content."""
+SECONDS = 90
+"""The time in which what was left on a cluster must be deleted, joining it included."""
 SETTINGS = "ray"
 """Of the server's state: `Settings`."""
 
@@ -71,10 +75,10 @@ class RayProgram(Program):
             shutil.rmtree(files.resolve(), ignore_errors=True)
             files.unlink(missing_ok=True)
         shutil.rmtree(folder / CACHE, ignore_errors=True)
-        if not running and state.get(SETTINGS, {}).get("address"):  # it was killed, and left its deployments
-            command = [sys.executable, "-m", "zoo.serving.ray.clear", str(folder), state[SETTINGS]["address"]]
-            with suppress(subprocess.TimeoutExpired):
-                subprocess.run(command, cwd=ROOT, capture_output=True, timeout=60, check=False)
+        address = state.get(SETTINGS, {}).get("address")
+        if address and (problem := _clear(folder, address)):  # it may have been killed before all was deleted
+            print(f"warning: {address} may still have replicas: {problem}; then again: make stop", file=sys.stderr)
+            atomic_write(folder / STATE, json.dumps(state))
         return running
 
     def processes_of(self, folder: Path) -> list[psutil.Process]:
@@ -90,6 +94,17 @@ class RayProgram(Program):
                     # Its workers, too: the names that Ray gives them are written over their environment.
                     processes |= {process, *process.children(recursive=True)}
         return [process for process in processes if process.pid != os.getpid() and _lives(process)]
+
+
+def _clear(folder: Path, address: str) -> str:
+    """Delete what a server of `folder` left on a cluster; returns why that failed, or ""."""
+    command = [sys.executable, "-m", "zoo.serving.ray.clear", str(folder), address]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return f"no answer in {SECONDS} s"
+    last = done.stderr.strip().rpartition("\n")[2].removeprefix("error: ")
+    return (last or f"exit code {done.returncode}") if done.returncode else ""
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -12,7 +12,7 @@ from zoo.serving.ray.settings import Settings, settings
 from zoo.serving.rest.runtime import OneProcess
 from zoo.serving.runtime import ServeRequest
 
-INSTALL = ".venv/bin/pip install 'ray[serve]'"
+INSTALL = ".venv/bin/pip install 'ray[serve]>=2.60,<2.61'"
 
 
 class Ray(OneProcess):
@@ -36,7 +36,7 @@ class Ray(OneProcess):
         if find_spec("ray") is None:
             raise ServerError(f"Ray is not installed here: {INSTALL}; or serve without it: make serve RUNTIME=local")
         if self.settings.address:
-            _check_cluster(self.settings.address)
+            check_cluster(self.settings.address)
         super().check(request, own)
 
     def start(self, archives: Path, versions: Mapping[str, tuple[str, str]], request: ServeRequest) -> dict[str, str]:
@@ -51,7 +51,7 @@ class Ray(OneProcess):
         return super().start(archives, versions, request)
 
 
-def _check_cluster(address: str) -> None:
+def check_cluster(address: str) -> None:
     """Raise `ServerError` where nobody listens: Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdecimal():

@@ -3,11 +3,13 @@
 import re
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lesions.errors import UserError
 
 MOST_REPLICAS = 1000
+DOOR_CPUS = 0.1
+"""What the door of an application reserves: with 0, Ray may put it on a head that is to serve nothing."""
 RANGE = re.compile(r"([1-9]\d{0,3})(?:-([1-9]\d{0,3}))?")
 
 
@@ -18,8 +20,11 @@ class Settings(BaseModel):
 
     replicas: str = "1"
     """Of each version: a number, or least and most for autoscaling, as in 1-4."""
-    cpus: float = Field(default=0, ge=0, le=1000)
-    """What a replica reserves; with 0 there may be any number on a node."""
+    cpus: float = Field(default=0, ge=0, le=1000, multiple_of=0.0001)
+    """What a replica reserves, and how many requests it works on at a time; with 0 there may be any number on a node.
+
+    Ray counts in steps of 0.0001.
+    """
     archives: str = ""
     """A folder that every node sees, or an fsspec URL; empty: the folder of the archives themselves."""
     address: str = ""
@@ -68,10 +73,10 @@ def settings(replicas: str = "", cpus: str = "", archives_url: str = "") -> Sett
         given = given.model_copy(update={"replicas": replicas.strip()})
     if cpus:
         try:
-            number = float(cpus)
-        except ValueError:
-            number = -1
-        if not 0 <= number <= 1000:
-            raise UserError(f"CPUS={cpus[:60]}: what a replica reserves, a number from 0 to 1000, as in 0.5")
+            number = Settings.model_validate({"cpus": cpus}).cpus
+        except ValidationError:
+            raise UserError(
+                f"CPUS={cpus[:60]}: what a replica reserves, from 0 to 1000 in steps of 0.0001, as in 0.5"
+            ) from None
         given = given.model_copy(update={"cpus": number})
     return given.model_copy(update={"archives": archives_url})

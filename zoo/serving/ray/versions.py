@@ -1,5 +1,6 @@
 """Every version deployed: who is ready, and why others are not."""
 
+import logging
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,8 @@ from zoo.serving.ray.worker import Replicas
 from zoo.serving.rest.versions import Version, Versions
 
 POLL = 0.1
+REPORT = 20
+"""Seconds after which the log says, again and again, for whom it waits: its end is shown where it takes too long."""
 FAILED = re.compile(rf"{FetchError.__name__}: (.+)")
 
 
@@ -36,13 +39,14 @@ def open_all(
     wanted = {f"{prefix}{name}": name for name in archives}
     for old in statuses():
         if old.startswith(prefix) and old not in wanted:
-            serve.delete(old)
+            serve.delete(old, _blocking=False)  # else one after the other
     targets = [
         RunTarget(application(name, archives[name], settings, loopback), name=full, route_prefix=None)
         for full, name in wanted.items()
     ]
     handles = serve.run_many(targets, wait_for_applications_running=False)
     waiting, details, versions = dict(zip(wanted, handles, strict=True)), Details(), []
+    report = time.monotonic() + REPORT
     while waiting:
         states = statuses()
         for full in [full for full in waiting if states.get(full, ("", ""))[0] in ("RUNNING", "DEPLOY_FAILED")]:
@@ -55,8 +59,18 @@ def open_all(
             else:
                 serve.delete(full, _blocking=False)
             note(name, problem)
+        if waiting and time.monotonic() > report:
+            report += REPORT
+            _report([wanted[full] for full in waiting], [states[full][1] for full in waiting if full in states])
         time.sleep(POLL)
     return Versions(versions)
+
+
+def _report(names: list[str], messages: list[str]) -> None:
+    """Write into the log who is waited for, and the first that Serve has to say of one of them."""
+    reasons = [" ".join(message.split()) for message in messages if message.strip()]
+    message = "waiting for %s; Ray Serve: %s"
+    logging.getLogger(__name__).warning(message, ", ".join(names), reasons[0] if reasons else "no reason yet")
 
 
 def _described(handle: DeploymentHandle[Any], state: str, message: str) -> tuple[dict[str, Any], str]:

@@ -23,9 +23,9 @@ class RequestError(Exception):
 
 
 def refusal(status: int, kind: str, message: str) -> Response:
-    """A refusal: its body has code, type and message."""
+    """A refusal: its body has code, type and message. One that passes says when to ask again."""
     body = json.dumps({"code": status, "type": kind, "message": message})
-    return Response(body, status, media_type=JSON)
+    return Response(body, status, {"Retry-After": "1"} if status == 503 else None, JSON)
 
 
 def _refuse(_: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""The runtime `local`: start and wait until every version answers, stop, connect, logs."""
+"""A runtime whose server is one process: start and wait until every version answers, stop, connect, logs."""
 
 import time
 from collections.abc import Mapping, Set

@@ -20,6 +20,7 @@ from tests.faults.garbage import noise
 from tests.faults.small_zoo import NAMES, made
 from tests.images import file_of
 from tests.servers import free_ports, pack
+from zoo.serving.limits import limits
 from zoo.serving.ray.program import RayProgram
 from zoo.serving.ray.settings import Settings
 from zoo.study import ROOT
@@ -96,10 +97,13 @@ def test_the_gateway_is_the_door(tmp_path: Path) -> None:
     for kind, name in NAMES.items():
         pack(*made(kind, tmp_path / kind), store / f"{name}.mar")
     key = Keys(tmp_path / "keys.json").add("tests", SCOPES, "1000/minute")
-    port, options = free_ports(), {"keys": str(tmp_path / "keys.json"), "origins": ["https://example.org"]}
+    port, large = free_ports(), file_of(noise(2000, 2000), "BMP")
+    options = {"keys": str(tmp_path / "keys.json"), "origins": ["https://example.org"], "max_request_bytes": 20_000_000}
+    assert limits().max_request_bytes < len(large) < 20_000_000
     good = config(archives=store.as_uri(), entries=None, replicas="1", cpus=0.1, gateway=options)
     bad = config(archives=str(store), entries=["baseline", "lost"], replicas="1-2", cpus=0, gateway=None)
-    with deployed(port, tmp_path / "cache", good, bad) as running:
+    mistyped = config(archives=str(store), entries=None, replicas="1", cpus=0, gateway={"origin": ["https://a.org"]})
+    with deployed(port, tmp_path / "cache", good, bad, mistyped) as running:
         assert state(running) == ("RUNNING", "")
         digests = {sha256(file) for file in store.glob("*.mar")}
         assert {file.stem for file in (tmp_path / "cache").rglob("*.mar")} == digests
@@ -107,6 +111,7 @@ def test_the_gateway_is_the_door(tmp_path: Path) -> None:
         with httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False) as http:
             answer = http.post("/v1/classify/baseline", content=file_of(noise()))
             assert (answer.status_code, answer.json()["entry"]) == (200, "baseline")
+            assert http.post("/v1/classify/baseline", content=large).status_code == 200
             assert http.post("/v1/synthesize/sagan", content=b'{"class": "mel"}').status_code == 200
             assert http.post("/v1/classify/baseline", content=b"no picture").status_code == 422
             assert {row["name"] for row in http.get("/v1/models").json()} == {"baseline", "sagan"}
@@ -116,9 +121,10 @@ def test_the_gateway_is_the_door(tmp_path: Path) -> None:
             refused = http.post("/v1/classify", content=b"x", headers={"Origin": "https://example.org"})
             assert refused.status_code == 401
             assert refused.headers["Access-Control-Allow-Origin"] == "https://example.org"
-        assert running.stdin is not None
-        running.stdin.write("\n")
-        running.stdin.flush()
-        name, message = state(running)
-        assert name == "DEPLOY_FAILED"
-        assert "manifest.json does not list lost; it lists: baseline, sagan" in message
+        for reason in ("manifest.json does not list lost; it lists: baseline, sagan", "gateway: origin: Extra inputs"):
+            assert running.stdin is not None
+            running.stdin.write("\n")
+            running.stdin.flush()
+            name, message = state(running)
+            assert name == "DEPLOY_FAILED"
+            assert reason in message

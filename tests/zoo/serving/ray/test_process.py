@@ -136,6 +136,15 @@ def test_a_cluster_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPa
         serve(get_runtime("ray"), store, folder, free_ports())
 
 
+def test_what_a_lost_cluster_may_have_is_not_forgotten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    address = f"127.0.0.1:{free_ports()}"
+    (tmp_path / "server.json").write_text(json.dumps({"runtime": "ray", "ray": {"address": address}}))
+    for _ in range(2):
+        assert not stop(tmp_path)
+        warning = f"warning: {address} may still have replicas: RAY_ADDRESS={address}: no cluster answers there"
+        assert capsys.readouterr().err.startswith(warning)
+
+
 def test_processes_are_found_by_their_mark(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"], env={**os.environ, MARK: str(tmp_path)}) as ours:
         try:

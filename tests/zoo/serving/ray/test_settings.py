@@ -40,10 +40,18 @@ def test_wrong_replicas(text: str) -> None:
         Settings(replicas=text)
 
 
-@pytest.mark.parametrize("text", ["-1", "nan", "inf", "half", "1001"])
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "half", "1001", "0.00001", "0.12345"])
 def test_wrong_cpus(text: str) -> None:
     with pytest.raises(UserError, match=f"^CPUS={text}: what a replica reserves"):
         settings(cpus=text)
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"cpus": text})
+
+
+@given(st.integers(0, 10_000_000))
+def test_cpus_are_what_ray_can_count(number: int) -> None:
+    text = f"{number / 10_000:.4f}"
+    assert settings(cpus=text).cpus == float(text)
 
 
 def test_yaml_has_numbers() -> None:

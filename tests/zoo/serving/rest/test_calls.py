@@ -168,6 +168,7 @@ async def test_the_hundred_and_first_that_waits_is_refused(server: Server) -> No
     status, body = await late.answer()
     assert (status, body["type"]) == (503, "ServiceUnavailableException")
     assert body["message"] == "100 requests wait for baseline already; wait, and ask again"
+    assert (b"retry-after", b"1") in late.outgoing[0]["headers"]
     other = Wire(server, TRANSFER)  # of the same model, but with a queue of its own
     other.send(b"x")
     generator = Wire(server, SAGAN)  # of another model, with threads of its own
