@@ -122,7 +122,8 @@ def metric(served: Served, name: str) -> float:
 
 
 def gateway_process(served: Served) -> psutil.Process:
-    running = state(served.settings.folder) if served.runtime == "local" else process.read_state(served.settings.folder)
+    # A process of its own, or the server's.
+    running = process.read_state(served.settings.folder) or state(served.settings.folder)
     assert running is not None
     return psutil.Process(running["pid"])
 
