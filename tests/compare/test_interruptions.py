@@ -27,6 +27,7 @@ from compare.collect import collect
 from tests.compare.study_server import QUALITY, StudyServer
 from tests.compare.test_real_server import make
 from tests.servers import SERVED_BY, free_ports, processes, start, stop
+from zoo.serving.connection import read_token
 from zoo.serving.runtime import runtime_of
 from zoo.study import Folders
 
@@ -227,13 +228,23 @@ def test_the_token_is_no_longer_valid(served: Served, monkeypatch: pytest.Monkey
         return json.loads(file.read_text())["inference"]["key"]
 
     new: list[str] = []
+    readable = threading.Event()
+    readable.set()
+
+    def read(*arguments: Any) -> Any:
+        assert readable.wait(60)
+        return read_token(*arguments)
 
     def replace(struck: threading.Event) -> None:
+        readable.clear()  # nobody reads the new one before the old one is back
         served.renew()
         new.append(key())
         if not client_is_told:
             file.write_text(old)
+        readable.set()
         struck.set()
+
+    monkeypatch.setattr("zoo.serving.connection.read_token", read)
 
     done, line = disturbed(monkeypatch, replace)
     assert set(line.lost) == {"400"}
