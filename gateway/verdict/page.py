@@ -13,7 +13,7 @@ from gateway.verdict.answers import Answers
 from gateway.verdict.estimates import Estimate
 from gateway.verdict.metrics import METRICS
 from gateway.verdict.metrics import in_words as metric_in_words
-from gateway.verdict.sides import Arm
+from gateway.verdict.sides import Arm, asked
 from gateway.verdict.verdict import Comparison, Verdict, in_words
 from lesions.files import atomic_write
 from lesions.labels import CLASSES, NOTICE
@@ -27,10 +27,7 @@ FOLDER = "experiments"
 def page(verdict: Verdict, answers: Answers, folders: Folders) -> Path:
     """Write `NAME.html` and `NAME.json` below the study's reports; returns the page."""
     experiment, folder = verdict.experiment, folders.reports / FOLDER
-    by_arm = {
-        arm.name: answers.take((answers.versions == arm.name) & ((answers.shadow_of != "") == arm.shadow))
-        for arm in verdict.arms
-    }
+    by_arm = {arm.name: asked(answers, arm.name, arm.shadow) for arm in verdict.arms}
     text = card.template(Path(__file__).with_name("page.html.j2"), autoescape=True).render(
         verdict=verdict,
         experiment=experiment,

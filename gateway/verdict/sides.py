@@ -51,9 +51,14 @@ class Arm(BaseModel):
     nll: float | None
 
 
+def asked(answers: Answers, name: str, shadow: bool) -> Answers:
+    """All that an arm, or a shadow, was asked; errors, too."""
+    return answers.take((answers.versions == name) & ((answers.shadow_of != "") == shadow))
+
+
 def seen_by(answers: Answers, arm: str) -> Answers:
     """What clients saw of an arm."""
-    return answers.take((answers.versions == arm) & (answers.shadow_of == ""))
+    return asked(answers, arm, shadow=False)
 
 
 def pairs(answers: Answers, shadow: str, reference: str) -> tuple[Answers, Answers]:
@@ -72,7 +77,7 @@ def pairs(answers: Answers, shadow: str, reference: str) -> tuple[Answers, Answe
 def arm_of(experiment: Experiment, answers: Answers, name: str) -> Arm:
     """What is known of the arm, or the shadow, `name`."""
     shadow = name in experiment.shadows
-    own = answers.take((answers.versions == name) & ((answers.shadow_of != "") == shadow))
+    own = asked(answers, name, shadow)
     predictions, labeled = own.take(own.answered), own.take(own.labeled)
     clients = Clients.of(labeled.clients, labeled.truth, labeled.predicted)
     estimates = {metric: estimate(clients, metric) for metric in METRICS}

@@ -15,7 +15,7 @@ from gateway.verdict.estimates import Estimate, difference, missing
 from gateway.verdict.metrics import METRICS
 from gateway.verdict.periods import matched
 from gateway.verdict.sequences import ALPHA, clients_needed
-from gateway.verdict.sides import Arm, arm_of, feedback_shares, pairs, seen_by
+from gateway.verdict.sides import Arm, arm_of, asked, feedback_shares, pairs, seen_by
 from lesions.labels import CLASSES
 
 UNDER_WAY = 60.0
@@ -149,8 +149,12 @@ def judge(experiment: Experiment, answers: Answers, study: str, retrained: Seque
             if arm != reference
         },
         failure_differences={
-            name: difference(*matched(experiment, asked, seen_by(answers, reference), _failing), "accuracy")
-            for name, asked in _asked(experiment, answers).items()
+            name: difference(
+                *matched(experiment, asked(answers, name, shadow), asked(answers, reference, False), _failing),
+                "accuracy",
+            )
+            for names, shadow in ((experiment.arms, False), (experiment.shadows, True))
+            for name in names
             if name != reference
         },
         retrained=list(retrained),
@@ -259,13 +263,6 @@ def _of(seen: Answers, arm: str) -> Answers:
 def _having_feedback(rows: Answers) -> Clients:
     """The clients of answers, "right" where an answer has feedback."""
     return Clients.of(rows.clients, rows.truth * 0, (rows.truth < 0).astype(int))
-
-
-def _asked(experiment: Experiment, answers: Answers) -> dict[str, Answers]:
-    """All that each version was asked; errors, too."""
-    arms = {name: seen_by(answers, name) for name in experiment.arms}
-    hidden = answers.take(answers.shadow_of != "")
-    return arms | {name: hidden.take(hidden.versions == name) for name in experiment.shadows}
 
 
 def _failing(rows: Answers) -> Clients:
