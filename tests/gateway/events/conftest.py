@@ -1,4 +1,4 @@
-"""Both databases, for real."""
+"""Both databases, for real, and a writer."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from gateway.events.database import open_engine, sqlite_url
+from gateway.events.writer import Writer
+from gateway.metrics import Metrics
 from tests.postgresql import PostgreSQL, serving
 
 
@@ -28,3 +30,15 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         connection.execute(text("CREATE SCHEMA public"))
     engine.dispose()
     return server.url
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def writer(address: str, metrics: Metrics) -> Iterator[Writer]:
+    writer = Writer(address, 365, metrics)
+    yield writer
+    writer.close(5)

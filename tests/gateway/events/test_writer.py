@@ -1,13 +1,9 @@
-"""The writer and what deletes, on both databases: rows as they were put, in batches, and none lost unseen."""
+"""The writer, on both databases: rows as they were put, in batches, and none lost unseen."""
 
-import hashlib
 import math
 import sqlite3
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,59 +13,14 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 
 from gateway.events import writer as writing
-from gateway.events.database import EventsError, connect, sqlite_url
-from gateway.events.deletion import DAY, delete_old, forget, overwrite
+from gateway.events.database import connect, sqlite_url
+from gateway.events.deletion import DAY
 from gateway.events.tables import ANSWERS, FEEDBACK, LOSSES
 from gateway.events.writer import Writer
 from gateway.metrics import Metrics
 from lesions.labels import CLASSES
+from tests.gateway.events.rows import answer, count, opinion, rows, until
 from tests.postgresql import PostgreSQL
-
-
-def client(number: int) -> str:
-    return hashlib.sha256(b"%d" % number).hexdigest()
-
-
-def answer(number: int = 0, **changes: Any) -> dict[str, Any]:
-    row = {"id": uuid.uuid4().hex, "time": time.time(), "experiment": "lite", "arm": "transfer", "shadow_of": None}
-    row |= {"client": client(number), "status": 200, "probabilities": [1 / 7] * 7, "latency_ms": 12.5}
-    return row | {"picture": "0" * 64, "distance": None} | changes
-
-
-def opinion(of: dict[str, Any], label: str = "mel", **changes: Any) -> dict[str, Any]:
-    return {"answer": of["id"], "time": time.time(), "label": label, "key": "phone"} | changes
-
-
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.01)
-
-
-def rows(address: str, table: Any, *order: Any) -> list[dict[str, Any]]:
-    engine = connect(address)
-    with engine.connect() as connection:
-        result = [dict(row._mapping) for row in connection.execute(select(table).order_by(*order))]
-    engine.dispose()
-    return result
-
-
-@pytest.fixture
-def metrics() -> Metrics:
-    return Metrics()
-
-
-@pytest.fixture
-def writer(address: str, metrics: Metrics) -> Iterator[Writer]:
-    writer = Writer(address, 365, metrics)
-    yield writer
-    writer.close(5)
-
-
-def count(metrics: Metrics, name: str) -> float:
-    [line] = [line for line in metrics.text().decode().splitlines() if line.startswith(f"gateway_events_{name} ")]
-    return float(line.split()[1])
 
 
 def test_what_is_put_is_written_within_a_second(writer: Writer, address: str, metrics: Metrics) -> None:
@@ -219,70 +170,6 @@ def test_many_threads(writer: Writer, address: str) -> None:
         thread.join()
     until(lambda: not writer._rows)
     assert len(rows(address, ANSWERS)) == 1600
-
-
-def test_forgetting_a_client(address: str, metrics: Metrics) -> None:
-    writer = Writer(address, 365, metrics)
-    of_one, of_other = [answer(1) for _ in range(2500)], [answer(2) for _ in range(3)]
-    shadow = answer(1, shadow_of=of_one[0]["id"], arm="views")
-    for row in (*of_one, *of_other, shadow):
-        writer.put(ANSWERS, row)
-    for row in (of_one[0], of_one[0], of_other[0]):
-        writer.put(FEEDBACK, opinion(row))
-    until(lambda: not writer._rows)
-    assert forget(writer.engine, [client(1), client(9)]) == (2501, 2)
-    assert forget(writer.engine, [client(1)]) == (0, 0)
-    writer.close(5)
-    assert {row["id"] for row in rows(address, ANSWERS)} == {row["id"] for row in of_other}
-    assert [row["answer"] for row in rows(address, FEEDBACK)] == [of_other[0]["id"]]
-
-
-def test_nothing_of_what_was_deleted_is_left_in_sqlite_s_files(tmp_path: Path, metrics: Metrics) -> None:
-    writer = Writer(sqlite_url(tmp_path), 365, metrics)
-    made = [answer(1, arm="a_very_special_arm") for _ in range(300)]
-    for row in (*made, *[answer(2) for _ in range(300)]):
-        writer.put(ANSWERS, row)
-    until(lambda: not writer._rows)
-    forget(writer.engine, [client(1)])
-    overwrite(writer.engine)
-    kept = b"".join(file.read_bytes() for file in tmp_path.glob("events.sqlite*"))
-    writer.close(5)
-    assert client(2).encode() in kept
-    for secret in (made[0]["id"], made[-1]["id"], client(1), "a_very_special_arm"):
-        assert secret.encode() not in kept
-
-
-def test_what_another_process_still_reads_is_not_called_overwritten(
-    tmp_path: Path, metrics: Metrics, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gateway.events.database.SECONDS", 0.1)
-    writer = Writer(sqlite_url(tmp_path), 365, metrics)
-    writer.put(ANSWERS, answer(1))
-    until(lambda: not writer._rows)
-    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as reader:
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM answers").fetchall()
-        forget(writer.engine, [client(1)])
-        with pytest.raises(EventsError, match="another process reads"):
-            overwrite(writer.engine)
-    overwrite(writer.engine)
-    writer.close(5)
-
-
-def test_old_events_are_deleted(address: str, metrics: Metrics) -> None:
-    now = time.time()
-    old, new = answer(1, time=now - 10.5 * DAY), answer(2, time=now - 9.5 * DAY)
-    before = Writer(address, 365, metrics)
-    for row in (old, new):
-        before.put(ANSWERS, row)
-        before.put(FEEDBACK, opinion(row))
-    before.close(5)
-    writer = Writer(address, 10, metrics)
-    writer.put(ANSWERS, answer(3))
-    until(lambda: {row["client"] for row in rows(address, ANSWERS)} == {client(2), client(3)})
-    assert [row["answer"] for row in rows(address, FEEDBACK)] == [new["id"]]
-    assert delete_old(writer.engine, 10) == 0
-    writer.close(5)
 
 
 def test_sqlite_is_set_up_as_promised(tmp_path: Path, metrics: Metrics) -> None:

@@ -20,7 +20,7 @@ from gateway.keys import Keys
 from gateway.metrics import Metrics
 from tests.faults.garbage import noise
 from tests.faults.small_zoo import made
-from tests.gateway.events.test_writer import answer, opinion
+from tests.gateway.events.rows import answer, opinion
 from tests.images import file_of
 from tests.postgresql import PASSWORD, serving
 from tests.servers import free_ports, pack
