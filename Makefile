@@ -308,8 +308,8 @@ download: .venv/installed ## fetch the real HAM10000 (2.8 GB) into data/ham10000
 
 # ---- the project
 
-test: .venv/installed ## pass the tests; HAM10000=folder adds those on the real data
-	@HAM10000=$(call quoted,HAM10000) .venv/bin/pytest
+test: .venv/installed ## pass the tests, JOBS files of them side by side; HAM10000=folder adds those on the real data
+	@HAM10000=$(call quoted,HAM10000) OMP_NUM_THREADS=1 .venv/bin/pytest -n $(JOBS) --dist loadfile
 
 test-slurm: .venv/installed ## pass the tests on a real Slurm of two nodes on this machine (apt-get install slurm-wlm munge)
 	@.venv/bin/pytest -rs tests/slurm

@@ -2,7 +2,8 @@
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 
 from starlette.requests import Request
 
@@ -18,18 +19,29 @@ PACKED = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate":
 
 
 async def read(request: Request, most: int) -> bytes:
-    """The whole body, unpacked. Raises `Problem` as `stream` does."""
+    """The whole body, unpacked. Raises `Problem` as `stream` and `in_time` do."""
     content = bytearray()
-    async for part in stream(request, most):
-        content += part
+    async with in_time():
+        async for part in stream(request, most):
+            content += part
     return bytes(content)
+
+
+@asynccontextmanager
+async def in_time() -> AsyncIterator[None]:
+    """Limit the time in which a body must have arrived. Raises `Problem` (408)."""
+    try:
+        async with asyncio.timeout(SECONDS):
+            yield
+    except TimeoutError:
+        raise Problem(408, f"the body did not arrive in {SECONDS} seconds") from None
 
 
 async def stream(request: Request, most: int) -> AsyncGenerator[bytes, None]:
     """The parts of a body, unpacked; at most `most` bytes, both as they were sent and unpacked.
 
-    Raises `Problem`: 400 where it cannot be unpacked, 408 where it does not arrive, 413 where it is too large, as soon
-    as that is known, 415 for another encoding.
+    Raises `Problem`: 400 where it cannot be unpacked, 413 where it is too large, as soon as that is known, 415 for
+    another encoding.
     """
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", *PACKED):
@@ -38,22 +50,8 @@ async def stream(request: Request, most: int) -> AsyncGenerator[bytes, None]:
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > most:
         raise _too_large(most, int(declared))
-    arriving = _limited(_in_time(request), most)
+    arriving = _limited(request.stream(), most)
     async for part in _limited(_unpacked(arriving, encoding), most) if encoding in PACKED else arriving:
-        yield part
-
-
-async def _in_time(request: Request) -> AsyncGenerator[bytes, None]:
-    deadline = asyncio.get_running_loop().time() + SECONDS
-    parts = request.stream()
-    while True:
-        try:
-            async with asyncio.timeout_at(deadline):
-                part = await anext(parts)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise Problem(408, f"the body did not arrive in {SECONDS} seconds") from None
         yield part
 
 

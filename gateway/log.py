@@ -7,6 +7,7 @@ import re
 import time
 import traceback
 import uuid
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +23,8 @@ LARGEST, OLDER = 10_000_000, 3
 REQUEST_ID = "X-Request-Id"
 ALLOWED_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 LOGGER = logging.getLogger("gateway")
+_INSIDE = ContextVar("inside", default=False)
+"""Whether it is a request of the gateway's that is answered now."""
 
 
 def configure(folder: Path) -> None:
@@ -29,8 +32,8 @@ def configure(folder: Path) -> None:
     handler = logging.handlers.RotatingFileHandler(folder / FILE, maxBytes=LARGEST, backupCount=OLDER)
     LOGGER.handlers[:], LOGGER.propagate = [handler], False
     LOGGER.setLevel(logging.INFO)
-    # Of what others write, a query may hold a key that somebody put there.
-    logging.getLogger("uvicorn.access").addFilter(_without_query)
+    # A runtime in the same process has a log of its port; a second line there might have a key in its query.
+    logging.getLogger("uvicorn.access").addFilter(lambda _: not _INSIDE.get())
 
 
 def write(**fields: object) -> None:
@@ -52,6 +55,7 @@ class RequestLog:
         begun, status, received, failure = time.perf_counter(), 0, 0, None
         asked = Headers(scope=scope).get(REQUEST_ID, "")
         request_id = asked if ALLOWED_ID.fullmatch(asked) else uuid.uuid4().hex
+        _INSIDE.set(True)  # a request is a task, which has a context of its own
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
 
@@ -88,10 +92,3 @@ class RequestLog:
                 client=(scope.get("client") or ("",))[0],
                 **({"error": failure} if failure else {}),
             )
-
-
-def _without_query(record: logging.LogRecord) -> bool:
-    """Cut the query off the path of a line of uvicorn's; True, so that the line is written."""
-    if isinstance(record.args, tuple):
-        record.args = tuple(part.partition("?")[0] if isinstance(part, str) else part for part in record.args)
-    return True

@@ -79,7 +79,8 @@ async def _from_form(request: Request, most: int) -> Sent:
         request.headers, body.stream(request, most), max_files=MOST_PICTURES, max_fields=1, max_part_size=200
     )
     try:
-        form = await parser.parse()
+        async with body.in_time():
+            form = await parser.parse()
     except (MultiPartException, FormParserError) as error:
         many = "Too many files" in str(error)
         detail = f"at most {MOST_PICTURES} pictures at once" if many else f"the form cannot be read ({error!s:.200})"

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from gateway import body, cards, description, pictures
 from gateway import classify as classifying
-from gateway.access import require
+from gateway.access import inside, require
 from gateway.ask import ask, ask_picture, while_connected
 from gateway.backend import Question, Reply
 from gateway.classify import Answered, ask_shadows
@@ -34,18 +34,20 @@ Accept = Annotated[str, Header(include_in_schema=False)]
 
 
 @router.post("/classify", openapi_extra=description.PICTURES, responses=description.CLASSIFIED)
+@inside
 async def classify(
-    request: Request, key: Annotated[Key, Depends(require("classify", body=True))], client: ClientId = None
+    request: Request, key: Annotated[Key, Depends(require("classify"))], client: ClientId = None
 ) -> Response:
     """Class probabilities of a picture, or of several, by an arm of the running experiment, else by the champion."""
     return await _classified(request, key, client, None)
 
 
 @router.post("/classify/{version}", openapi_extra=description.PICTURES, responses=description.CLASSIFIED)
+@inside
 async def classify_by(
     request: Request,
     version: Name,
-    key: Annotated[Key, Depends(require("classify", body=True))],
+    key: Annotated[Key, Depends(require("classify"))],
     client: ClientId = None,
 ) -> Response:
     """Class probabilities of a picture, or of several, by one version."""
@@ -53,10 +55,11 @@ async def classify_by(
 
 
 @router.post("/explain/{version}", openapi_extra=description.PICTURES, responses=description.EXPLAINED)
+@inside
 async def explain(
     request: Request,
     version: Name,
-    key: Annotated[Key, Depends(require("explain", body=True))],
+    key: Annotated[Key, Depends(require("explain"))],
     label: Annotated[str | None, Query(alias=pictures.CLASS, description="The class; else the predicted one.")] = None,
     accept: Accept = "",
 ) -> Response:
@@ -75,10 +78,11 @@ async def explain(
 
 
 @router.post("/synthesize/{name}", openapi_extra=description.GENERATION, responses=description.SYNTHESIZED)
+@inside
 async def synthesize(
     request: Request,
     name: Name,
-    key: Annotated[Key, Depends(require("synthesize", body=True))],
+    key: Annotated[Key, Depends(require("synthesize"))],
     accept: Accept = "",
 ) -> Response:
     """Synthetic lesions of a class, by a generator."""

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from gateway import body, tensors
 from gateway import classify as classifying
-from gateway.access import require
+from gateway.access import inside, require
 from gateway.ask import while_connected
 from gateway.context import Gateway, gateway_of
 from gateway.description import BODY, INFERENCE, KEYED, problems
@@ -26,7 +26,7 @@ router = APIRouter(prefix=OPEN_INFERENCE, tags=TAGS, responses=KEYED)
 health = APIRouter(prefix=f"{OPEN_INFERENCE}/health", tags=TAGS)
 ModelName = Annotated[str, Path(description=f"{CLASSIFIER.model}, whose versions are the entries.")]
 AnyKey = Annotated[Key, Depends(require(None))]
-Classify = Annotated[Key, Depends(require("classify", body=True))]
+Classify = Annotated[Key, Depends(require("classify"))]
 INPUTS: list[dict[str, Any]] = [
     {"name": tensors.IMAGE, "datatype": "BYTES", "shape": [-1]},
     {"name": tensors.PIXELS, "datatype": "UINT8", "shape": [-1, -1, -1, 3]},
@@ -83,6 +83,7 @@ async def model_ready(request: Request, model: ModelName, key: AnyKey, entry: Na
 
 @router.post("/models/{model}/infer", openapi_extra=INFERENCE, responses=BODY)
 @router.post("/models/{model}/versions/{entry}/infer", openapi_extra=INFERENCE, responses=BODY)
+@inside
 async def infer(
     request: Request, model: ModelName, key: Classify, entry: Name | None = None, client: ClientId = None
 ) -> Response:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from gateway import log
+from gateway.backend import Question, Reply
 from gateway.settings import Settings, origins
 from lesions.errors import UserError
 from tests.gateway.calls import ORIGIN, PICTURE, Front, problem
@@ -117,11 +118,29 @@ def test_the_log(front: Front, client: TestClient, tmp_path: Path) -> None:
     assert 'picture"' not in text.replace('"pictures"', "")
 
 
-def test_uvicorn_s_log_has_no_query() -> None:
-    record = logging.LogRecord("uvicorn.access", 20, "", 0, '%s - "%s %s HTTP/%s" %d', None, None)
-    record.args = ("127.0.0.1:1", "GET", "/v1/models?key=zoo_secret", "1.1", 200)
-    assert log._without_query(record)
-    assert record.getMessage() == '127.0.0.1:1 - "GET /v1/models HTTP/1.1" 200'
+def test_uvicorn_s_log_of_the_same_process_has_no_line_of_the_gateway_s(
+    front: Front, client: TestClient, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    access = logging.getLogger("uvicorn.access")
+    answer = front.runtime.answer
+
+    async def noting(question: Question) -> Reply:
+        access.info("/v1/classify?key=zoo_secret")
+        return await answer(question)
+
+    front.runtime.answer = noting
+    before = access.filters[:]
+    log.configure(tmp_path)
+    try:
+        with caplog.at_level(logging.INFO, "uvicorn.access"):
+            assert client.post(CLASSIFY, content=PICTURE).status_code == 200
+            access.info("another port's")
+    finally:
+        access.filters[:] = before
+        for handler in log.LOGGER.handlers[:]:
+            log.LOGGER.removeHandler(handler)
+            handler.close()
+    assert [record.message for record in caplog.records if record.name == access.name] == ["another port's"]
 
 
 def test_metrics(client: TestClient) -> None:

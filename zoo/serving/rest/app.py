@@ -18,14 +18,12 @@ class App:
     def __init__(self, versions: Versions, tokens: Tokens, port: int, largest: int) -> None:
         """`port` is that of inference; `largest` is the most bytes of a request."""
         metrics = Metrics()
-        self.inference: ASGIApp = _calls(Inference(versions, metrics, largest).routes)
+        self.inference = Inference(versions, metrics, largest)
         """Predictions and explanations without a token, for a front in the same process."""
-        self.unseen: ASGIApp = _calls(Inference(versions, metrics, largest, unseen=True).routes)
-        """The same for answers that nobody waits for."""
         management = _calls(Management(versions, tokens).routes)
         self._front: ASGIApp | None = None
         self._apps: dict[int, ASGIApp] = {
-            port: TokenRequired(self.inference, tokens, "inference"),
+            port: TokenRequired(_calls(self.inference.routes), tokens, "inference"),
             port + 1: TokenRequired(management, tokens, "management"),
             port + 2: _calls(metrics.routes),
         }

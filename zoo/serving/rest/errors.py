@@ -28,6 +28,11 @@ def refusal(status: int, kind: str, message: str) -> Response:
     return Response(body, status, {"Retry-After": "1"} if status == 503 else None, JSON)
 
 
+def failure() -> Response:
+    """The answer where the server itself failed."""
+    return refusal(500, "InternalServerException", "the server failed at this request; its log says why: make logs")
+
+
 def _refuse(_: Request, error: Exception) -> Response:
     if isinstance(error, RequestError):
         return refusal(error.status, error.kind, str(error))
@@ -35,7 +40,7 @@ def _refuse(_: Request, error: Exception) -> Response:
         return refusal(error.status_code, *(NOT_ALLOWED if error.status_code == 405 else NOT_FOUND))
     if isinstance(error, ClientDisconnect):
         return Response(status_code=400)  # to nobody
-    return refusal(500, "InternalServerException", "the server failed at this request; its log says why: make logs")
+    return failure()
 
 
 HANDLERS: dict[type[Exception] | int, ExceptionHandler] = dict.fromkeys(

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -13,7 +13,7 @@ from starlette.routing import Route
 from zoo.serving.limits import how_to_raise
 from zoo.serving.rest.errors import RequestError
 from zoo.serving.rest.metrics import Metrics
-from zoo.serving.rest.versions import Versions
+from zoo.serving.rest.versions import Version, Versions
 from zoo.serving.rest.worker import JSON, MOST_WAITING, Busy, Unavailable
 from zoo.serving.service import REASONS
 
@@ -26,13 +26,30 @@ SECONDS = 60
 class Inference:
     """Answers requests to versions by their workers."""
 
-    def __init__(self, versions: Versions, metrics: Metrics, largest: int, unseen: bool = False) -> None:
-        """`largest` is the most bytes of a body; nobody waits for an `unseen` answer."""
-        self._versions, self._metrics, self._largest, self._unseen = versions, metrics, largest, unseen
+    def __init__(self, versions: Versions, metrics: Metrics, largest: int) -> None:
+        """`largest` is the most bytes of a body."""
+        self._versions, self._metrics, self._largest = versions, metrics, largest
         self.routes = [Route("/ping", self._ping)]
         for path, call in (("predictions", self._predict), ("explanations", self._explain)):
             for version in ("", "/{version}"):
                 self.routes.append(Route(f"/{path}/{{model}}{version}", call, methods=["POST", "PUT"]))
+
+    async def answer(
+        self,
+        model: str,
+        version: str | None,
+        content: bytes,
+        headers: Mapping[str, str],
+        explain: bool,
+        unseen: bool = False,
+    ) -> Response:
+        """The answer to a body with its headers, by name in lower case; nobody waits for an `unseen` one.
+
+        For a front in the same process, which sees to the time and to clients that hang up. Raises `RequestError`.
+        """
+        found = self._versions.find(model, version)
+        _check_size(len(content), self._largest)
+        return await self._ask(found, content, headers, explain, unseen)
 
     async def _ping(self, _: Request) -> Response:
         return Response(json.dumps({"status": "Healthy"}), media_type=JSON)
@@ -49,10 +66,15 @@ class Inference:
             name = next(iter(request.query_params))
             raise RequestError(400, "BadRequest", f"{name!r:.60} in the URL is not read; send it in the body")
         content = await _body(request, self._largest)
+        work = self._ask(version, content, dict(request.headers), explain, unseen=False)
+        return await _while_connected(request, work)
+
+    async def _ask(
+        self, version: Version, content: bytes, headers: Mapping[str, str], explain: bool, unseen: bool
+    ) -> Response:
         began = time.perf_counter()
         try:
-            work = version.worker.answer(content, dict(request.headers), explain, self._unseen)
-            sent = await _while_connected(request, work)
+            sent = await version.worker.answer(content, headers, explain, unseen)
         except Busy:
             raise _later(f"{MOST_WAITING} requests wait for {version.name} already; wait, and ask again") from None
         except Unavailable as error:
@@ -64,15 +86,18 @@ class Inference:
 
 async def _body(request: Request, largest: int) -> bytes:
     """The body. Raises `RequestError` as soon as it is known to be too large, without reading the rest."""
-    declared = int(request.headers.get("content-length", 0))
-    if declared > largest:
-        raise _too_large(f"{declared:,} bytes are more than the server takes, {largest:,}; {how_to_raise(declared)}")
+    _check_size(int(request.headers.get("content-length", 0)), largest)
     content = bytearray()
     async for part in request.stream():
         content += part
         if len(content) > largest:
             raise _too_large(f"more bytes than the server takes, {largest:,}; {how_to_raise(2 * largest)}")
     return bytes(content)
+
+
+def _check_size(size: int, largest: int) -> None:
+    if size > largest:
+        raise _too_large(f"{size:,} bytes are more than the server takes, {largest:,}; {how_to_raise(size)}")
 
 
 def _too_large(message: str) -> RequestError:
