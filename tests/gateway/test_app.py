@@ -119,7 +119,11 @@ def test_the_log(front: Front, client: TestClient, tmp_path: Path) -> None:
 
 
 def test_uvicorn_s_log_of_the_same_process_has_no_line_of_the_gateway_s(
-    front: Front, client: TestClient, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    front: Front,
+    client: TestClient,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     access = logging.getLogger("uvicorn.access")
     answer = front.runtime.answer
@@ -128,7 +132,7 @@ def test_uvicorn_s_log_of_the_same_process_has_no_line_of_the_gateway_s(
         access.info("/v1/classify?key=zoo_secret")
         return await answer(question)
 
-    front.runtime.answer = noting
+    monkeypatch.setattr(front.runtime, "answer", noting)
     before = access.filters[:]
     log.configure(tmp_path)
     try:
