@@ -65,7 +65,7 @@ OF_promote := $(STUDY_SETTINGS) ENTRY EXPERIMENT FORCE
 OF_rollback := $(STUDY_SETTINGS) WHY FORCE
 OF_synthesize := $(STUDY_SETTINGS) CLASS COUNT GENERATOR OUT
 OF_describe := DATA SCC
-OF_test := HAM10000
+OF_test := HAM10000 JOBS
 OF_help := $(foreach target,$(TARGETS),$(OF_$(target)))
 EVERYWHERE := PYTHON3 FREE_GB
 

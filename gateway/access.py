@@ -15,8 +15,6 @@ Credentials = Annotated[
     HTTPAuthorizationCredentials | None,
     Security(HTTPBearer(auto_error=False, description="An API key: `make key NAME=phone` prints one.")),
 ]
-
-
 Result = TypeVar("Result")
 
 
