@@ -36,9 +36,9 @@ def configure(folder: Path) -> None:
     logging.getLogger("uvicorn.access").addFilter(lambda _: not _INSIDE.get())
 
 
-def write(**fields: object) -> None:
+def write(level: int = logging.INFO, **fields: object) -> None:
     """Write a line."""
-    LOGGER.info(json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds")} | fields))
+    LOGGER.log(level, json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds")} | fields))
 
 
 class RequestLog:
@@ -81,6 +81,7 @@ class RequestLog:
             seconds, route = time.perf_counter() - begun, getattr(scope.get("route"), "path", "")
             self._metrics.count(route, status, seconds)
             write(
+                logging.ERROR if failure else logging.INFO,
                 request_id=request_id,
                 method=scope["method"],
                 path=scope["path"][:200],

@@ -201,7 +201,7 @@ def make(*arguments: str, folder: Path = ROOT, **environment: str) -> subprocess
         ("list serve qqq=1", "make list serve has no setting qqq; it has: DATA, "),
         ("describe SCALE=demo", "make describe has no setting SCALE; it has: DATA, SCC\n"),
         ("format X=1", "make format has no setting X; it has: none\n"),
-        ("-n -j2 test ham10000=/x", "make test has no setting ham10000; did you mean HAM10000? It has: HAM10000\n"),
+        ("-n -j2 test ham10000=/x", "make test has no setting ham10000; did you mean HAM10000? It has: HAM10000, J"),
         ("data=/x", "make help has no setting data; did you mean DATA? It has: "),
     ],
 )

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.problems import Problem
@@ -19,7 +19,8 @@ from zoo.serving.runtime import LOOPBACK
 
 FILE = "page_token"
 """In the server's folder, mode 600: the token of this start."""
-SIGN_IN = Path(__file__).parent / "files" / "sign_in.html"
+SIGN_IN = (Path(__file__).parent / "files" / "sign_in.html").read_text(encoding="utf-8")
+"""What is shown to who has not signed in."""
 OPEN = "/manifest.json"
 """Browsers ask for it without cookies; it has nothing but the title."""
 HOW = "sign in with the link that `make serve` prints"
@@ -89,7 +90,7 @@ class SignIn:
             return answer
         if not self._is_valid(request.cookies.get(self._cookie, "")):
             if is_page:
-                return FileResponse(SIGN_IN, 401, {"Cache-Control": "no-store"})
+                return HTMLResponse(SIGN_IN, 401, {"Cache-Control": "no-store"})
             raise Problem(401, HOW)
         if not (is_page and request.method in ("GET", "HEAD")) and not _is_own(request):
             raise Problem(403, "this is for the page alone; other pages send an API key to /v1")
