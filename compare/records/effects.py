@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from compare.records.studies import StudyRecords
+from compare.records.studies import STEPS, StudyRecords
 from lesions.labels import CLASSES
 from zoo.kinds.base import Random
 from zoo.kinds.classifier import ClassifierRecipe
@@ -26,9 +26,6 @@ QUESTIONS = {
     "rare": f"Do the rare classes ({', '.join(RARE)}) gain from augmentation, weighting, sampling or synthetic images?",
     "duplicates": "Are synthetic images worth more than copies of real ones, at the same draws?",
 }
-
-STEPS = ("transfer", "augmented", "one_cycle", "adjusted", "views", "lite1", "lite2", "ensemble")
-"""Entries of which each has one change over the one before; each is compared with the last one before that is there."""
 
 TECHNIQUES: Mapping[str, Callable[[ClassifierRecipe], bool]] = {
     "augmentation": lambda recipe: recipe.augment != "none",

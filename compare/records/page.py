@@ -10,10 +10,10 @@ from compare.records.leakage import by_entry, leakages
 from compare.records.rank_correlation import RankComparison, compare_ranks
 from compare.records.record import RESULTS, ClassifierRecord
 from compare.records.repeats import repeats
-from compare.records.studies import StudyRecords, load_all
+from compare.records.studies import StudyRecords, load_all, place
 from lesions.files import atomic_write
 from lesions.labels import NOTICE
-from zoo.build.listing import describe_options, in_thesis_order, section_key
+from zoo.build.listing import describe_options, in_thesis_order
 from zoo.kinds import Entry
 from zoo.kinds.base import Thesis
 from zoo.kinds.classifier import CLASSIFIER
@@ -77,7 +77,7 @@ def _study(study: StudyRecords, catalog: Mapping[str, Entry], with_absent: bool 
         ]
     return {
         "records": study,
-        "rows": sorted(rows, key=lambda row: (section_key(row[1]), row[0])),
+        "rows": sorted(rows, key=lambda row: place(row[0], row[1])),
         "options": _options(study, [name for name in study.records if name in catalog] if missing else []),
         "gone": [name for name in study.records if name not in catalog],
         "missing_generators": [name for name, entry in missing.items() if entry.kind == GENERATOR.name],

@@ -6,6 +6,10 @@ from pathlib import Path
 
 from compare.records.record import AGAIN, AnyRecord, ClassifierRecord, GeneratorRecord, RecordError, Settings, load
 from zoo.build.listing import section_key
+from zoo.kinds.base import Thesis
+
+STEPS = ("transfer", "augmented", "one_cycle", "adjusted", "views", "lite1", "lite2", "ensemble")
+"""Entries of which each has one change over the one before; each is compared with the last one before that is there."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +27,20 @@ class StudyRecords:
         return self.classifiers | self.generators
 
 
+def place(name: str, thesis: Thesis | None) -> tuple[list[int], int, str]:
+    """A key to sort entries by: the thesis's sections, then `STEPS`, then the others by name."""
+    return section_key(thesis), STEPS.index(name) if name in STEPS else len(STEPS), name
+
+
 def load_all(folder: Path) -> list[StudyRecords]:
-    """Every study below `folder`, by name; records in the thesis's order.
+    """Every study below `folder`, by name; records in the order of `place`.
 
     Raises `RecordError` for a file that is no record, and where those of a study are of different settings or images,
     or one went on from an entry that is not recorded.
     """
     studies: dict[str, StudyRecords] = {}
     files = {file: load(file) for file in folder.glob("*/*.json")}
-    for file, record in sorted(
-        files.items(), key=lambda item: (item[1].study, section_key(item[1].thesis), item[1].entry)
-    ):
+    for file, record in sorted(files.items(), key=lambda item: (item[1].study, place(item[1].entry, item[1].thesis))):
         study = studies.setdefault(record.study, StudyRecords(record.study, record.settings))
         first = next(iter(study.records.values()), record)
         if _origin(record) != _origin(first):

@@ -77,6 +77,20 @@ def test_each_entry_is_compared_with_its_own_start(study: StudyRecords, estimate
     assert drawn["gan_3"] == drawn["gan_2"] + study.classifiers["gan_3"].recipe.training_images
 
 
+def test_each_step_is_compared_with_the_last_one_before_it(tmp_path: Path) -> None:
+    skills = {"duplicates_2": 0.5, "views": 0.8, "adjusted": 0.6, "one_cycle": 0.4, "transfer": 0.3}
+    write(tmp_path, *(classifier(name, skill) for name, skill in skills.items()))
+    [study] = load_all(tmp_path / "docs" / "results")
+    assert list(study.classifiers) == ["transfer", "one_cycle", "adjusted", "views", "duplicates_2"]
+    steps = effects.by_question(study, effects.estimate(study))["steps"]
+    assert [(one.entry, one.reference) for one in steps] == [
+        ("one_cycle", "transfer"),
+        ("adjusted", "one_cycle"),
+        ("views", "adjusted"),
+    ]
+    assert all(one.difference.difference > 0 for one in steps)
+
+
 def test_what_helped_what_hurt_and_what_cannot_be_shown(study: StudyRecords, estimates: effects.Estimates) -> None:
     helped, hurt, no_difference = effects.OUTCOMES
     expected = {
