@@ -1,10 +1,12 @@
-"""Data that many tests share: a phantom small enough to draw in a second."""
+"""What many tests share: a phantom small enough to draw in a second, and a session for calls."""
 
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
@@ -35,6 +37,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    """For calls by schemathesis: connections are kept, and no proxy of the environment's is asked."""
+    with requests.Session() as session:
+        session.trust_env = False
+        yield session
 
 
 @pytest.fixture(scope="session")

@@ -66,13 +66,6 @@ def served(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
         yield served
 
 
-@pytest.fixture(scope="module")
-def session() -> Iterator[requests.Session]:
-    with requests.Session() as session:
-        session.trust_env = False
-        yield session
-
-
 def torn(case: Case, answer: schemathesis.Response) -> bool:
     """Whether TorchServe itself failed at a form, a field without a name say, as the description's 500 tells."""
     form = (case.media_type or "").startswith("multipart/")
