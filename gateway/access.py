@@ -2,30 +2,31 @@
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-from fastapi import Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Request
+from fastapi.security import HTTPBearer
+from fastapi.security.base import SecurityBase
 
 from gateway.context import gateway_of
 from gateway.keys import ApiKeyError, Key, Scope
 from gateway.problems import Problem, try_later
 
-Credentials = Annotated[
-    HTTPAuthorizationCredentials | None,
-    Security(HTTPBearer(auto_error=False, description="An API key: `make key NAME=phone` prints one.")),
-]
+BEARER = HTTPBearer(auto_error=False, description="An API key: `make key NAME=phone` prints one.")
 Result = TypeVar("Result")
 
 
-def require(scope: Scope | None) -> Callable[..., Awaitable[Key]]:
-    """A dependency: the caller's key, which has `scope` if one is given, and has not asked too often.
+class Access(SecurityBase):
+    """A dependency: the caller's key, which has `scope` if one is given, and has not asked too often."""
 
-    Raises `Problem`: 401, 403, 429, 503.
-    """
+    model, scheme_name = BEARER.model, BEARER.scheme_name  # for /openapi.json
 
-    async def caller(request: Request, credentials: Credentials) -> Key:
-        gateway = gateway_of(request)
+    def __init__(self, scope: Scope | None) -> None:
+        self._scope = scope
+
+    async def __call__(self, request: Request) -> Key:
+        """The key of a request. Raises `Problem`: 401, 403, 429, 503."""
+        gateway, credentials = gateway_of(request), await BEARER(request)
         try:
             key = gateway.keys.find(credentials.credentials) if credentials else None
         except ApiKeyError:
@@ -36,14 +37,12 @@ def require(scope: Scope | None) -> Callable[..., Awaitable[Key]]:
             detail = "this API key is not valid" if credentials else "send an API key: Authorization: Bearer KEY"
             raise Problem(401, detail, {"WWW-Authenticate": f'Bearer realm="lesion-zoo"{error}'})
         request.state.key = key.name
-        if scope and scope not in key.scopes:
-            challenge = f'Bearer realm="lesion-zoo", error="insufficient_scope", scope="{scope}"'
-            detail = f"this key may {', '.join(key.scopes)}, and not {scope}"
+        if self._scope and self._scope not in key.scopes:
+            challenge = f'Bearer realm="lesion-zoo", error="insufficient_scope", scope="{self._scope}"'
+            detail = f"this key may {', '.join(key.scopes)}, and not {self._scope}"
             raise Problem(403, detail, {"WWW-Authenticate": challenge})
         gateway.rates.count(key)
         return key
-
-    return caller
 
 
 def inside(call: Callable[..., Awaitable[Result]]) -> Callable[..., Awaitable[Result]]:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from gateway import feedback, log, page, pages, v1, v2
-from gateway.access import require
+from gateway.access import Access
 from gateway.backend import Backend
 from gateway.context import Gateway, gateway_of
 from gateway.description import KEYED, METRICS
@@ -40,7 +40,7 @@ router = APIRouter()
 
 
 @router.get("/metrics", tags=["metrics"], response_class=Response, responses=KEYED | METRICS)
-async def metrics(request: Request, key: Annotated[Key, Depends(require("admin"))]) -> Response:
+async def metrics(request: Request, key: Annotated[Key, Depends(Access("admin"))]) -> Response:
     """Counts and times, for Prometheus; needs a key with the scope `admin`."""
     return Response(gateway_of(request).metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
@@ -61,12 +61,20 @@ def build(gateway: Gateway) -> ASGIApp:
         yield
         await gateway.close()
 
-    app = FastAPI(title="Lesion Zoo", version="1", description=ABOUT, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app = FastAPI(
+        title="Lesion Zoo",
+        version="1",
+        description=ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # /metrics and the log have what is counted
+    )
     app.state.gateway = gateway
     app.router.redirect_slashes = False
     for error in HANDLED:
         app.add_exception_handler(error, answer)
-    for part in (v1.router, feedback.router, v2.router, v2.health, router):
+    for part in (v1.hot, v1.router, feedback.router, v2.router, v2.health, router):
         app.include_router(part)
     pages.mount(app)
     page.mount(app, gateway)

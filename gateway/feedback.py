@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from gateway import body, description
-from gateway.access import inside, require
+from gateway.access import Access, inside
 from gateway.context import gateway_of
 from gateway.events.lookup import look_up
 from gateway.events.tables import FEEDBACK
@@ -46,7 +46,7 @@ class Accepted(BaseModel):
 
 @router.post("/feedback", status_code=202, openapi_extra=description.FEEDBACK, responses=description.BODY)
 @inside
-async def feedback(request: Request, key: Annotated[Key, Depends(require("feedback"))]) -> Accepted:
+async def feedback(request: Request, key: Annotated[Key, Depends(Access("feedback"))]) -> Accepted:
     """What a picture really showed, by the id of an answer. Of several for one answer, the last counts."""
     gateway = gateway_of(request)
     content = await body.read(request, LARGEST)

@@ -2,16 +2,19 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
 from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse, Response
 
 from gateway import body, cards, description, pictures
 from gateway import classify as classifying
-from gateway.access import inside, require
+from gateway.access import Access, inside
 from gateway.ask import ask, ask_picture, while_connected
 from gateway.backend import Question, Reply
 from gateway.classify import Answered, ask_shadows
@@ -24,30 +27,53 @@ from zoo.kinds import MODELS
 from zoo.kinds.generator import GENERATOR
 
 Outcome = TypeVar("Outcome")
-router = APIRouter(prefix="/v1", tags=["v1"], responses=description.KEYED)
 Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="A served entry.")]
 ClientId = Annotated[
     str | None,
     Header(alias=clients.HEADER, pattern=clients.PATTERN, description="Who asks, as the client calls itself."),
 ]
 Accept = Annotated[str, Header(include_in_schema=False)]
+NAME: TypeAdapter[str] = TypeAdapter(Name)
+CLIENT_ID: TypeAdapter[str | None] = TypeAdapter(ClientId)
+CLASSIFY = Access("classify")
 
 
-@router.post("/classify", openapi_extra=description.PICTURES, responses=description.CLASSIFIED)
+class ClassifyRoute(APIRoute):
+    """A call that classifies. FastAPI documents it from its signature.
+
+    The three parameters are read here: FastAPI's own way to them takes a quarter of the gateway's time for a request.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """As in FastAPI."""
+
+        async def handler(request: Request) -> Response:
+            key = await CLASSIFY(request)
+            client = _checked(CLIENT_ID, request.headers.get(clients.HEADER), "header", clients.HEADER)
+            named = {place: _checked(NAME, name, "path", place) for place, name in request.path_params.items()}
+            response: Response = await self.endpoint(request=request, key=key, client=client, **named)
+            return response
+
+        return handler
+
+
+router = APIRouter(prefix="/v1", tags=["v1"], responses=description.KEYED)
+hot = APIRouter(prefix="/v1", tags=["v1"], responses=description.KEYED, route_class=ClassifyRoute)
+
+
+@hot.post("/classify", openapi_extra=description.PICTURES, responses=description.CLASSIFIED)
 @inside
-async def classify(
-    request: Request, key: Annotated[Key, Depends(require("classify"))], client: ClientId = None
-) -> Response:
+async def classify(request: Request, key: Annotated[Key, Depends(CLASSIFY)], client: ClientId = None) -> Response:
     """Class probabilities of a picture, or of several, by an arm of the running experiment, else by the champion."""
     return await _classified(request, key, client, None)
 
 
-@router.post("/classify/{version}", openapi_extra=description.PICTURES, responses=description.CLASSIFIED)
+@hot.post("/classify/{version}", openapi_extra=description.PICTURES, responses=description.CLASSIFIED)
 @inside
 async def classify_by(
     request: Request,
     version: Name,
-    key: Annotated[Key, Depends(require("classify"))],
+    key: Annotated[Key, Depends(CLASSIFY)],
     client: ClientId = None,
 ) -> Response:
     """Class probabilities of a picture, or of several, by one version."""
@@ -59,7 +85,7 @@ async def classify_by(
 async def explain(
     request: Request,
     version: Name,
-    key: Annotated[Key, Depends(require("explain"))],
+    key: Annotated[Key, Depends(Access("explain"))],
     label: Annotated[str | None, Query(alias=pictures.CLASS, description="The class; else the predicted one.")] = None,
     accept: Accept = "",
 ) -> Response:
@@ -82,7 +108,7 @@ async def explain(
 async def synthesize(
     request: Request,
     name: Name,
-    key: Annotated[Key, Depends(require("synthesize"))],
+    key: Annotated[Key, Depends(Access("synthesize"))],
     accept: Accept = "",
 ) -> Response:
     """Synthetic lesions of a class, by a generator."""
@@ -93,7 +119,7 @@ async def synthesize(
 
 
 @router.get("/models")
-async def models(request: Request, key: Annotated[Key, Depends(require(None))]) -> list[description.Model]:
+async def models(request: Request, key: Annotated[Key, Depends(Access(None))]) -> list[description.Model]:
     """Every served version: classifiers, and generators."""
     backend, served = gateway_of(request).backend, []
     for model in MODELS:
@@ -104,14 +130,14 @@ async def models(request: Request, key: Annotated[Key, Depends(require(None))]) 
 
 
 @router.get("/models/{name}")
-async def entry(request: Request, name: Name, key: Annotated[Key, Depends(require(None))]) -> dict[str, Any]:
+async def entry(request: Request, name: Name, key: Annotated[Key, Depends(Access(None))]) -> dict[str, Any]:
     """The `entry.json` of a version: recipe, scores, license of its data, hashes."""
     gateway = gateway_of(request)
     return await gateway.backend.describe(await _model_of(gateway, name), name)
 
 
 @router.get("/models/{name}/card", responses=description.CARD, response_class=Response)
-async def card(request: Request, name: Name, key: Annotated[Key, Depends(require(None))]) -> Response:
+async def card(request: Request, name: Name, key: Annotated[Key, Depends(Access(None))]) -> Response:
     """The model card of a version, in Markdown."""
     gateway = gateway_of(request)
     await _model_of(gateway, name)
@@ -119,6 +145,14 @@ async def card(request: Request, name: Name, key: Annotated[Key, Depends(require
     if text is None:
         raise Problem(404, f"the archive of {name} has no model card")
     return Response(text, media_type="text/markdown")
+
+
+def _checked(allowed: TypeAdapter[Any], value: object, *place: str) -> object:
+    """The value of a parameter. Raises `RequestValidationError`, as FastAPI does."""
+    try:
+        return allowed.validate_python(value)
+    except ValidationError as error:
+        raise RequestValidationError([problem | {"loc": place} for problem in error.errors()]) from None
 
 
 async def _model_of(gateway: Gateway, name: str) -> str:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from gateway import body, tensors
 from gateway import classify as classifying
-from gateway.access import inside, require
+from gateway.access import Access, inside
 from gateway.ask import while_connected
 from gateway.context import Gateway, gateway_of
 from gateway.description import BODY, INFERENCE, KEYED, problems
@@ -25,8 +25,8 @@ TAGS: list[str | Enum] = ["Open Inference Protocol"]
 router = APIRouter(prefix=OPEN_INFERENCE, tags=TAGS, responses=KEYED)
 health = APIRouter(prefix=f"{OPEN_INFERENCE}/health", tags=TAGS)
 ModelName = Annotated[str, Path(description=f"{CLASSIFIER.model}, whose versions are the entries.")]
-AnyKey = Annotated[Key, Depends(require(None))]
-Classify = Annotated[Key, Depends(require("classify"))]
+AnyKey = Annotated[Key, Depends(Access(None))]
+Classify = Annotated[Key, Depends(Access("classify"))]
 INPUTS: list[dict[str, Any]] = [
     {"name": tensors.IMAGE, "datatype": "BYTES", "shape": [-1]},
     {"name": tensors.PIXELS, "datatype": "UINT8", "shape": [-1, -1, -1, 3]},
