@@ -14,7 +14,9 @@ from zoo.kinds import generator as generator_kind
 from zoo.kinds.base import Context, Data, Pretrained
 from zoo.kinds.classifier import Classifier
 from zoo.kinds.generator import Generator
-from zoo.metrics.scores import Predictions, Scores, score
+from zoo.metrics import challenge, malignancy
+from zoo.metrics.bootstrap import Resamples
+from zoo.metrics.scores import Predictions, score
 from zoo.study import Study
 
 EACH = (20, 20, 40, 20, 40, 120, 20)
@@ -22,7 +24,7 @@ EACH = (20, 20, 40, 20, 40, 120, 20)
 
 STUDY = Study(data="/ham10000", scale="small", weights="/w.safetensors", arch="mobilenetv2_100")
 
-_SCORED: dict[tuple[object, ...], Scores] = {}
+_SCORED: dict[tuple[object, ...], dict[str, Any]] = {}
 
 
 def classifier(
@@ -47,7 +49,7 @@ def classifier(
     probabilities[np.arange(len(labels)), predicted] = 0.7
     key = (tuple(labels), probabilities.tobytes())
     if key not in _SCORED:
-        _SCORED[key] = score(Predictions(labels, probabilities, lesions))
+        _SCORED[key] = _score(Predictions(labels, probabilities, lesions))
     data = _data(study)
     recipes: dict[str, Any] = {name: generator(name, study).recipe for name in ("sagan", "projected")}
     if entry.parent is not None:
@@ -57,11 +59,8 @@ def classifier(
         "recipe": classifier_kind.resolve(name, entry, context),
         "counts": data.counts,
         "best_epoch": 7,
-        "valid": _SCORED[key],
-        "test": _SCORED[key],
-        "last_valid": _SCORED[key],
-        "last_test": _SCORED[key],
-        "calibration": None,
+        "calibration": {"temperature": 1.0},  # as where the natural classes were drawn
+        **_SCORED[key],
         "images": [
             ImageRecord(f"ISIC_{k:07}", lesions[k], CLASSES[labels[k]], bool(sibling[k]), probabilities[k].tolist())
             for k in range(len(labels))
@@ -94,6 +93,16 @@ def generator(name: str, study: Study = STUDY) -> GeneratorRecord:
 def write(root: Path, *records: AnyRecord) -> list[Path]:
     """Write records below `root`, as the command does."""
     return [save(root / "docs" / "results", record) for record in records]
+
+
+def _score(predictions: Predictions) -> dict[str, Any]:
+    """The scores of a record. Those of all parts and epochs are one."""
+    resamples = Resamples(predictions.labels, predictions.lesions)
+    thresholds = malignancy.thresholds(predictions)
+    return dict.fromkeys(("valid", "test", "last_valid", "last_test"), score(predictions, resamples)) | {
+        "challenge": challenge.by_class(predictions),
+        "malignancy": malignancy.score(predictions, thresholds, resamples),
+    }
 
 
 def _data(study: Study) -> Data:

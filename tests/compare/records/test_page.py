@@ -129,6 +129,18 @@ def test_the_page_in_short(text: str) -> None:
     assert len(short) == 7
 
 
+def test_calibration_of_natural_classes_and_of_others(tmp_path: Path) -> None:
+    corrected = {"temperature": 1.5, "prior_corrected": {"test": {"macro_f1": 0.61, "ece": 0.02, "nll": 0.4}}}
+    write(tmp_path, classifier("transfer", 0.6), classifier("transfer_oversampling", 0.5, calibration=corrected))
+    publish(tmp_path, catalog())
+    table = (tmp_path / PAGE).read_text(encoding="utf-8").partition("| entry | temperature |")[2]
+    rows = [line.strip("| ").split(" | ") for line in table.partition("\n\n")[0].splitlines()[2:]]
+    natural, other = ([cell.strip(" |") for cell in row] for row in rows)
+    assert natural[:2] == ["`transfer`", "1.00"]
+    assert not any(natural[4:])
+    assert other[:2] + other[4:] == ["`transfer_oversampling`", "1.50", "0.610", "0.020", "0.400"]
+
+
 def test_nothing_in_short_where_there_is_nothing_to_say(tmp_path: Path) -> None:
     write(tmp_path, generator("sagan"))
     publish(tmp_path, catalog())
