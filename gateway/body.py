@@ -20,11 +20,8 @@ PACKED = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate":
 
 async def read(request: Request, most: int) -> bytes:
     """The whole body, unpacked. Raises `Problem` as `stream` and `in_time` do."""
-    content = bytearray()
     async with in_time():
-        async for part in stream(request, most):
-            content += part
-    return bytes(content)
+        return b"".join([part async for part in stream(request, most)])
 
 
 @asynccontextmanager

@@ -87,12 +87,13 @@ class Inference:
 async def _body(request: Request, largest: int) -> bytes:
     """The body. Raises `RequestError` as soon as it is known to be too large, without reading the rest."""
     _check_size(int(request.headers.get("content-length", 0)), largest)
-    content = bytearray()
+    parts, size = [], 0
     async for part in request.stream():
-        content += part
-        if len(content) > largest:
+        parts.append(part)
+        size += len(part)
+        if size > largest:
             raise _too_large(f"more bytes than the server takes, {largest:,}; {how_to_raise(2 * largest)}")
-    return bytes(content)
+    return b"".join(parts)
 
 
 def _check_size(size: int, largest: int) -> None:
