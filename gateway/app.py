@@ -74,7 +74,7 @@ def build(gateway: Gateway) -> ASGIApp:
     app.router.redirect_slashes = False
     for error in HANDLED:
         app.add_exception_handler(error, answer)
-    for part in (v1.hot, v1.router, feedback.router, v2.router, v2.health, router):
+    for part in (v1.classify_calls, v1.router, feedback.router, v2.router, v2.health, router):
         app.include_router(part)
     pages.mount(app)
     page.mount(app, gateway)

@@ -58,17 +58,17 @@ class ClassifyRoute(APIRoute):
 
 
 router = APIRouter(prefix="/v1", tags=["v1"], responses=description.KEYED)
-hot = APIRouter(prefix="/v1", tags=["v1"], responses=description.KEYED, route_class=ClassifyRoute)
+classify_calls = APIRouter(prefix="/v1", tags=["v1"], responses=description.KEYED, route_class=ClassifyRoute)
 
 
-@hot.post("/classify", openapi_extra=description.PICTURES, responses=description.CLASSIFIED)
+@classify_calls.post("/classify", openapi_extra=description.PICTURES, responses=description.CLASSIFIED)
 @inside
 async def classify(request: Request, key: Annotated[Key, Depends(CLASSIFY)], client: ClientId = None) -> Response:
     """Class probabilities of a picture, or of several, by an arm of the running experiment, else by the champion."""
     return await _classified(request, key, client, None)
 
 
-@hot.post("/classify/{version}", openapi_extra=description.PICTURES, responses=description.CLASSIFIED)
+@classify_calls.post("/classify/{version}", openapi_extra=description.PICTURES, responses=description.CLASSIFIED)
 @inside
 async def classify_by(
     request: Request,
