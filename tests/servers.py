@@ -48,7 +48,7 @@ def start(
     archives: Path,
     folder: Path,
     port: int,
-    seconds: float = 180,
+    seconds: float = 300,
     host: str = LOOPBACK,
     runtime: str = DEFAULT,
     limits: Limits | None = None,

@@ -144,8 +144,8 @@ class ServeRequest(NamedTuple):
     digests: Mapping[str, str]
     """The sha256 (hex) of each archive, by file name."""
     limits: Limits
-    seconds: float = 180
-    """The time in which all versions must answer."""
+    seconds: float = 300
+    """The longest time in which no further version answers; then those that do not are given up."""
     front: Front | None = None
     """What a runtime that `hosts_front` runs in its process, too."""
 

@@ -23,7 +23,7 @@ def serve(
     archives: Path,
     folder: Path,
     port: int,
-    seconds: float = 180,
+    seconds: float = 300,
     host: str = LOOPBACK,
     limits: Limits | None = None,
     front: Front | None = None,
@@ -35,9 +35,9 @@ def serve(
     `folder`; a server there that was started otherwise is stopped, once it is known that the ports are free. Of one
     that goes on, old tokens are renewed. The champion becomes the default version again.
     `host` is `LOOPBACK` or `ALL_NETWORKS`. `front` is for a runtime that hosts it. `checked` is called when nothing
-    speaks against the start, and before anything is started or stopped. Raises `ServerError` within `seconds` where
-    there is nothing to serve, a port is taken, the server dies, or versions cannot be served; in the last case the
-    others are.
+    speaks against the start, and before anything is started or stopped. Raises `ServerError` where there is nothing to
+    serve, a port is taken, the server dies, or versions cannot be served; in the last case the others are. Versions
+    are given up when no further one answers for `seconds`.
     """
     if host not in (LOOPBACK, ALL_NETWORKS):
         raise ServerError(f"HOST={host}: it is {LOOPBACK} (this machine only) or {ALL_NETWORKS} (all its networks)")

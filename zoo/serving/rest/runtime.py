@@ -63,7 +63,9 @@ def _wait(program: Program, count: int, request: ServeRequest) -> dict[str, str]
     outcomes: dict[str, str] = {}
     with tqdm(total=count, desc="versions ready", unit="version", disable=None) as bar:
         while len(outcomes) < count:
-            outcomes = read_outcomes(folder)
+            before, outcomes = len(outcomes), read_outcomes(folder)
+            if len(outcomes) > before:
+                deadline = time.monotonic() + request.seconds
             bar.update(sum(not problem for problem in outcomes.values()) - bar.n)
             if len(outcomes) < count:
                 _check(program, folder, deadline)

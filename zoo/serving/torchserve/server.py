@@ -40,7 +40,7 @@ class TorchServe:
         if not runs_already(read_state(request.folder), process.wanted(archives, list(versions), request)):
             halt(request.folder)
             launch(archives, list(versions), request)
-        return _wait(list(versions.values()), request.folder, request.port, time.monotonic() + request.seconds)
+        return _wait(list(versions.values()), request)
 
     def stop(self, folder: Path) -> bool:
         """Stop the server of `folder` and its workers; False if none was running."""
@@ -60,9 +60,14 @@ class TorchServe:
         return {file: tail(file, lines) for file in files}
 
 
-def _wait(pending: list[tuple[str, str]], folder: Path, port: int, deadline: float) -> dict[str, str]:
-    """Return when every version has answered a request, or never will; why these will not, by name."""
-    server = RestServer(folder, port, seconds=10, tries=1)
+def _wait(pending: list[tuple[str, str]], request: ServeRequest) -> dict[str, str]:
+    """Return when every version has answered a request, or never will; why these will not, by name.
+
+    All workers start at once, and TorchServe ends those that take more than two minutes, and starts them again: on a
+    busy machine some come late. So there is more time after each one that answers.
+    """
+    folder, deadline = request.folder, time.monotonic() + request.seconds
+    server = RestServer(folder, request.port, seconds=10, tries=1)
     http = HttpClient(server.auth, seconds=10, tries=1)
     failures: dict[str, str] = {}
     try:
@@ -79,7 +84,9 @@ def _wait(pending: list[tuple[str, str]], folder: Path, port: int, deadline: flo
                     if failure is not None:
                         pending.remove((model, name))
                         failures |= {name: failure} if failure else {}
-                        bar.update(not failure)
+                        if not failure:
+                            bar.update()
+                            deadline = time.monotonic() + request.seconds
                 if pending:
                     time.sleep(0.5)
     finally:
