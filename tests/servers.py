@@ -14,7 +14,7 @@ from zoo.packaging import archive
 from zoo.serving.connection import RestServer
 from zoo.serving.limits import Limits
 from zoo.serving.rest import process as hosted
-from zoo.serving.runtime import DEFAULT, LOOPBACK, RUNTIMES, get_runtime, runtime_of
+from zoo.serving.runtime import DEFAULT, LOOPBACK, PATIENCE, RUNTIMES, get_runtime, runtime_of
 from zoo.serving.start import serve
 from zoo.serving.torchserve import archiver
 from zoo.serving.torchserve import process as torchserve
@@ -48,7 +48,7 @@ def start(
     archives: Path,
     folder: Path,
     port: int,
-    seconds: float = 300,
+    seconds: float = PATIENCE,
     host: str = LOOPBACK,
     runtime: str = DEFAULT,
     limits: Limits | None = None,

@@ -135,6 +135,10 @@ class Front(NamedTuple):
     """What JSON can hold."""
 
 
+PATIENCE = 300.0
+"""The default of `ServeRequest.seconds`."""
+
+
 class ServeRequest(NamedTuple):
     """What a server is started with."""
 
@@ -144,7 +148,7 @@ class ServeRequest(NamedTuple):
     digests: Mapping[str, str]
     """The sha256 (hex) of each archive, by file name."""
     limits: Limits
-    seconds: float = 300
+    seconds: float = PATIENCE
     """The longest time in which no further version answers; then those that do not are given up."""
     front: Front | None = None
     """What a runtime that `hosts_front` runs in its process, too."""

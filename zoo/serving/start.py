@@ -15,7 +15,7 @@ from zoo.serving.http import ServerError
 from zoo.serving.limits import Limits
 from zoo.serving.limits import limits as default_limits
 from zoo.serving.process import listening
-from zoo.serving.runtime import ALL_NETWORKS, LOOPBACK, Front, Runtime, ServeRequest, runtime_of
+from zoo.serving.runtime import ALL_NETWORKS, LOOPBACK, PATIENCE, Front, Runtime, ServeRequest, runtime_of
 
 
 def serve(
@@ -23,7 +23,7 @@ def serve(
     archives: Path,
     folder: Path,
     port: int,
-    seconds: float = 300,
+    seconds: float = PATIENCE,
     host: str = LOOPBACK,
     limits: Limits | None = None,
     front: Front | None = None,
