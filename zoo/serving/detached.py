@@ -43,15 +43,20 @@ def launch(module: str, folder: Path, console: Path, environment: Mapping[str, s
 
 def halt(module: str, folder: Path) -> None:
     """Stop all servers of `folder` that are this module: SIGTERM first, and SIGKILL for what is left."""
-    processes = processes_of(module, folder)
+    left = processes_of(module, folder)
     for number in (signal.SIGTERM, signal.SIGKILL):
-        for process in processes:
-            with suppress(psutil.Error):
-                process.send_signal(number)
-        deadline = time.monotonic() + PATIENCE
-        while processes and time.monotonic() < deadline:
-            time.sleep(0.02)
-            processes = [process for process in processes if is_ours(process, module, folder)]
+        left = end(left, number)
+
+
+def end(processes: list[psutil.Process], number: signal.Signals) -> list[psutil.Process]:
+    """Send a signal to each of `processes`, and wait for their ends; returns those that still run after `PATIENCE`."""
+    for process in processes:
+        with suppress(psutil.Error):
+            process.send_signal(number)
+    deadline = time.monotonic() + PATIENCE
+    while (processes := [process for process in processes if is_alive(process)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return processes
 
 
 def read_state(module: str, folder: Path, file: str) -> dict[str, Any] | None:
@@ -72,6 +77,14 @@ def processes_of(module: str, folder: Path) -> list[psutil.Process]:
 def is_ours(process: psutil.Process, module: str, folder: Path) -> bool:
     """Whether `process` is this module's server of `folder`, and not dead."""
     try:
-        return process.cmdline()[-2:] == [module, str(folder)] and process.status() != psutil.STATUS_ZOMBIE
+        return process.cmdline()[-2:] == [module, str(folder)] and is_alive(process)
+    except psutil.Error:
+        return False
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether `process` still runs. One that ends loses its command line first, and its ports a moment later."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from typing import Any
 import psutil
 
 from lesions.files import atomic_write
+from zoo.serving import detached
 from zoo.serving.ray.settings import Settings
 from zoo.serving.rest.process import ENVIRONMENT, Program
 from zoo.serving.runtime import STATE, ServeRequest
@@ -67,9 +69,7 @@ class RayProgram(Program):
         folder = folder.resolve()
         state = self.last_state(folder)
         running = super().halt(folder)
-        for process in self._ray_of(folder):
-            with suppress(psutil.Error):
-                process.kill()
+        detached.end(self._ray_of(folder), signal.SIGKILL)
         files = folder / FILES
         if files.is_symlink():
             shutil.rmtree(files.resolve(), ignore_errors=True)
@@ -93,7 +93,7 @@ class RayProgram(Program):
                 if process.environ().get(MARK) == mine:
                     # Its workers, too: the names that Ray gives them are written over their environment.
                     processes |= {process, *process.children(recursive=True)}
-        return [process for process in processes if process.pid != os.getpid() and _lives(process)]
+        return [process for process in processes if process.pid != os.getpid() and detached.is_alive(process)]
 
 
 def _clear(folder: Path, address: str) -> str:
@@ -105,9 +105,3 @@ def _clear(folder: Path, address: str) -> str:
         return f"no answer in {SECONDS} s"
     last = done.stderr.strip().rpartition("\n")[2].removeprefix("error: ")
     return (last or f"exit code {done.returncode}") if done.returncode else ""
-
-
-def _lives(process: psutil.Process) -> bool:
-    with suppress(psutil.Error):
-        return process.status() != psutil.STATUS_ZOMBIE
-    return False
