@@ -129,15 +129,12 @@ def by_question(study: StudyRecords, estimates: Estimates) -> dict[str, list[Eff
 
 def filled_up_alike(study: StudyRecords, name: str) -> str | None:
     """The entry that is as the entry `name`, with copies of real images in place of synthetic ones."""
-    recipe = study.classifiers[name].recipe
-    if not isinstance(recipe, ClassifierRecipe) or recipe.generator is None or not recipe.fill_up:
+    mine = study.classifiers[name]
+    if not isinstance(mine.recipe, ClassifierRecipe) or mine.recipe.generator is None or not mine.recipe.fill_up:
         return None
-    same = {"fill_up": recipe.fill_up, "draws": recipe.draws, "start": recipe.start, "loss": recipe.loss}
     for other, record in study.classifiers.items():
-        found = record.recipe
-        if not isinstance(found, ClassifierRecipe) or not found.duplicates:
-            continue
-        if all(getattr(found, key) == value for key, value in same.items()):
+        duplicates = isinstance(record.recipe, ClassifierRecipe) and record.recipe.duplicates
+        if duplicates and mine.same_recipe(record, "entry", "generator", "generator_sha256", "duplicates"):
             return other
     return None
 

@@ -17,6 +17,7 @@ from compare.records.effects import MEASURES, Effect
 from compare.records.record import ClassifierRecord, RecordError
 from compare.records.studies import StudyRecords
 from lesions.split import FOLDS, fold_number
+from zoo.kinds.ensemble import EnsembleRecipe
 from zoo.metrics import bootstrap
 from zoo.metrics.bootstrap import Resamples
 
@@ -26,6 +27,8 @@ AGREEING = 4
 """The folds that must agree in direction."""
 POWER = 0.8
 """With which the smallest difference that can be shown would be shown."""
+OF_A_FOLD = ("seed", "split_sha256", "parent_sha256", "generator_sha256", "members", "draws")
+"""The fields of a recipe that may differ between folds."""
 
 
 class FoldEffect(NamedTuple):
@@ -38,7 +41,10 @@ class FoldEffect(NamedTuple):
     corrected_interval: tuple[float, float]
     """95 %, of the mean over folds (Nadeau & Bengio, Machine Learning 52, 2003): folds share training images."""
     smallest: float
-    """The difference that the pooled images would show with a power of 0.8, uncorrected, by the bootstrap's spread."""
+    """The difference that the pooled images would show with a power of 0.8, at the strictest step of Holm's correction.
+
+    By the bootstrap's spread: it is of these checkpoints, not of other seeds.
+    """
 
     @property
     def agreeing(self) -> int:
@@ -75,7 +81,7 @@ class Folds:
         """The effects that answer each of `effects.QUESTIONS`, of pooled images."""
         estimates = effects.estimate(self.pooled)
         return {
-            question: [self._of_folds(effect, estimates) for effect in answers]
+            question: [self._of_folds(effect, estimates, len(answers)) for effect in answers]
             for question, answers in effects.by_question(self.pooled, estimates).items()
         }
 
@@ -91,14 +97,20 @@ class Folds:
         return min(values), max(values)
 
     def _pool(self, name: str) -> ClassifierRecord:
-        """The record of the first fold, with all images. Only its images and its recipe's options have a meaning."""
+        """The record of the first fold, with all images. Only its images and its recipe's options have a meaning.
+
+        Raises `RecordError` where the folds have different recipes, or test on an image twice.
+        """
         records = [study.classifiers[name] for study in self.studies]
+        for other in records[1:]:
+            if not records[0].same_recipe(other, *OF_A_FOLD) or _shape(records[0]) != _shape(other):
+                raise RecordError(f"{other.study}: {name} has another recipe than {records[0].study}'s; train it again")
         images = [image for record in records for image in record.images]
         if len({image.image for image in images}) < len(images):
             raise RecordError(f"{name}: the folds of {self.name} test on an image twice")
         return ClassifierRecord.model_construct(**(dict(records[0]) | {"images": images}))
 
-    def _of_folds(self, effect: Effect, estimates: effects.Estimates) -> FoldEffect:
+    def _of_folds(self, effect: Effect, estimates: effects.Estimates, comparisons: int) -> FoldEffect:
         mine, other = ([self._in_fold[number, name, effect.measure] for number in range(FOLDS)]
                        for name in (effect.entry, effect.reference))  # fmt: skip
         by_fold = [one - another for one, another in zip(mine, other, strict=True)]
@@ -107,7 +119,8 @@ class Folds:
         ratio = np.mean([sum(counts["test"]) / sum(counts["train"]) for counts in self._counts])
         half = t.ppf(0.975, FOLDS - 1) * float(np.sqrt((1 / FOLDS + ratio) * np.var(by_fold, ddof=1)))
         mean = float(np.mean(by_fold))
-        smallest = (norm.ppf(1 - bootstrap.SIGNIFICANCE_LEVEL / 2) + norm.ppf(POWER)) * spread
+        level = bootstrap.SIGNIFICANCE_LEVEL / comparisons
+        smallest = (norm.ppf(1 - level / 2) + norm.ppf(POWER)) * spread
         return FoldEffect(effect, by_fold, (mean - half, mean + half), float(smallest))
 
     @cached_property
@@ -128,12 +141,22 @@ class Folds:
         return [next(iter(study.classifiers.values())).counts for study in self.studies]
 
 
+def _shape(record: ClassifierRecord) -> tuple[int, list[str]]:
+    """What must be equal of the fields in `OF_A_FOLD`: the number of epochs, and what an entry is made from."""
+    epochs = 0 if isinstance(record.recipe, EnsembleRecipe) else record.recipe.epochs
+    return epochs, list(record.made_from)
+
+
 def folds(studies: Sequence[StudyRecords]) -> list[Folds]:
-    """The sets of five studies that differ in nothing but their fold and its seeds. Incomplete sets are left out."""
+    """The sets of five studies that differ in nothing but their fold and its seed. Incomplete sets are left out.
+
+    So are repeats of a fold with other seeds: those would have more to say of one fold than of the others.
+    """
     groups: dict[str, dict[int, StudyRecords]] = {}
     for study in studies:
         number = fold_number(study.settings.split)
-        if number is not None and study.classifiers:
+        own_seed = study.settings.seed == study.settings.generator_seed == number
+        if number is not None and own_seed and study.classifiers:
             groups.setdefault(study.settings.without("split", "seed", "generator_seed"), {})[number] = study
     sets = [Folds([by_number[number] for number in sorted(by_number)]) for by_number in groups.values()
             if len(by_number) == FOLDS]  # fmt: skip

@@ -1,4 +1,7 @@
-"""The scores of the ISIC challenge's classification tasks (isic-challenge-scoring), by class."""
+"""The scores of the ISIC challenge's classification tasks (isic-challenge-scoring), by class.
+
+Sensitivity at given specificities is beside them: the challenge has none.
+"""
 
 from collections.abc import Mapping
 

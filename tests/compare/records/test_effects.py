@@ -210,6 +210,15 @@ def test_synthetic_images_are_compared_with_copies_of_real_ones(tmp_path: Path) 
         "projected_2": "no difference shown",
     }
     assert effects.techniques(studies[0], "duplicates_2") == ["copies of real images"]
+    # What differs in more than where the images come from is not compared.
+    classifiers = dict(studies[0].classifiers)
+    assert effects.filled_up_alike(studies[0], "projected_2") == "duplicates_2"
+    for option in ({"augment": "standard"}, {"optimizer": "adamw"}, {"views": 8}, {"fill_up": [1]}):
+        other = classifiers["projected_2"].recipe.model_copy(update=option)
+        classifiers["projected_2"] = classifiers["projected_2"].model_copy(update={"recipe": other})
+        changed = StudyRecords(studies[0].name, studies[0].settings, classifiers)
+        assert effects.filled_up_alike(changed, "projected_2") is None
+        classifiers = dict(studies[0].classifiers)
 
 
 def test_the_usual_seed_is_what_others_repeat(tmp_path: Path) -> None:

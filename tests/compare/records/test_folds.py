@@ -1,6 +1,7 @@
 """Five folds: pooled differences, the five beside them, and what counts as shown."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,9 @@ def test_shown_is_what_the_pooled_images_show_and_four_folds_agree_on(group: Fol
 def test_the_smallest_difference_that_can_be_shown_is_that_of_the_spread(group: Folds) -> None:
     [mine] = [one for one in group.questions["transfer"] if one.effect.entry == "augmented"]
     low, high = mine.effect.difference.interval
-    assert mine.smallest == pytest.approx((1.96 + 0.8416) * (high - low) / (2 * 1.96), rel=0.05)
+    assert len(group.questions["transfer"]) == 3
+    strictest = stats.norm.ppf(1 - 0.05 / 3 / 2)
+    assert mine.smallest == pytest.approx((strictest + 0.8416) * (high - low) / (2 * 1.96), rel=0.05)
     [same] = [one for one in group.questions["transfer"] if one.effect.entry == "transfer_weighted_loss"]
     assert same.smallest == 0, "the same predictions"
     assert group.smallest[0] <= mine.smallest <= group.smallest[1]
@@ -121,6 +124,28 @@ def test_the_page_has_them(root: Path) -> None:
 def test_four_folds_are_no_five_and_one_entry_has_no_difference(tmp_path: Path) -> None:
     assert of(tmp_path / "a", {"transfer": [0.5] * 4, "augmented": [0.7] * 4}) == []
     assert of(tmp_path / "b", {"transfer": [0.5] * 5}) == []
+
+
+def test_a_fold_s_repeat_with_another_seed_is_not_taken_for_the_fold(root: Path, group: Folds, tmp_path: Path) -> None:
+    shutil.copytree(root / RESULTS, tmp_path / RESULTS)
+    for name in ("transfer", "augmented"):
+        original = record(name, 1, 0.1)
+        settings = original.settings.model_copy(update={"seed": 7})
+        again = {"study": f"{original.study}-seed7", "settings": settings}
+        write(tmp_path, original.model_copy(update=again))
+    [found] = folds(load_all(tmp_path / RESULTS))
+    assert [study.name for study in found.studies] == [study.name for study in group.studies]
+    assert list(found.pooled.classifiers) == list(group.pooled.classifiers)
+
+
+@pytest.mark.parametrize("changed", [{"augment": "flips"}, {"draws": [700] * 3}], ids=["an option", "epochs"])
+def test_folds_of_two_recipes_are_an_error(changed: dict[str, Any], tmp_path: Path) -> None:
+    for name in ("transfer", "augmented"):
+        write(tmp_path, *(record(name, number, 0.5) for number in range(1, 6)))
+    third = record("augmented", 3, 0.5)
+    write(tmp_path, third.model_copy(update={"recipe": third.recipe.model_copy(update=changed)}))
+    with pytest.raises(RecordError, match=r"-fold3: augmented has another recipe than .*-fold1's; train it again"):
+        folds(load_all(tmp_path / RESULTS))
 
 
 def test_an_image_that_is_tested_on_twice_is_an_error(tmp_path: Path) -> None:
