@@ -40,7 +40,7 @@ SEED = 123
 def split(index: Index, name: SplitName) -> NDArray[np.int64]:
     """The part of each image of `index`, int64 [n], numbered as in `PART_NAMES`.
 
-    Raises `DataError` where a part lacks a class.
+    Raises `DataError` where a part lacks a class, or there are too few images for folds.
     """
     if (number := fold_number(name)) is not None:
         parts = fold(index, number)
@@ -111,6 +111,8 @@ def fold(index: Index, number: int) -> NDArray[np.int64]:
 
     def folds(rows: NDArray[np.int64], count: int) -> list[NDArray[np.int64]]:
         labels, lesions = index.labels[rows], np.array(index.lesions)[rows]
+        if min(np.bincount(labels).max(), len(set(lesions))) < count:
+            raise DataError(f"too few images or lesions for {count} folds")
         splitter = StratifiedGroupKFold(count, shuffle=True, random_state=SEED)
         return [rows[held_out] for _, held_out in splitter.split(labels, labels, lesions)]
 

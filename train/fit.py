@@ -110,7 +110,7 @@ def _train(folders: Folders, run: Path, recipe: ClassifierRecipe, start: Path | 
         seen = shares_seen(recipe, data, module.loss, best.epoch)
     else:
         assert start is not None
-        seen = _shares_of_parent(_scores_of(start), data)
+        seen = shares_of_parent(_scores_of(start), data)
     finish(run, recipe, module, data, best, origin, seen, folders.graphs)
 
 
@@ -119,7 +119,7 @@ def _scores_of(weights: Path) -> dict[str, Any]:
     return dict(json.loads(weights.with_name("scores.json").read_bytes()))
 
 
-def _shares_of_parent(scores: dict[str, Any], data: LesionDataModule) -> NDArray[np.float64]:
+def shares_of_parent(scores: dict[str, Any], data: LesionDataModule) -> NDArray[np.float64]:
     """`train.score.shares_seen` of the parent, by its scores."""
     corrected = scores["calibration"].get("prior_corrected")
     if corrected is None:  # it saw the natural shares

@@ -1,5 +1,6 @@
 """The real HAM10000, if there is a copy: `make test HAM10000=folder`."""
 
+import json
 import os
 from pathlib import Path
 
@@ -58,6 +59,17 @@ def test_the_lesion_split(data: ImageFiles) -> None:
     assert all(len(parts_of_lesion) == 1 for parts_of_lesion in parts_by_lesion.values())
     counts = np.array([np.bincount(data.index.labels[parts == part], minlength=7) for part in range(3)])
     assert np.abs(counts / counts.sum(0) - np.array(split.SHARES)[:, None]).max() < 0.01
+
+
+def test_the_five_folds_are_those_of_the_records(data: ImageFiles, tmp_path: Path) -> None:
+    """Another version of scikit-learn must not move an image."""
+    for number in range(1, split.FOLDS + 1):
+        parts = split.split(data.index, f"fold{number}")  # type: ignore[arg-type]
+        counts = np.array([np.bincount(data.index.labels[parts == part], minlength=7) for part in range(3)])
+        assert np.abs(counts[2] / counts.sum(0) - 0.2).max() < 0.01
+        [record] = Path(__file__).parents[2].glob(f"docs/results/ham10000-small-fold{number}/transfer.json")
+        recorded = json.loads(record.read_text())["recipe"]["split_sha256"]
+        assert split.write(tmp_path / "split.csv", data.index, parts) == recorded
 
 
 def test_images_are_read(data: ImageFiles) -> None:

@@ -111,7 +111,16 @@ def test_folds_test_on_each_image_once_and_keep_lesions_together(sizes: list[lis
         assert all(len(parts) == 1 for parts in of_lesion.values())
         shares = np.bincount(parts, minlength=3) / len(data)
         assert shares == pytest.approx([0.72, 0.08, 0.20], abs=0.03)
+        by_class = [(parts[data.labels == label] == 2).mean() for label in range(7)]
+        assert by_class == pytest.approx([0.2] * 7, abs=0.06), "stratified by class"
     assert split.split(data, "fold1").tolist() == folds[0].tolist()
+
+
+@pytest.mark.parametrize("lesions", [11, 1], ids=["few images", "one lesion each"])
+def test_too_few_images_for_folds(lesions: int) -> None:
+    data = index([k % 7 for k in range(77)], [f"{k % 7}.{k // 7 % lesions}" for k in range(77)])
+    with pytest.raises(DataError, match="too few images or lesions for 10 folds"):
+        split.split(data, "fold1")
 
 
 def test_the_numbers_of_folds() -> None:

@@ -90,6 +90,15 @@ def test_colors_change_by_their_own_factors() -> None:
     assert 0.85 <= contrast.min() < 0.88 < 1.12 < contrast.max() <= 1.15 + 1e-3
 
 
+def test_saturation_changes_how_far_colors_are_from_gray(monkeypatch: pytest.MonkeyPatch) -> None:
+    for other in ("BRIGHTNESS", "CONTRAST", "CHANNEL"):
+        monkeypatch.setattr(augmentation, other, 0.0)
+    red = torch.tensor([0.6, 0.4, 0.4]).view(1, 3, 1, 1).repeat(500, 1, 1, 1)
+    gray = 0.6 * 0.2989 + 0.4 * (0.587 + 0.114)
+    factor = (change_colors(red, generator())[:, 0, 0, 0] - gray) / (0.6 - gray)
+    assert 0.8 - 1e-3 <= factor.min() < 0.82 < 1.18 < factor.max() <= 1.2 + 1e-3
+
+
 @given(seed=st.integers(0, 2**31), side=st.integers(1, 40), count=st.integers(1, 5))
 def test_any_images_stay_images(seed: int, side: int, count: int) -> None:
     images = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (count, side, side, 3), dtype=np.uint8))

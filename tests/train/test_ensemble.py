@@ -41,7 +41,9 @@ def trained(folders: Folders) -> Folders:
     return folders
 
 
-def test_it_is_fitted_on_validation_and_predicts_the_mean_of_logarithms(trained: Folders, tmp_path: Path) -> None:
+def test_it_is_fitted_on_validation_and_predicts_the_mean_of_logarithms(
+    trained: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = trained.run("both")
     ensemble.make(trained, "both")
     report = json.loads((run / "scores.json").read_text())
@@ -86,6 +88,13 @@ def test_it_is_fitted_on_validation_and_predicts_the_mean_of_logarithms(trained:
     assert isinstance(again, record.ClassifierRecord)
     assert again.made_from.keys() == {"pretrained", "views"}
     assert again.malignancy is not None
+
+    # Where no member says anything, there is no mean of them.
+    with monkeypatch.context() as patched:
+        patched.setattr(ensemble, "coefficients", lambda *_: np.zeros(2))
+        (run / "weights.safetensors").unlink()
+        with pytest.raises(StudyError, match="both: on validation none of its members is better than equal"):
+            ensemble.make(trained, "both")
 
     # A member that is trained by another recipe makes it stale.
     changed = ENTRIES | {"both": BOTH, "pretrained": ENTRIES["pretrained"].model_copy(update={"learning_rate": 1e-3})}

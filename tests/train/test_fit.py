@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from sklearn.metrics import log_loss
 from compare.records import record, recording
 from lesions.labels import CLASSES
 from tests.train.commands import ENTRIES, prepare_pretrained, train
+from train import fit
+from train.best import BestEpoch
 from zoo.build import prepare
 from zoo.kinds.classifier import Classifier, ClassifierRecipe
 from zoo.metrics.calibration import without_temperature
@@ -107,6 +110,29 @@ def test_everything_a_run_leaves(folders: Folders) -> None:
     assert training["seconds"] > 0
     assert (run / "logs" / "csv" / "version_0" / "metrics.csv").is_file()
     assert list((run / "logs" / "tensorboard").rglob("events.out.tfevents.*"))
+
+
+def test_dropout_and_which_epoch_is_kept_are_the_recipe_s(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[Any] = []
+    kept: list[str] = []
+    original = network.build
+
+    def build(*arguments: Any, **options: Any) -> Any:
+        built.append(original(*arguments, **options))
+        return built[-1]
+
+    def best_epoch(origin: Any, checkpoint: Any, keep: Any) -> Any:
+        kept.append(keep)
+        return BestEpoch(origin, checkpoint, keep)
+
+    monkeypatch.setattr(network, "build", build)
+    monkeypatch.setattr(fit, "BestEpoch", best_epoch)
+    prepare_pretrained(folders)
+    train(folders, "plain", "modern")
+    assert 0.2 in {one.drop_rate for one in built}
+    assert kept == ["best", "last"]
+    report = json.loads((folders.run("modern") / "scores.json").read_text())
+    assert report["best_epoch"] == len(report["history"])
 
 
 def test_siblings_that_are_left_out_are_neither_learned_nor_scored(tiny: Path, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from lesions.labels import CLASSES
 from train.best import BestEpoch
+from train.fit import shares_of_parent
 from train.loss import ClassificationLoss
 from train.module import ClassifierModule
 from train.score import shares_seen
@@ -60,12 +62,14 @@ def test_adamw_decays_weights_and_neither_norms_nor_biases() -> None:
     by_name = {name: decay[id(tensor)] for name, tensor in built.network.named_parameters()}
     assert {by_name[name] for name in by_name if name.endswith("bias") or "bn" in name} == {0}
     assert by_name["conv_stem.weight"] == by_name["classifier.weight"] == 0.1
-    # One step by hand: without a gradient, a weight shrinks by learning rate times decay.
-    weight = torch.nn.Parameter(torch.ones(2, 2))
-    single = torch.optim.AdamW([weight], lr=optimizer.defaults["lr"], weight_decay=0.1)
-    weight.grad = torch.zeros(2, 2)
-    single.step()
-    assert weight.detach().numpy() == pytest.approx(1 - 0.01 * 0.1)
+    # Without gradients, a step makes weights smaller by learning rate times decay, and leaves biases as they are.
+    before = {name: tensor.detach().clone() for name, tensor in built.network.named_parameters()}
+    for tensor in built.network.parameters():
+        tensor.grad = torch.zeros_like(tensor)
+    optimizer.step()
+    after = dict(built.network.named_parameters())
+    assert torch.allclose(after["conv_stem.weight"], before["conv_stem.weight"] * (1 - 0.01 * 0.1), rtol=1e-6)
+    assert torch.equal(after["classifier.bias"], before["classifier.bias"])
 
 
 def test_one_cycle_rises_for_a_fifth_of_all_steps_and_falls_to_nearly_nothing() -> None:
@@ -86,14 +90,15 @@ def test_one_cycle_rises_for_a_fifth_of_all_steps_and_falls_to_nearly_nothing() 
     assert optimizer.param_groups[0]["betas"] == (0.9, 0.999), "momentum does not cycle"
 
 
-def test_the_moving_average_is_what_is_validated_and_kept() -> None:
-    averaging = module(ema=0.5)
+@pytest.mark.parametrize("most", [0.1, 0.999], ids=["its decay", "the warm-up"])
+def test_the_moving_average_is_what_is_validated_and_kept(most: float) -> None:
+    averaging = module(ema=most)
     expected = None
     for number, value in enumerate((1.0, 2.0, 4.0)):
         with torch.no_grad():
             weight_of(averaging.network).fill_(value)
         averaging.on_train_batch_end()
-        decay = min(0.5, (1 + number) / (10 + number))
+        decay = min(most, (1 + number) / (10 + number))
         expected = value if expected is None else decay * expected + (1 - decay) * value
     assert weight_of(averaging.kept).item() == pytest.approx(expected)
     assert averaging.kept is not averaging.network
@@ -178,6 +183,8 @@ class Drawn:
     def positions_of_epoch(self, _: int) -> np.ndarray[Any, Any]:
         return np.repeat(np.arange(7), [1, 2, 3, 4, 5, 6, 79])
 
+    positions = positions_of_epoch
+
     def labels_of(self, positions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return positions
 
@@ -191,3 +198,11 @@ def test_what_logit_adjustment_leaves_of_the_classes_shares() -> None:
     assert plain == pytest.approx(shares)
     assert half == pytest.approx(np.sqrt(shares) / np.sqrt(shares).sum())
     assert whole == pytest.approx(np.full(7, 1 / 7))
+
+
+def test_the_classes_shares_that_a_parent_saw() -> None:
+    seen = dict(zip(CLASSES, [0.1, 0.2, 0.3, 0.1, 0.1, 0.1, 0.1], strict=True))
+    corrected = {"calibration": {"prior_corrected": {"seen": seen}}}
+    assert shares_of_parent(corrected, Drawn()) == pytest.approx(list(seen.values()))  # type: ignore[arg-type]
+    natural = shares_of_parent({"calibration": {}}, Drawn())  # type: ignore[arg-type]
+    assert natural == pytest.approx([0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.79])

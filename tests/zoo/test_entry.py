@@ -54,6 +54,8 @@ def test_an_entry_is_small(file: Path) -> None:
         ("weight_decay = 0.1", "'weight_decay' needs optimizer = \"adamw\""),
         ('logit_adjustment = 1.0\nloss = "weighted_cross_entropy"', "both correct for the classes' shares"),
         ('logit_adjustment = 1.0\nsampling = "balanced"', "'logit_adjustment' does nothing where"),
+        ("logit_adjustment = 1.0\nduplicates = true\nfill_up = [[9, 1]]", "needs the natural shares of classes"),
+        ('logit_adjustment = 1.0\nreal = false\ngenerator = "sagan"', "'logit_adjustment' needs the natural shares"),
         ("views = 4", "views: Input should be 1 or 8"),
         ("ema = 1.0", "ema: Input should be less than 1"),
         ('augment = "mixup"', "augment: Input should be 'none', 'flips' or 'standard'"),

@@ -70,6 +70,8 @@ def _make(folders: Folders, run: Path, recipe: EnsembleRecipe, origin: dict[str,
     if any(table.images != first.images for table in valid.values()):
         raise StudyError(f"{recipe.entry}: its members were validated on different images; run `make zoo` again")
     factors = coefficients(np.stack([table.probabilities for table in valid.values()]), first.labels)
+    if not factors.any():
+        raise StudyError(f"{recipe.entry}: on validation none of its members is better than equal probabilities")
     models = {member: (folders.run(member) / MODEL).read_bytes() for member in recipe.members}
     content = ensemble_graph.combine(list(models.values()), factors.tolist())
     rows = np.flatnonzero((parts == 1) | (parts == 2))

@@ -18,6 +18,7 @@ from zoo.kinds.base import (
     Pretrained,
     Random,
     Recipe,
+    RecipeError,
     Stage,
     Start,
     check_options,
@@ -26,6 +27,8 @@ from zoo.kinds.base import (
 from zoo.kinds.schedule import epoch_schedule
 
 DEMO_BATCH = 20
+CYCLE_STEPS = 10
+"""The fewest steps that have a rise (a fifth of them) and a fall."""
 EVALUATED = ("valid", "test", "challenge", "malignancy")
 """The keys of `scores.json` that `zoo.metrics.evaluation` fills."""
 UNTRAINED = frozenset({"kind", "about", "thesis", "parent", "epochs", "views"})
@@ -66,7 +69,7 @@ class Classifier(Entry):
     augment: Literal["none", "flips", "standard"] = "none"
     """How training images are changed, anew in each step (`train.augment`)."""
     views: Literal[1, 8] = 1
-    """8: a prediction is the mean of the logits of an image's eight positions of a square."""
+    """8: predict from the mean of the feature maps of an image's eight positions of a square (`zoo.models.views`)."""
     loss: Literal["cross_entropy", "weighted_cross_entropy"] = "cross_entropy"
     """Weighted: scikit-learn's "balanced" class weights of the labels as drawn, divided by their mean."""
     logit_adjustment: Annotated[float, Field(ge=0, le=2)] = 0.0
@@ -133,6 +136,10 @@ class Classifier(Entry):
             (
                 self.logit_adjustment > 0 and self.sampling == "balanced",
                 "'logit_adjustment' does nothing where classes are drawn equally often",
+            ),
+            (
+                self.logit_adjustment > 0 and (bool(self.fill_up) or not self.real),
+                "'logit_adjustment' needs the natural shares of classes, which 'fill_up' and real = false change",
             ),
             (self.epochs == 0 and self.parent is None, "epochs = 0 needs a 'parent', whose weights are used"),
             (
@@ -209,7 +216,10 @@ class ClassifierRecipe(Recipe):
 
 
 def resolve(name: str, entry: Classifier, context: Context) -> ClassifierRecipe:
-    """The recipe of `entry` in a study. Raises `RecipeError` where the generator's pool is too small for `fill_up`."""
+    """The recipe of `entry` in a study.
+
+    Raises `RecipeError` where the generator's pool is too small for `fill_up`, or one cycle would have too few steps.
+    """
     study, data = context.study, context.data
     demo = study.scale == "demo"
     parent = None if entry.parent is None else context.recipes[entry.parent]
@@ -223,6 +233,9 @@ def resolve(name: str, entry: Classifier, context: Context) -> ClassifierRecipe:
     network = None if entry.network == study.arch else entry.network
     pool = None if generator is None else list(generator.pool.values())
     fill_up, draws = epoch_schedule(entry, data.counts["train"], pool, demo)
+    batch = min(entry.batch, DEMO_BATCH) if demo else entry.batch
+    if entry.schedule == "one_cycle" and (steps := sum(-(-images // batch) for images in draws)) < CYCLE_STEPS:
+        raise RecipeError(f"{name}: one cycle needs {CYCLE_STEPS} steps at least, these images and epochs give {steps}")
     options = {
         option: getattr(entry, option) for option in Classifier.model_fields.keys() & ClassifierRecipe.model_fields
     }
@@ -237,7 +250,7 @@ def resolve(name: str, entry: Classifier, context: Context) -> ClassifierRecipe:
         "split_sha256": data.split_sha256,
         "start": _start(entry, network, context),
         "parent_sha256": parent and parent.sha256,
-        "batch": min(entry.batch, DEMO_BATCH) if demo else entry.batch,
+        "batch": batch,
         "draws": draws,
         "generator_sha256": generator and generator.sha256,
         "fill_up": fill_up if entry.fill_up else [],

@@ -11,12 +11,14 @@ class EightViews(nn.Module):
     """A timm network whose feature map is the mean of those of an image's eight positions, each turned back.
 
     Where the network ends in mean pooling and a linear layer, as an EfficientNet does, its logits are so the means of
-    the eight positions' logits, and its class activation maps the means of theirs, turned back. Images must be square.
+    the eight positions' logits, and its class activation maps the means of theirs, turned back. Where there is a norm
+    between the two, as in a ConvNeXt, they are only nearly so. Images must be square.
     """
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network, self.mean = network, MeanOfViews()
+        channels_last = getattr(network, "output_fmt", "NCHW") == "NHWC"  # timm's name for it; a Swin's is so
+        self.network, self.mean = network, MeanOfViews((1, 2) if channels_last else (2, 3))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """float32 [n, 3, side, side] to logits [n, classes]."""
@@ -45,13 +47,21 @@ class EightViews(nn.Module):
 
 
 class MeanOfViews(nn.Module):
-    """The mean of eight positions' maps, turned back; a layer, so that Grad-CAM can be taken of it."""
+    """The mean of eight positions' maps, turned back; a layer, so that Grad-CAM can be taken of it.
+
+    `sides` are the dimensions of a map's height and width.
+    """
+
+    def __init__(self, sides: tuple[int, int] = (2, 3)) -> None:
+        super().__init__()
+        self.sides = sides
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """[8 n, d, height, width] to [n, d, height, width]; what is no map is not turned."""
+        """[8 n, d, height, width], or [8 n, height, width, d], to one of n; what is no map is not turned."""
         positions = features.view(POSITIONS, -1, *features.shape[1:])
         if features.ndim == 4:
-            positions = torch.stack([turn(positions[number], number, back=True) for number in range(POSITIONS)])
+            turned = [turn(positions[number], number, back=True, sides=self.sides) for number in range(POSITIONS)]
+            positions = torch.stack(turned)
         mean: torch.Tensor = positions.mean(0)
         return mean
 
@@ -61,10 +71,13 @@ def views(images: torch.Tensor) -> torch.Tensor:
     return torch.cat([turn(images, number) for number in range(POSITIONS)])
 
 
-def turn(images: torch.Tensor, position: int, back: bool = False) -> torch.Tensor:
-    """Images [n, d, side, side] in one of the eight positions (0 is as they are), or `back` from it."""
+def turn(images: torch.Tensor, position: int, back: bool = False, sides: tuple[int, int] = (2, 3)) -> torch.Tensor:
+    """Images [n, d, side, side] in one of the eight positions (0 is as they are), or `back` from it.
+
+    `sides` are the dimensions that are turned.
+    """
     quarters, flipped = position % 4, position >= 4
     if back:
-        return torch.rot90(images.flip(3) if flipped else images, -quarters, (2, 3))
-    turned = torch.rot90(images, quarters, (2, 3))
-    return turned.flip(3) if flipped else turned
+        return torch.rot90(images.flip(sides[1]) if flipped else images, -quarters, sides)
+    turned = torch.rot90(images, quarters, sides)
+    return turned.flip(sides[1]) if flipped else turned

@@ -52,6 +52,14 @@ def test_the_theses_draws() -> None:
     )
 
 
+def test_one_cycle_needs_steps_for_a_rise_and_a_fall() -> None:
+    entry = Classifier(about="x", schedule="one_cycle", epochs=3, batch=4096)
+    with pytest.raises(RecipeError, match="mine: one cycle needs 10 steps at least, these images and epochs give 6"):
+        resolve("mine", entry, REAL)
+    longer = entry.model_copy(update={"epochs": 5})
+    assert resolve("mine", longer, REAL).draws == [7011] * 5
+
+
 def test_demo_keeps_every_stage_and_at_least_three_passes() -> None:
     demo = DATA.model_copy(update={"counts": {"train": [100] * 7, "valid": [1] * 7, "test": [1] * 7}})
     assert draws("baseline", Study(), demo) == [700] * 3

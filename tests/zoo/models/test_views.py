@@ -1,9 +1,11 @@
 """Eight views: the positions of a square, turned back; equal to the mean of eight predictions."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,6 +36,23 @@ def test_the_mean_of_maps_is_in_the_image_s_own_position() -> None:
     assert torch.allclose(MeanOfViews()(views(images)), images)
     tokens = torch.randn(2 * POSITIONS, 6, 5)
     assert torch.allclose(MeanOfViews()(tokens), tokens.view(POSITIONS, 2, 6, 5).mean(0))
+
+
+def test_maps_whose_channels_come_last_are_turned_back_too() -> None:
+    images = torch.randn(3, 5, 4, 4)
+    assert torch.allclose(MeanOfViews((1, 2))(views(images).permute(0, 2, 3, 1)), images.permute(0, 2, 3, 1))
+    swin: Any = timm.create_model(
+        "swin_tiny_patch4_window7_224", img_size=32, window_size=2, embed_dim=8, depths=(1, 1), num_heads=(1, 1)
+    )
+    wrapped = EightViews(swin.eval())
+    pictures = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        logits_of_all = wrapped(pictures)
+        expected = swin(views(pictures)).view(POSITIONS, 2, -1).mean(0)
+        turned = wrapped(turn(pictures, 5))
+    assert logits_of_all.shape == (2, 1000)
+    assert torch.allclose(logits_of_all, expected, atol=1e-5)
+    assert torch.allclose(turned, logits_of_all, atol=1e-5)
 
 
 @pytest.mark.slow
