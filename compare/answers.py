@@ -31,6 +31,8 @@ class Answers(NamedTuple):
     key: str
     """As `key` makes it of version, archive and images."""
     by_image: dict[str, Answer]
+    images: str = ""
+    """The digest of the images that were asked about; empty in older files."""
 
     def predictions(self, index: Index) -> Predictions:
         """The answers to the images of `index`, in its order. Raises `KeyError` where one is missing."""
@@ -57,7 +59,7 @@ def read(file: Path) -> Answers | None:
         header = json.loads(lines[0])
         rows = [json.loads(line) for line in lines[1:]]
         by_image = {row["image"]: Answer(row["ms"], row["probabilities"]) for row in rows}
-        return Answers(header["entry"], header["asked"], by_image)
+        return Answers(header["entry"], header["asked"], by_image, header.get("images", ""))
     except (OSError, IndexError, ValueError, KeyError, TypeError):
         return None
 
@@ -65,7 +67,7 @@ def read(file: Path) -> Answers | None:
 class Collection:
     """The file of answers of one version, open to add more; those that an earlier run with the same key got stay."""
 
-    def __init__(self, file: Path, described: Mapping[str, Any], key: str) -> None:
+    def __init__(self, file: Path, described: Mapping[str, Any], key: str, images: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         earlier = read(file)
         self.answered: set[str] = set()
@@ -77,7 +79,7 @@ class Collection:
             self._file.seek(0, 2)
         else:
             self._file = file.open("wb")
-            self._write({"asked": key, "entry": described})
+            self._write({"asked": key, "images": images, "entry": described})
 
     def __enter__(self) -> Self:
         return self

@@ -67,6 +67,7 @@ def collect(
     meanwhile, or another run is at work; what was answered is kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    images = labeled.digest
     with ExitStack() as stack:
         try:
             stack.enter_context(FileLock(folder / ".lock", timeout=0))
@@ -74,7 +75,7 @@ def collect(
             raise ServerError("another `make compare` of this study is at work") from None
         files = {
             name: stack.enter_context(
-                Collection(folder / f"{name}.jsonl", entry, key(entry, archives.get(name, ""), labeled.digest))
+                Collection(folder / f"{name}.jsonl", entry, key(entry, archives.get(name, ""), images), images)
             )
             for name, entry in described.items()
         }

@@ -11,7 +11,14 @@ from compare import answers, results
 from compare.answers import Answers
 from compare.client import Zoo
 from compare.collect import check_split, collect, describe_all
-from compare.labeled import LabeledImages, external_images, held_out_images, images_seen_in_training, too_large
+from compare.labeled import (
+    LabeledImages,
+    external_images,
+    held_out_images,
+    images_seen_in_training,
+    too_large,
+    trained_content,
+)
 from compare.results import Results
 from lesions.files import atomic_write
 from lesions.index import DataError
@@ -47,10 +54,11 @@ def images(
     digest = hashlib.sha256(str(place).encode()).hexdigest()[:6]
     seen, scc = images_seen_in_training(folders), scc or folders.read().scc
     folder /= f"outside-{name}-{digest}"
+    trained = trained_content(folders, seen)
     if server is None:
         largest = int((folder / LIMIT).read_text()) if (folder / LIMIT).is_file() else None
-        return external_images(place, seen, strict, scc, largest), folder
-    labeled = external_images(place, seen, strict, scc, server.max_request_bytes)
+        return external_images(place, seen, strict, scc, largest, trained), folder
+    labeled = external_images(place, seen, strict, scc, server.max_request_bytes, trained)
     atomic_write(folder / LIMIT, str(server.max_request_bytes))
     return labeled, folder
 
@@ -89,6 +97,8 @@ def collected_answers(labeled: LabeledImages, folder: Path, entries: list[str] |
         of_entry = answers.read(folder / "answers" / f"{name}.jsonl")
         if of_entry is None:
             raise ServerError(f"no answers of {name} in {folder}/answers; first: make compare")
+        if of_entry.images not in ("", labeled.digest):
+            raise ServerError(f"{name} was asked about other pictures, which have changed since; first: make compare")
         if missing := [image for image in labeled.index.images if image not in of_entry.by_image]:
             raise ServerError(f"{name} has not answered {len(missing)} images, {missing[0]} first; first: make compare")
         answers_by_entry[name] = of_entry

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import threading
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from lesions.sources.left_out import LeftOut, by_reason
 from zoo.study import Folders
 
 OWN = "the study's test split"
+SEEN = "the study has trained on it, or chosen by it"
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,44 @@ def images_seen_in_training(folders: Folders) -> frozenset[str]:
     return frozenset(parts.part("train").images + parts.part("valid").images)
 
 
+class Content:
+    """Tells whether a picture is one of some `images` of a source, by its bytes. Several threads may ask at once."""
+
+    def __init__(self, source: ImageFiles, images: Collection[str]) -> None:
+        self._source, self._lock = source, threading.Lock()
+        self._by_size: dict[int, list[str]] = {}
+        for image in source.files.keys() & set(images):
+            self._by_size.setdefault(source.files[image].stamp[0], []).append(image)
+        self._digests: set[bytes] = set()
+
+    def has(self, content: bytes) -> bool:
+        """Only files of the same size are read, each once; one that cannot be read is none of them."""
+        with self._lock:
+            for image in self._by_size.pop(len(content), ()):
+                with suppress(DataError):
+                    self._digests.add(hashlib.sha256(self._source.read(image)).digest())
+        return hashlib.sha256(content).digest() in self._digests
+
+
+def trained_content(folders: Folders, seen: Collection[str]) -> Content | None:
+    """The content of the images that training has `seen`; none where the study's data are gone."""
+    study = folders.read()
+    with suppress(DataError):
+        return Content(open_source(folders.source(study), study.scc), seen)
+    return None
+
+
 def external_images(
-    path: Path, seen: Collection[str], strict: bool = False, scc: str | None = None, largest: int | None = None
+    path: Path,
+    seen: Collection[str],
+    strict: bool = False,
+    scc: str | None = None,
+    largest: int | None = None,
+    trained: Content | None = None,
 ) -> LabeledImages:
-    """The labeled images at `path` (`lesions.sources.FORMS`); `seen` are the images that training has seen.
+    """The labeled images at `path` (`lesions.sources.FORMS`); `seen` are the images that training has seen, by name.
+
+    `trained` knows them by content, as far as their files are there.
 
     An image of no class or of none of ours, a missing or unreadable one, one that a server would refuse (of more than
     `largest` bytes, if there is a limit, or not decoded in time), and one that is `seen`, is left out; with `strict` it
@@ -82,7 +119,7 @@ def external_images(
     source = open_source(path, scc, is_test=True)
     images, contents = source.index.images, Contents(source)
     with ThreadPoolExecutor() as pool:
-        checks = pool.map(lambda image: _reason_to_leave_out(source, image, seen, largest, contents), images)
+        checks = pool.map(lambda image: _reason_to_leave_out(source, image, seen, trained, largest, contents), images)
         reasons = list(tqdm(checks, "reading", len(images), unit="image", disable=None))
     unusable = [LeftOut(image, reason) for image, reason in zip(images, reasons, strict=True) if reason]
     left_out = (*source.left_out, *unusable)
@@ -105,18 +142,26 @@ def too_large(source: ImageFiles, image: str, largest: int | None) -> str | None
 
 
 def _reason_to_leave_out(
-    source: ImageFiles, image: str, seen: Collection[str], largest: int | None, contents: Contents
+    source: ImageFiles,
+    image: str,
+    seen: Collection[str],
+    trained: Content | None,
+    largest: int | None,
+    contents: Contents,
 ) -> str | None:
     """The reason why an image cannot be used; none if it can. Raises `DataError` for an image of two classes."""
     file = source.files[image]
     if image in seen or file.path.stem in seen:
-        return "the study has trained on it, or chosen by it"
+        return SEEN
     if file.problem:
         return f"{file.place.name}: {file.problem}"
     try:
         if reason := too_large(source, image, largest):
             return reason
-        decode(content := file.read(), SECONDS)
+        content = file.read()
+        if trained is not None and trained.has(content):
+            return SEEN
+        decode(content, SECONDS)
     except (UnreadableImage, DataError) as error:
         return str(error)
     contents.check(image, content)

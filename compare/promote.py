@@ -33,14 +33,23 @@ def promote(
         raise ChampionError(f"{name} is not served; there are: {', '.join(entries)}")
     current, weights_sha256 = champion.current(folders.archives), entries[name]["weights_sha256"]
     computed = results.load(reports)
-    result = next((result for result in computed.results if result.entry == name), None) if computed else None
-    objection, difference = "", None
-    if result is None or result.weights_sha256 != weights_sha256:
+    scored = {result.entry: result for result in computed.results} if computed else {}
+
+    def is_stale(entry: str) -> bool:
+        """Whether it is served, but was not scored as it is served now."""
+        as_scored = scored[entry].weights_sha256 if entry in scored else None
+        return entry in entries and as_scored != entries[entry]["weights_sha256"]
+
+    objection, difference, result = "", None, scored.get(name)
+    if is_stale(name):
         objection, result = f"{name} was not scored as it is served now; first: make compare", None
     elif current is not None and current.entry != name:
-        with suppress(ServerError):  # one of the two was not scored
-            difference = evaluate.ab(labeled, reports, name, current.entry)
-        objection = _objection(name, current.entry, difference)
+        if is_stale(current.entry):
+            objection = f"the champion, {current.entry}, was not scored as it is served now; first: make compare"
+        else:
+            with suppress(ServerError):  # one of the two was not scored
+                difference = evaluate.ab(labeled, reports, name, current.entry)
+            objection = _objection(name, current.entry, difference)
     if objection and not force:
         raise ChampionError(f"{objection} (FORCE=1 promotes it all the same)")
     promoted = Champion(

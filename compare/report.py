@@ -17,7 +17,7 @@ from compare.references import TOLERANCE
 from compare.results import AGAINST, Result, Results, most_misclassified
 from lesions.files import atomic_write
 from lesions.images import center_square, decode
-from lesions.labels import CLASSES, DIAGNOSES, NOTICE
+from lesions.labels import CLASSES, DATA_LICENSE, DIAGNOSES, NOTICE
 from zoo.metrics import challenge, malignancy
 from zoo.metrics.bootstrap import PAIRED_RESAMPLES, RESAMPLES, SIGNIFICANCE_LEVEL
 from zoo.metrics.scores import BINS
@@ -36,8 +36,9 @@ def page(results: Results, labeled: LabeledImages, answers: Mapping[str, Answers
     text = card.template(Path(__file__).with_name("report.html.j2"), autoescape=True).render(
         results=results,
         notice=NOTICE,
-        phantom=first.get("data_licence") is None,
         license=first.get("data_licence"),
+        ham10000=first.get("data_licence") == DATA_LICENSE,
+        outside=None if labeled.split_sha256 else labeled.name,
         data=first["data"],
         starts=sorted({_start(version.described) for version in answers.values()} - {"random", "unknown"}),
         classes=CLASSES,

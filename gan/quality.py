@@ -22,6 +22,7 @@ from gan.drawing import draw
 from gan.features import Features, resize
 from gan.gan_train import IMAGES_PER_CLASS, gan_train
 from gan.networks import Generator
+from lesions.index import DataError
 from lesions.labels import CLASSES
 from zoo.models.predictor import Predictor
 
@@ -36,7 +37,8 @@ class Quality(BaseModel):
 
     kid: float
     """The kernel distance, mean of classes (unbiased, so it can be below 0)."""
-    kid_by_class: dict[str, float]
+    kid_by_class: dict[str, float | None]
+    """None where validation has a single image of the class."""
     frechet: float
     """The Fréchet distance of all classes together: of a rare class alone, the covariance would be singular."""
     precision: float  # the share of these images among the neighbors of real ones (Kynkäänniemi et al. 2019)
@@ -48,7 +50,10 @@ class Quality(BaseModel):
 
 
 class QualityEvaluator:
-    """Measures images against the features of real training and validation images."""
+    """Measures images against the features of real training and validation images.
+
+    Raises `DataError` where validation has no two images of a class.
+    """
 
     def __init__(self, features: Features, training: Images, validation: Images, seed: int) -> None:
         self.features, self.training, self.validation, self.seed = features, training, validation, seed
@@ -57,6 +62,8 @@ class QualityEvaluator:
         self.training_features = self._standardize(raw)
         self.validation_features = self._standardize(features(validation.images))
         self.counts = torch.bincount(validation.labels, minlength=len(CLASSES))
+        if self.counts.max() < 2:
+            raise DataError("validation has a single image of each class: too few to judge a generator by")
         rows = self._training_sample(self.counts)
         taught = self._training_sample(torch.full_like(self.counts, IMAGES_PER_CLASS))
         self.floor = self._measure(
@@ -84,23 +91,24 @@ class QualityEvaluator:
         as_many, taught = (Images(self._standardize(self.features(images)), labels) for images, labels in sets)
         return self._measure(as_many, taught)
 
-    def distance_to_training(self, generator: Generator, picture: Path) -> dict[str, float]:
+    def distance_to_training(self, generator: Generator, picture: Path) -> dict[str, float | None]:
         """Look for copies of training images: write `picture`, and return a ratio of distances for each class.
 
         The ratio is the median distance of synthetic images to the nearest training image of their class, over that of
         validation images: well below 1 means copies. The picture has two rows for each class: synthetic images, and
-        below each its nearest training image.
+        below each its nearest training image. None where validation images are copies of training images themselves.
         """
         synthetic = self.draw(generator)
         features = self._standardize(self.features(synthetic.images))
-        ratios, rows = {}, []
+        ratios: dict[str, float | None] = {}
+        rows = []
         for label, name in enumerate(CLASSES):
             training = torch.nonzero(self.training.labels == label).flatten()
             of_class = synthetic.labels == label
             distances = pairwise_distances(features[of_class], self.training_features[training])
             validation_features = self.validation_features[self.validation.labels == label]
             reference = np.median(pairwise_distances(validation_features, self.training_features[training]).min(1))
-            ratios[name] = round(float(np.median(distances.min(1)) / reference), 4)
+            ratios[name] = round(float(np.median(distances.min(1)) / reference), 4) if reference > 0 else None
             nearest = training[torch.from_numpy(distances.argmin(1))]
             rows += [_row(synthetic.images[of_class]), _row(self.training.images[nearest[:PICTURES]])]
         canvas.write_png(picture, canvas.grid(torch.cat(rows), PICTURES))
@@ -117,16 +125,21 @@ class QualityEvaluator:
         """Quality, from features of images: `as_many` as validation has, and those that a classifier is `taught` by."""
         features, labels = as_many
         real = self.validation_features
-        kid_by_class = {
+        kids = {
             name: _kid(real[self.validation.labels == label], features[labels == label])
             for label, name in enumerate(CLASSES)
         }
-        kid = float(np.nanmean(list(kid_by_class.values())))
+        kid = float(np.nanmean(list(kids.values())))
         measures = {"kid": kid, "frechet": _frechet(real, features), **_neighborhoods(real, features)}
         measures["gan_train"] = gan_train(*taught, real, self.validation.labels)
         # Six digits: the digits after them depend on the number of threads.
-        kid_by_class, measures = ({key: round(x, 6) for key, x in table.items()} for table in (kid_by_class, measures))
-        return Quality(kid_by_class=kid_by_class, **measures)
+        kids, measures = ({key: round(x, 6) for key, x in table.items()} for table in (kids, measures))
+        return Quality(kid_by_class={name: _finite(value) for name, value in kids.items()}, **measures)
+
+
+def _finite(value: float) -> float | None:
+    """`value`, or none where it is not finite: JSON has no nan."""
+    return value if math.isfinite(value) else None
 
 
 class _PrecomputedFeatures(torch.nn.Identity):

@@ -80,6 +80,8 @@ def _draw(title: str, data: store.Store, folder: Path) -> None:
     rng = np.random.default_rng(0)
     for k, name in enumerate(CLASSES):
         rows = np.sort(rng.permutation(np.flatnonzero(data.index.labels == k))[: ROWS * COLUMNS])
+        if not len(rows):
+            continue
         figure = Figure(figsize=(COLUMNS, -(-len(rows) // COLUMNS) + 0.3), layout="compressed")
         figure.suptitle(f"{name}: {DIAGNOSES[name]}")
         grid = figure.subplots(-(-len(rows) // COLUMNS), COLUMNS, squeeze=False)

@@ -1,8 +1,10 @@
 """The index of a data set: names, classes and lesions of its images, and whose they are as far as that is known."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import nan
+from pathlib import PurePath
 from typing import NamedTuple
 
 import numpy as np
@@ -70,6 +72,12 @@ class Index:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @property
+    def is_ham10000(self) -> bool:
+        """Whether all images have names of HAM10000's, in any folders: it has the numbers 24306 to 34320."""
+        found = [re.fullmatch(r"ISIC_(\d{7})", PurePath(image).stem) for image in self.images]
+        return all(match is not None and 24306 <= int(match[1]) <= 34320 for match in found)
 
     def rows(self) -> list[Row]:
         """The images one by one."""

@@ -15,3 +15,4 @@ DIAGNOSES: dict[str, str] = {
 """The diagnosis behind each class name."""
 NOTICE = "For research only: not a medical device, not for diagnosis."  # part of every answer of a model
 DATA_LICENSE = "CC BY-NC 4.0"  # the license of HAM10000, and so of every model that is trained on it
+UNKNOWN_LICENSE = "not known here; ask the owner of the data"  # of data that are neither HAM10000 nor the phantom

@@ -50,7 +50,8 @@ def fit(folders: Folders, name: str) -> None:
         start = None if recipe.start_run is None else folders.run(recipe.start_run) / "weights.safetensors"
         origin = {"recipe_sha256": recipe.sha256, "start_sha256": "" if start is None else sha256(start)}
         weights = run / "weights.safetensors"
-        if integrity.is_complete(run, recipe) and origin_of(weights) == origin:
+        complete = integrity.is_complete(run, recipe) and _same_pool(folders, run, recipe)
+        if complete and origin_of(weights) == origin:
             print(f"{name}: trained by this recipe already")
             os.utime(weights)
             return
@@ -59,6 +60,14 @@ def fit(folders: Folders, name: str) -> None:
         except OSError as error:
             where = f"{error.filename or run}: {error.strerror or error}"
             raise TrainingError(f"{name}: {where}; with that mended, `make zoo` goes on from the last epoch") from None
+
+
+def _same_pool(folders: Folders, run: Path, recipe: ClassifierRecipe) -> bool:
+    """Whether `scores.json` names the pool that there is now; earlier versions did not name it, and are trusted."""
+    if recipe.generator is None:
+        return True
+    learned_from = json.loads((run / "scores.json").read_bytes()).get("pool_sha256")
+    return learned_from in (None, store.digest(folders.pool(recipe.generator, folders.read())))
 
 
 def _load_data(folders: Folders, recipe: ClassifierRecipe) -> LesionDataModule:
@@ -92,7 +101,8 @@ def _train(folders: Folders, run: Path, recipe: ClassifierRecipe, start: Path | 
     export.check_exportable(recipe.architecture, recipe.pixels, recipe.views, folders.graphs)
     checkpoint = run / "last.ckpt"
     precision: Precision = "16-mixed" if torch.cuda.is_available() else "32-true"  # on a GPU as in the thesis
-    best = BestEpoch(origin | {"precision": precision}, checkpoint, recipe.keep)
+    learned_from = {} if data.pool is None else {"pool_sha256": data.pool.digest}
+    best = BestEpoch(origin | {"precision": precision} | learned_from, checkpoint, recipe.keep)
     resumed = checkpoint_origin(checkpoint) == best.origin
     if not (resumed and is_json_object(run / "training.json")):
         provenance.begin(run / "training.json")

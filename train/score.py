@@ -75,7 +75,7 @@ def finish(
             for name, part in (("valid", VALID), ("test", TEST))
         },
         "history": best.history,
-    }
+    } | ({} if data.pool is None else {"pool_sha256": data.pool.digest})
     predictions.write(run / "predictions.csv", data.store.index.take(rows), data.parts[rows], probabilities[rows])
     atomic_write(run / MODEL, model)
     atomic_write(run / "scores.json", json.dumps(report, indent=1) + "\n")

@@ -224,6 +224,8 @@ def settle(given: Mapping[str, str], name: str | None = None, root: Path | None 
 
 
 def _absolute(key: str, value: str) -> str:
+    if not value:  # the current folder is not meant
+        return value
     if (key == "data" and value != "phantom") or (key == "weights" and value != "imagenet"):
         return str(Path(value).expanduser().resolve())
     return value.lower() if key == "scc" else value

@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import f1_score, log_loss
 
 from compare.records.record import ImageRecord, save
-from lesions.labels import CLASSES, DATA_LICENSE, NOTICE
+from lesions.labels import CLASSES, DATA_LICENSE, NOTICE, UNKNOWN_LICENSE
 from tests.compare.records.made_up import classifier
 from tests.compare.study_server import StudyServer
 from zoo.metrics.scores import Predictions, score
@@ -99,7 +99,14 @@ def test_the_page_names_the_license_of_real_data(study_server: StudyServer, run:
         entry |= {"data": "ham10000", "data_licence": DATA_LICENSE}
     assert run("evaluate").exit_code == 0
     page = (study_server.reports / "index.html").read_text()
-    assert f"Data: ham10000, {DATA_LICENSE}" in page
+    assert f"Data: ham10000, {DATA_LICENSE}; so is whatever was trained on them, and the pictures on this page." in page
+    assert "phantom" not in page
+    for entry in study_server.described.values():
+        entry |= {"data": "clinic", "data_licence": UNKNOWN_LICENSE}
+    assert run("evaluate").exit_code == 0
+    page = (study_server.reports / "index.html").read_text()
+    assert f"Data: clinic; license: {UNKNOWN_LICENSE}." in page
+    assert "Tschandl" not in page
     assert "phantom" not in page
 
 
@@ -207,6 +214,21 @@ def test_the_report_is_written_again_without_a_server(study_server: StudyServer,
     assert before | {"made": ""} == after | {"made": ""}
 
 
+def test_answers_about_pictures_that_have_changed_are_of_no_use(
+    study_server: StudyServer, run: Run, tmp_path: Path
+) -> None:
+    picture = tmp_path / "mine" / "mel" / "a.jpg"
+    picture.parent.mkdir(parents=True)
+    first, second = study_server.labeled.index.images[:2]
+    picture.write_bytes(study_server.labeled.source.read(first))
+    assert run("evaluate", "--test", "mine").exit_code == 0
+    assert run("report", "--test", "mine").exit_code == 0
+    picture.write_bytes(study_server.labeled.source.read(second))
+    done = run("report", "--test", "mine")
+    assert done.exit_code == 2
+    assert "was asked about other pictures, which have changed since; first: make compare" in done.output
+
+
 def test_ab(study_server: StudyServer, run: Run) -> None:
     run("evaluate")
     done = run("ab", "--a", "transfer", "--b", "baseline")
@@ -234,5 +256,9 @@ def test_images_from_outside(study_server: StudyServer, run: Run, tmp_path: Path
     (folder,) = study_server.reports.glob("outside-mine-*")
     results = json.loads((folder / "results.json").read_text())
     assert results["images"] == 10
-    assert "folder): 1 image (mole.jpg)" in (folder / "index.html").read_text()
+    page = (folder / "index.html").read_text()
+    assert "folder): 1 image (mole.jpg)" in page
+    assert "The pictures on this page are those of <strong>mine</strong>: their license" in page
+    assert "nobody’s" not in page
+    assert "The data are a" not in page
     assert run("evaluate", "--test", "mine", "--strict").exit_code == 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from compare.labeled import external_images, held_out_images, images_seen_in_training
+from compare.labeled import external_images, held_out_images, images_seen_in_training, trained_content
 from lesions.index import DataError
 from lesions.labels import CLASSES
 from lesions.sources.left_out import LeftOut
@@ -76,6 +76,23 @@ def test_class_folders(tmp_path: Path) -> None:
     assert labeled.source.read("mel/a.jpg") == (tmp_path / "mel" / "a.jpg").read_bytes()
     with pytest.raises(DataError, match=r"4 images cannot be used:\n  unlabeled .*: 1 image \(d\.jpg\)\n"):
         external_images(tmp_path, {"seen"}, strict=True)
+
+
+def test_what_training_has_seen_is_known_by_its_content_too(study_server: StudyServer, tmp_path: Path) -> None:
+    folders, source = study_server.folders, study_server.labeled.source
+    seen = images_seen_in_training(folders)
+    learned, held_out = min(seen), study_server.labeled.index.images[0]
+    mine = tmp_path / "mine"
+    (mine / "mel").mkdir(parents=True)
+    for name, image in (("renamed", learned), ("new", held_out)):
+        (mine / "mel" / f"{name}.jpeg").write_bytes(source.read(image))
+    trained = trained_content(folders, seen)
+    labeled = external_images(mine, seen, trained=trained)
+    assert labeled.index.images == ("mel/new.jpeg",)
+    assert labeled.left_out == (LeftOut("mel/renamed.jpeg", "the study has trained on it, or chosen by it"),)
+    study = folders.runs / "study.json"
+    study.write_text(study.read_text().replace(str(source.path), str(tmp_path / "gone")))
+    assert trained_content(folders, seen) is None, "names alone are left"
 
 
 def test_isics_table(tmp_path: Path) -> None:

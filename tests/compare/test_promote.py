@@ -50,6 +50,17 @@ def test_an_entry_that_was_trained_anew_is_not_scored(study_server: StudyServer,
     assert champion.current(study_server.folders.archives) is None
 
 
+def test_a_champion_that_was_trained_anew_is_not_scored(study_server: StudyServer, run: Run) -> None:
+    run("evaluate")
+    run("promote", "baseline")
+    study_server.described["baseline"]["weights_sha256"] = "others"
+    done = run("promote", "transfer")
+    assert done.exit_code == 2
+    assert "the champion, baseline, was not scored as it is served now; first: make compare" in done.output
+    del study_server.described["baseline"]
+    assert run("promote", "transfer").exit_code == 0, "its answers are still those that it gave when it was served"
+
+
 def test_a_damaged_record_of_champions_is_an_error(study_server: StudyServer, run: Run) -> None:
     run("evaluate")
     (study_server.folders.archives / champion.FILE).write_text("{")

@@ -1,5 +1,6 @@
 """Quality is better for good images than for bad ones, and copies of training images are found."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from gan import quality
 from gan.data import Images
 from gan.features import Features
 from gan.networks import Generator
+from lesions.index import DataError
 from lesions.labels import CLASSES
 from zoo.models import network
 
@@ -26,13 +28,16 @@ def pictures(seed: int, noise: float) -> Images:
     return Images((colors + shades + grain).clamp(0, 255).byte(), labels)
 
 
-@pytest.fixture
-def evaluator(tmp_path: Path) -> quality.QualityEvaluator:
+def frozen_features(tmp_path: Path) -> Features:
     torch.manual_seed(0)
     built = network.build("test_efficientnet", classes=0)
     save_file({name: tensor.contiguous() for name, tensor in built.state_dict().items()}, tmp_path / "w.safetensors")
-    features = Features("test_efficientnet", tmp_path / "w.safetensors", 64)
-    return quality.QualityEvaluator(features, pictures(1, 5), pictures(2, 5), seed=0)
+    return Features("test_efficientnet", tmp_path / "w.safetensors", 64)
+
+
+@pytest.fixture
+def evaluator(tmp_path: Path) -> quality.QualityEvaluator:
+    return quality.QualityEvaluator(frozen_features(tmp_path), pictures(1, 5), pictures(2, 5), seed=0)
 
 
 def measure(evaluator: quality.QualityEvaluator, part: Images, monkeypatch: pytest.MonkeyPatch) -> quality.Quality:
@@ -56,13 +61,40 @@ def test_worse_images_have_a_worse_quality(
     assert "fid" not in str(quality.Quality.model_fields).lower()
 
 
+def test_neighborhoods_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Radii of the real are 3, 2, 2, 4, of the synthetic 2.5, 2.5, 0.5, 0.5, 19.5 (Naeem et al. 2020, with k = 1)."""
+    monkeypatch.setattr(quality, "NEIGHBORS", 1)
+    real, synthetic = torch.tensor([[-2.0], [1], [3], [7]]), torch.tensor([[1.5], [4], [20], [20.5], [40]])
+    assert quality._neighborhoods(real, synthetic) == pytest.approx(
+        {"precision": 2 / 5, "recall": 2 / 4, "density": 4 / 5, "coverage": 3 / 4}
+    )
+
+
+def test_a_class_with_a_single_validation_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    features = frozen_features(tmp_path)
+    training, validation = pictures(1, 5), pictures(2, 5)
+    kept = validation.labels != 3
+    kept[3 * IMAGES_PER_CLASS] = True
+    single = Images(validation.images[kept], validation.labels[kept])
+    evaluator = quality.QualityEvaluator(features, training, single, seed=0)
+    assert evaluator.floor.kid_by_class["df"] is None
+    assert all(value is not None for name, value in evaluator.floor.kid_by_class.items() if name != "df")
+    json.dumps(evaluator.floor.model_dump(), allow_nan=False)  # as the archive has it
+    monkeypatch.setattr(evaluator, "draw", lambda _generator: pictures(5, 5))
+    evaluator.training_features[3 * IMAGES_PER_CLASS] = evaluator.validation_features[3 * IMAGES_PER_CLASS]
+    assert evaluator.distance_to_training(Generator(32, 2), tmp_path / "n.png")["df"] is None, "a copy itself"
+    each = Images(validation.images[::IMAGES_PER_CLASS], validation.labels[::IMAGES_PER_CLASS])
+    with pytest.raises(DataError, match="a single image of each class"):
+        quality.QualityEvaluator(features, training, each, seed=0)
+
+
 def test_copies_are_found(evaluator: quality.QualityEvaluator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copies, new = pictures(1, 5), pictures(5, 5)
     monkeypatch.setattr(evaluator, "draw", lambda _generator: copies)
     generator, picture = Generator(32, 2), tmp_path / "n.png"
     assert set(evaluator.distance_to_training(generator, picture).values()) == {0.0}
     monkeypatch.setattr(evaluator, "draw", lambda _generator: new)
-    assert all(0.5 < ratio < 2 for ratio in evaluator.distance_to_training(generator, picture).values())
+    assert all(0.5 < (ratio or 0) < 2 for ratio in evaluator.distance_to_training(generator, picture).values())
 
 
 def test_as_many_images_of_each_class_are_drawn_as_validation_has(evaluator: quality.QualityEvaluator) -> None:

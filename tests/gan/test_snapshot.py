@@ -24,6 +24,17 @@ def test_a_snapshot_leaves_the_generator_and_reads_back() -> None:
     assert torch.equal(images, again)
 
 
+def test_statistics_are_of_classes_as_they_are_asked_for() -> None:
+    torch.manual_seed(0)
+    generator = Generator(32, 2)
+    alike, first, last = (
+        tensors(snapshot(generator, 2, seed=0, shares=shares))["norm.running_mean"]
+        for shares in (None, torch.eye(7)[0], torch.eye(7)[6])
+    )
+    assert not torch.allclose(first, last)
+    assert not torch.allclose(first, alike)
+
+
 def test_tensors_of_another_network_do_not_fit() -> None:
     with pytest.raises(RuntimeError, match="size mismatch"):
         restored(tensors(Generator(32, 4, spectral_norm=False)), 32, 2)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from gan import augment
 from gan.critics import CRITICS
 from gan.data import Images
 from gan.trainer import GANTrainer
@@ -62,6 +63,45 @@ def test_options_at_zero_leave_the_losses_alone(tiny_recipe: GeneratorRecipe, ba
     with_lecam = GANTrainer(tiny_recipe.model_copy(update=off | {"lecam": 0.3, "lecam_from": 1}), CPU).step(0, batch)
     assert with_lecam.lecam > 0
     assert with_lecam._replace(lecam=0) == metrics, "before `lecam_from` it is only measured"
+
+
+OFF = {"class_loss": 0.0, "class_loss_generator": 0.0, "lecam": 0.0, "diffaugment": [], "mode_seeking": 0.0}
+
+
+def after_two_steps(recipe: GeneratorRecipe, batch: Images, **options: object) -> tuple[float, torch.Tensor]:
+    """The generator's loss in the first step, and the critic's weights after the second."""
+    trainer = GANTrainer(recipe.model_copy(update=OFF | options), CPU)
+    loss = trainer.step(0, batch).generator
+    trainer.step(1, batch)
+    return loss, torch.cat([tensor.detach().flatten() for tensor in trainer.critic_parameters])
+
+
+def test_each_option_is_in_its_loss(tiny_recipe: GeneratorRecipe, batch: Images) -> None:
+    plain, critic = after_two_steps(tiny_recipe, batch)
+    _, taught = after_two_steps(tiny_recipe, batch, class_loss=0.5)
+    assert not torch.equal(taught, critic), "the critic learns classes"
+    asked, _ = after_two_steps(tiny_recipe, batch, class_loss_generator=0.5)
+    assert asked > plain, "the generator is asked for classes"
+    weak, strong = (after_two_steps(tiny_recipe, batch, mode_seeking=weight)[0] for weight in (0.2, 0.4))
+    assert strong > weak, "images that are alike cost"
+    _, later = after_two_steps(tiny_recipe, batch, lecam=0.3, lecam_from=2)
+    _, regularized = after_two_steps(tiny_recipe, batch, lecam=0.3, lecam_from=1)
+    assert torch.equal(later, critic)
+    assert not torch.equal(regularized, critic), "from `lecam_from` on it counts"
+
+
+def test_real_and_fake_images_are_augmented_in_both_steps(
+    tiny_recipe: GeneratorRecipe, batch: Images, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = []
+
+    def diffaugment(images: torch.Tensor, changes: object, _: torch.Generator) -> torch.Tensor:
+        called.append((changes, images.requires_grad))
+        return images
+
+    monkeypatch.setattr(augment, "diffaugment", diffaugment)
+    GANTrainer(tiny_recipe.model_copy(update=OFF | {"diffaugment": ["cutout"]}), CPU).step(0, batch)
+    assert called == [(["cutout"], False)] * 2 + [(["cutout"], True)], "real, fake; then the generator's own"
 
 
 def test_averages_follow_quickly_at_first() -> None:

@@ -80,7 +80,9 @@ def test_filling_up_adds_to_the_real_ones_of_training(folders: Folders) -> None:
 
 
 @pytest.mark.slow
-def test_the_classification_accuracy_score_is_that_of_real_images(folders: Folders) -> None:
+def test_the_classification_accuracy_score_is_that_of_real_images(
+    folders: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
     fit(folders, "pool_alone")
     run = folders.run("pool_alone")
     report = json.loads((run / "scores.json").read_text())
@@ -89,3 +91,16 @@ def test_the_classification_accuracy_score_is_that_of_real_images(folders: Folde
     real = set(data.store.index.images)
     assert {line.split(",")[0] for line in lines} <= real
     assert 0 <= report["test"]["macro_f1"] <= 1
+
+    # The same pool trains nothing anew, another one does; what an earlier version trained stays.
+    def trains(**changed: str | None) -> bool:
+        scores = report | changed
+        (run / "scores.json").write_text(json.dumps({key: value for key, value in scores.items() if value}))
+        capsys.readouterr()
+        fit(folders, "pool_alone")
+        return "trained by this recipe already" not in capsys.readouterr().out
+
+    assert not trains()
+    assert not trains(pool_sha256=None)
+    assert trains(pool_sha256="another")
+    assert json.loads((run / "scores.json").read_text())["pool_sha256"] == report["pool_sha256"]

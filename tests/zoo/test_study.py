@@ -57,6 +57,7 @@ def test_the_name_says_what_differs_from_the_default(
         ({"threads": "0"}, "THREADS=0: "),
         ({"arch": "a b"}, "ARCH=a b: "),
         ({"scc": "scc"}, "SCC=scc: Input should be 'akiec', 'bcc', 'bkl', 'df', 'mel', 'nv' or 'vasc'"),
+        ({"data": ""}, "DATA=: String should have at least 1 character"),
         ({"data": "/nowhere/at/all"}, "DATA=/nowhere/at/all: no such folder or file"),
         ({"weights": "/nowhere.safetensors"}, "WEIGHTS=/nowhere.safetensors: no such file; it is imagenet, or a .safe"),
     ],

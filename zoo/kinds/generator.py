@@ -192,7 +192,8 @@ def resolve(name: str, entry: Generator, context: Context) -> GeneratorRecipe:
         # A short training must not be averaged with its beginning: a tenth of it counts at most.
         "ema": None if entry.ema is None else min(entry.ema, max(0.0, 1 - 10 / steps)),
         "ema_from": min(1000, steps // 4),
-        "lecam_from": min(entry.lecam_from or 0, steps // 4),
+        # Of a training that is cut short, three quarters are regularized at least.
+        "lecam_from": min(entry.lecam_from or 0, steps // 4 if scale.steps < 1 else steps),
         "canvas_every": min(scale.canvases, steps),
         "quality_every": min(scale.judgments, steps),
         "pool": {label: each + (place < more) for place, label in enumerate(CLASSES)},

@@ -8,19 +8,23 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from lesions import split
 from lesions.files import sha256
-from lesions.labels import CLASSES, DATA_LICENSE, DIAGNOSES, NOTICE
+from lesions.labels import CLASSES, DATA_LICENSE, DIAGNOSES, NOTICE, UNKNOWN_LICENSE
 from zoo.kinds import KINDS
 from zoo.models.session import MODEL
 from zoo.models.weights import origin_of
 from zoo.study import Folders, StudyError
 
+LEFT_OUT = ("threads", "views")
+"""Options that a card leaves out where they are 1, as they mostly are."""
+
 
 def entry(folders: Folders, name: str) -> dict[str, Any]:
     """The `entry.json` of a trained entry.
 
-    Raises `FileNotFoundError` where it is not trained, and `StudyError` where its recipe is no longer the one that
-    weights and scores are of, or one of these is damaged.
+    Raises `DataError` where the split is gone, `FileNotFoundError` where the entry is not trained, and `StudyError`
+    where its recipe is no longer the one that weights and scores are of, or one of these is damaged.
     """
     run, study = folders.run(name), folders.read()
     about, scores, training = (_read(run / f"{file}.json") for file in ("about", "scores", "training"))
@@ -42,7 +46,7 @@ def entry(folders: Folders, name: str) -> dict[str, Any]:
         "thesis": about["thesis"],
         "notice": NOTICE,
         "data": "phantom: procedural pictures, no patients' data" if phantom else study.data_name,
-        "data_licence": None if phantom else DATA_LICENSE,
+        "data_licence": None if phantom else _license(folders),
         "classes": list(CLASSES),
         "model_sha256": model,
         "weights_sha256": sha256(weights),
@@ -52,6 +56,11 @@ def entry(folders: Folders, name: str) -> dict[str, Any]:
         "commit": training["commit"],
         "recipe": fields,
     } | kind.describe(recipe, scores)
+
+
+def _license(folders: Folders) -> str:
+    """The license of a study's images, by their names."""
+    return DATA_LICENSE if split.load(folders.split).index.is_ham10000 else UNKNOWN_LICENSE
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -65,8 +74,10 @@ def _read(file: Path) -> dict[str, Any]:
 def markdown(entry: Mapping[str, Any]) -> str:
     """The model card (Mitchell et al., FAT* 2019) of an `entry.json`, as Markdown; the same text for the same entry."""
     card = template(Path(__file__).with_name("model_card.md.j2"))
-    options = {name: value for name, value in entry.get("recipe", {}).items() if value != 1}  # cards leave these out
-    return card.render(entry=entry, recipe=recipe_in_words(options), diagnoses=DIAGNOSES, notice=NOTICE)
+    recipe = entry.get("recipe", {})
+    options = {name: value for name, value in recipe.items() if not (name in LEFT_OUT and value == 1)}
+    texts = {"diagnoses": DIAGNOSES, "notice": NOTICE, "license": DATA_LICENSE}
+    return card.render(entry=entry, recipe=recipe_in_words(options), **texts)
 
 
 def template(file: Path, autoescape: bool = False) -> Template:

@@ -24,6 +24,15 @@ def test_the_thesis_at_its_own_scale() -> None:
     assert sum(recipe.pool.values()) == 33_000
 
 
+def test_lecam_begins_where_the_entry_has_it_or_earlier_in_a_short_training() -> None:
+    entry = Generator(kind="generator", about="x", steps=22_000, lecam=0.1, lecam_from=10_000)
+    paper, small = (
+        resolve("x", entry, Context(Study(scale=scale), DATA, Pretrained("imagenet"))) for scale in ("paper", "small")
+    )
+    assert paper.lecam_from == 10_000
+    assert small.lecam_from == small.steps // 4
+
+
 @pytest.mark.parametrize("scale", ["demo", "small", "paper"])
 def test_pools_suffice_for_the_schedules(scale: str) -> None:
     entry = catalog()["sagan"]

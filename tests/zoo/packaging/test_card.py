@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lesions.labels import CLASSES, DATA_LICENSE, NOTICE
+from lesions.labels import CLASSES, DATA_LICENSE, NOTICE, UNKNOWN_LICENSE
 from zoo.metrics.calibration import Logits, calibrate
 from zoo.metrics.scores import Predictions, score
 from zoo.packaging.card import markdown
@@ -90,6 +90,25 @@ def test_what_is_not_known_is_left_out(lost: str) -> None:
     del entry[lost]
     assert markdown(entry).startswith("# Model card: balanced_sampling\n")
     assert "None" not in markdown(entry | {"data_licence": None, "thesis": None})
+
+
+def test_other_data_have_a_license_of_their_own() -> None:
+    text = markdown(entry_of_a_classifier() | {"data": "clinic", "data_licence": UNKNOWN_LICENSE})
+    assert f"which may bind these weights, too: {UNKNOWN_LICENSE}" in text
+    assert not [name for name in ("Tschandl", "Vienna", "Queensland", "procedural") if name in text]
+
+
+def test_options_are_left_out_where_they_are_off_and_not_where_they_are_one() -> None:
+    entry = entry_of_a_classifier()
+    entry["recipe"] |= {"seed": 1, "logit_adjustment": 1.0, "threads": 1, "views": 1}
+    text = markdown(entry)
+    assert "- seed: 1\n" in text
+    assert "- logit adjustment: 1.0\n" in text
+    assert "threads" not in text
+    assert "views" not in text
+    entry["recipe"] |= {"threads": 2, "views": 8}
+    assert "- threads: 2\n" in markdown(entry)
+    assert "- views: 8\n" in markdown(entry)
 
 
 def test_an_uncalibrated_entry_says_so() -> None:
