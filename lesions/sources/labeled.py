@@ -61,7 +61,9 @@ def read_labels(table: File, scc: str | None = None) -> list[Label]:
         before = seen.get(image, "")
         several = diagnoses if len(diagnoses) > 1 else [before, diagnosis]
         if len(diagnoses) > 1 or (before and diagnosis and before != diagnosis):
-            raise DataError(f"{table}, line {line}: image {name} has several classes ({', '.join(several)})")
+            raise DataError(
+                f"{table}, line {line}: image {name} has several classes ({', '.join(several)}){_hint(name)}"
+            )
         if image:
             seen[image] = diagnosis or before
         labels.append(Label(line, name, image, diagnosis, description(cells)))
@@ -115,9 +117,9 @@ class LabeledTable(ImageFiles):
             if not image:
                 image, reason = f"line {label.line}", NO_NAME
             elif image in seen and not self._is_test:
-                raise DataError(f"{self._table}, line {label.line}: image {image} is there twice")
+                raise DataError(f"{self._table}, line {label.line}: image {image} is there twice{_hint(label.name)}")
             elif image in seen:
-                reason = "a second row"
+                reason = f"a second row{_hint(label.name)}"
             elif not label.diagnosis:
                 reason, is_mistake = "unlabeled", typed
             elif label.diagnosis in OTHERS:
@@ -171,3 +173,8 @@ def _number(cell: str) -> float:
         return float(cell)
     except ValueError:
         return 0.0
+
+
+def _hint(name: str) -> str:
+    """What to do about a name with a folder that is there twice."""
+    return "; folders of names do not count: give each file a name of its own" if "/" in name else ""

@@ -56,6 +56,11 @@ def test_images_of_a_lesion_belong_together(tmp_path: Path) -> None:
     [
         (f"{HEADER}\na,1,1,0,0,0,0,0\n", "line 2: image a has several classes (mel, nv)"),
         (f"{HEADER}\na,1,0,0,0,0,0,0\na.jpg,0,1,0,0,0,0,0\n", "line 3: image a.jpg has several classes (mel, nv)"),
+        (
+            "image_id,dx\np/a.png,mel\nq/a.png,nv\n",
+            "line 3: image q/a.png has several classes (mel, nv)"
+            "; folders of names do not count: give each file a name of its own",
+        ),
         ("image_id,dx\na,mel\na,scc\n", "line 3: image a has several classes (mel, scc)"),
         ("image_id,dx\na,wart\na,mel\n", "line 3: image a has several classes (wart, mel)"),
     ],
