@@ -58,10 +58,15 @@ def serve(
     runtime_name: options.RuntimeName = "torchserve",
     max_request_mb: options.MaxRequestMB = None,
     token_minutes: options.TokenMinutes = None,
-    events: Annotated[str, typer.Option(help="Where events are kept: postgresql://zoo@127.0.0.1/events.")] = "",
+    events: Annotated[
+        str, typer.Option(help="Where events are kept: postgresql://zoo@127.0.0.1/events, or sqlite; else as before.")
+    ] = "",
     keep_days: Annotated[
-        int, typer.Option(parser=whole_number("KEEP_DAYS", 1, 36_500), metavar="N", help="How long events are kept.")
-    ] = 365,
+        int | None,
+        typer.Option(
+            parser=whole_number("KEEP_DAYS", 1, 36_500), metavar="N", help="How long events are kept; else as before."
+        ),
+    ] = None,
     replicas: options.Replicas = "",
     cpus: options.Cpus = "",
     archives_url: options.ArchivesUrl = "",
@@ -71,6 +76,7 @@ def serve(
     folders = Folders(archives.resolve().name if archives else study_name)
     runtime = get_runtime(runtime_name, replicas=replicas, cpus=cpus, archives_url=archives_url)
     given = limits(max_request_mb, token_minutes)
+    url, days = _settled(folders.serve.resolve().parent, events, keep_days)
     settings = Settings(
         host=host,
         port=gateway_port,
@@ -80,14 +86,14 @@ def serve(
         keys=_key_file(),
         origins=origins(cors),
         max_request_bytes=given.max_request_bytes,
-        events=_checked(events),
-        keep_days=keep_days,
+        events=url,
+        keep_days=days,
     )
     try:
         model, version = start.serve(runtime, settings, host, given)
     finally:  # also where some versions cannot be served: the others are
         if running := start.running(settings.folder):
-            _keep(settings.runs, running.get("events", ""))
+            _keep(settings.runs, running.get("events", ""), running.get("keep_days", days))
     if host == ALL_NETWORKS:
         print(f"warning: port {gateway_port} answers every machine that reaches it: with a key only, but unencrypted")
     print(f"gateway: http://{LOOPBACK}:{gateway_port}, for pages of {', '.join(settings.origins) or 'no other origin'}")
@@ -108,18 +114,19 @@ def serve(
         print(f"to stop it: python -m gateway stop --study {shlex.quote(folders.name)}; so for status and logs")
 
 
-def _checked(events: str) -> str:
-    """The URL of a database of events. Raises `EventsError`."""
-    from gateway.events.database import check_url  # here: it takes a third of a second
+def _settled(runs: Path, events: str, keep_days: int | None) -> tuple[str, int]:
+    """Where events are kept, and how long. Raises `EventsError`."""
+    from gateway.events.database import settle  # here: it takes a third of a second
 
-    return check_url(events) if events else ""
+    return settle(runs, events, keep_days)
 
 
-def _keep(runs: Path, events: str) -> None:
-    """Write down where events are, for other commands, and warn where they cannot be written now."""
-    from gateway.events.database import EventsError, connect, keep_url
+def _keep(runs: Path, events: str, days: int) -> None:
+    """Write down where events are, and how long, for other commands; and warn where they cannot be written now."""
+    from gateway.events.database import EventsError, connect, keep_days, keep_url
 
     keep_url(runs, events)
+    keep_days(runs, days)
     if events:
         try:
             connect(events).dispose()

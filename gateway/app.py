@@ -58,6 +58,7 @@ def build(gateway: Gateway) -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        gateway.events.start()
         yield
         await gateway.close()
 

@@ -16,6 +16,8 @@ class Question(NamedTuple):
     explain: bool = False
     unseen: bool = False
     """Nobody waits for the answer: where versions share threads, it takes none from those that clients see."""
+    key: str = ""
+    """The name of the API key that asks: keys take turns. Empty for the page."""
 
     @property
     def path(self) -> str:

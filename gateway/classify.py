@@ -10,14 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 
 from gateway import log
 from gateway.ask import SECONDS, ask_picture
 from gateway.backend import Question, Reply, Unavailable
 from gateway.context import Gateway, gateway_of
-from gateway.events.database import EventsError
+from gateway.events.database import UNREADABLE, EventsError
 from gateway.events.lookup import look_up
 from gateway.events.tables import ANSWERS, GIVEN_UP
 from gateway.events.writer import Writer
@@ -32,6 +31,8 @@ from zoo.kinds.classifier import CLASSIFIER
 SMALL = 2**18
 """Bytes that are hashed in less time than another thread needs to begin."""
 KIND = "application/octet-stream"
+GAVE_UP = 0.5
+"""The part of the guard's latency after which a client that hangs up counts as one that waited too long."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Caller:
     client: str
     """The hash; empty where there is none, and so no experiment and no event."""
     plan: Plan
+    key: str = ""
+    """The name of its API key."""
 
 
 @dataclass
@@ -58,37 +61,43 @@ def caller(request: Request, key: Key, own_name: str | None, experiments: bool) 
         client = gateway.clients.hash(key.name, own_name)
     except (OSError, EventsError) as error:
         gateway.events.lose(None, f"no client can be hashed: {error}")
-        return Caller("", NOTHING)
-    return Caller(client, gateway.running.plan(client) if experiments else NOTHING)
+        return Caller("", NOTHING, key.name)
+    return Caller(client, gateway.running.plan(client) if experiments else NOTHING, key.name)
 
 
-async def classify(gateway: Gateway, picture: Picture, version: str | None, caller: Caller) -> Answered:
-    """The answer to a picture by `version`, by the caller's arm, or by the default version. Raises `Problem`."""
+async def classify(
+    gateway: Gateway, picture: Picture, version: str | None, caller: Caller, counts: bool = True
+) -> Answered:
+    """The answer to a picture by `version`, by the caller's arm, or by the default version. Raises `Problem`.
+
+    The guard sees it if it `counts`: one picture of a request does.
+    """
     experiment, arm = caller.plan
+    watched = experiment if arm and counts else None
     asked, begun = version or arm, time.perf_counter()
     event = {"id": uuid.uuid4().hex, "experiment": experiment and experiment.name, "client": caller.client}
     digest = _Digest(picture.content)
     try:
-        reply = await ask_picture(gateway, asked, picture, None, "", explain=False)
+        reply = await ask_picture(gateway, asked, picture, None, "", explain=False, key=caller.key)
         body = _body(reply)
     except Problem as problem:
         if arm and problem.status == 404:
             problem = Failure(f"the arm {arm} is not served; wait, and ask again")
         if isinstance(problem, Failure):
             latency = 1000 * (time.perf_counter() - begun)
-            if experiment and arm:
-                gateway.guard.observe(experiment, arm, True, latency)
+            if watched and arm:
+                gateway.guard.observe(watched, arm, True, latency)
             _put(gateway, event | _outcome(asked or "", problem.status, None, latency, await digest.hex()))
         raise problem from None
     except asyncio.CancelledError:  # the client gave up, at least as often for a slow arm as for a quick one
-        if experiment and arm:
-            gateway.guard.observe(experiment, arm, False, math.inf)
         latency = 1000 * (time.perf_counter() - begun)
+        if watched and arm and latency >= GAVE_UP * watched.guard.latency_ms:
+            gateway.guard.observe(watched, arm, False, math.inf)
         _put(gateway, event | _outcome(asked or "", GIVEN_UP, None, latency, await digest.hex()))
         raise
     latency = 1000 * (time.perf_counter() - begun)
-    if experiment and arm:
-        gateway.guard.observe(experiment, arm, False, latency)
+    if watched and arm:
+        gateway.guard.observe(watched, arm, False, latency)
     # Before the answer: feedback may come at once.
     event |= _outcome(body["entry"], 200, body, latency, await digest.hex())
     _put(gateway, event)
@@ -114,16 +123,23 @@ def _task(gateway: Gateway, version: str, content: bytes, seen: dict[str, Any]) 
 
 
 async def _ask_shadow(gateway: Gateway, version: str, content: bytes, seen: dict[str, Any]) -> bool:
-    """Ask a shadow what a client's answer, whose event is `seen`, was to; returns whether it answered."""
+    """Ask a shadow what a client's answer, whose event is `seen`, was to; returns whether it answered.
+
+    As with an arm, it is no failure of the version where its queue is full, or where no runtime answers: no event.
+    """
     begun, body, status = time.perf_counter(), None, 503
     try:
         async with asyncio.timeout(SECONDS):
             reply = await gateway.backend.answer(Question(CLASSIFIER.model, version, content, KIND, unseen=True))
         status = reply.status
+        if status == 503:  # its queue is full
+            return False
         body = _body(reply) if status == 200 else None
+    except Unavailable:
+        return False
     except Failure:
         status = 503
-    except (TimeoutError, Unavailable):
+    except TimeoutError:
         pass
     except Exception as error:  # of any kind: it is the shadow's
         log.write(event="a shadow failed", version=version, error=repr(error)[:200])
@@ -141,7 +157,7 @@ def _is_kept(events: Writer, answer: str) -> bool:
         return True
     try:
         return look_up(events, answer)[0]
-    except (SQLAlchemyError, OSError):
+    except (*UNREADABLE, OSError):
         return True
 
 

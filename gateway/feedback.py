@@ -5,12 +5,12 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from gateway import body, description
 from gateway.access import Access, inside
 from gateway.context import gateway_of
+from gateway.events.database import UNREADABLE
 from gateway.events.lookup import look_up
 from gateway.events.tables import FEEDBACK
 from gateway.keys import Key
@@ -64,7 +64,7 @@ async def feedback(request: Request, key: Annotated[Key, Depends(Access("feedbac
     labels = events.waiting_labels(sent.id)
     try:
         known, before = (True, labels[-1]) if labels else await run_in_threadpool(look_up, events, sent.id)
-    except SQLAlchemyError:
+    except (*UNREADABLE, OSError):
         if not waiting:
             raise try_later("the events cannot be read now; send it again later", 10) from None
         known, before = True, None

@@ -81,7 +81,7 @@ async def _from_form(request: Request, most: int) -> Sent:
     try:
         async with body.in_time():
             form = await parser.parse()
-    except (MultiPartException, FormParserError) as error:
+    except (MultiPartException, FormParserError, UnicodeError) as error:  # UnicodeError: "charset=undefined"
         many = "Too many files" in str(error)
         detail = f"at most {MOST_PICTURES} pictures at once" if many else f"the form cannot be read ({error!s:.200})"
         raise Problem(413 if many else 400, detail) from None

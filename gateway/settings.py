@@ -1,13 +1,16 @@
 """What a gateway is started with."""
 
 import re
+from ipaddress import IPv6Address
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from lesions.errors import UserError
 
-ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.\-\[\]:]+")
+ORIGIN = re.compile(r"(https?)://([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9A-Fa-f:.]+\])(?::([1-9][0-9]{0,4}))?")
+PORTS = {"http": "80", "https": "443"}
+"""Those that a browser leaves out."""
 AN_ORIGIN = "an origin is scheme, host and perhaps port, without a path: https://example.org"
 
 
@@ -39,8 +42,8 @@ class Settings(BaseModel):
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
-            if not ORIGIN.fullmatch(origin):
-                raise ValueError(f"{origin[:60]}: {AN_ORIGIN}")
+            if problem := _problem(origin):
+                raise ValueError(f"{origin[:60]}: {problem}")
         return value
 
     @property
@@ -52,6 +55,23 @@ class Settings(BaseModel):
 def origins(text: str) -> tuple[str, ...]:
     """The origins in a setting, blanks between. Raises `UserError` for what is none."""
     for origin in text.split():
-        if not ORIGIN.fullmatch(origin):
-            raise UserError(f"CORS={origin[:60]}: {AN_ORIGIN}")
+        if problem := _problem(origin):
+            raise UserError(f"CORS={origin[:60]}: {problem}")
     return tuple(text.split())
+
+
+def _problem(origin: str) -> str:
+    """Why no browser sends this origin; empty where one does, or it is "*"."""
+    if origin == "*":
+        return ""
+    match = ORIGIN.fullmatch(origin)
+    if not match or int(match[3] or 0) > 65_535:
+        return AN_ORIGIN
+    scheme, host, port = match.groups()
+    if host.startswith("["):
+        try:
+            host = f"[{IPv6Address(host[1:-1])}]"
+        except ValueError:
+            return AN_ORIGIN
+    sent = f"{scheme}://{host.lower()}" + (f":{port}" if port and port != PORTS[scheme] else "")
+    return "" if origin == sent else f"a browser sends {sent}; write it so"

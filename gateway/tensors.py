@@ -57,7 +57,8 @@ def parse(content: bytes, header_length: str) -> tuple[InferRequest, list[Pictur
 
     Raises `Problem`: 400 for what is no request of the protocol, 413 for too many pictures, 422 for wrong tensors.
     """
-    if header_length and not (header_length.isdecimal() and int(header_length[:20]) <= len(content)):
+    is_length = len(header_length) <= 20 and header_length.isdecimal() and int(header_length) <= len(content)
+    if header_length and not is_length:
         raise Problem(400, f"Inference-Header-Content-Length: {header_length:.20} is not the length of the JSON")
     length = int(header_length) if header_length else len(content)
     try:

@@ -95,7 +95,7 @@ async def explain(
 
     async def answer(picture: Picture) -> Reply:
         one = "" if sent.several else accept
-        return await ask_picture(gateway, version, picture, label, one, explain=True)
+        return await ask_picture(gateway, version, picture, label, one, explain=True, key=key.name)
 
     if not sent.several:
         return _response(await while_connected(request, answer(sent.pictures[0])))
@@ -114,7 +114,7 @@ async def synthesize(
     """Synthetic lesions of a class, by a generator."""
     gateway = gateway_of(request)
     content = await body.read(request, gateway.settings.max_request_bytes)
-    asked = ask(gateway, Question(GENERATOR.model, name, content, "application/json", accept))
+    asked = ask(gateway, Question(GENERATOR.model, name, content, "application/json", accept, key=key.name))
     return _response(await while_connected(request, asked))
 
 
@@ -180,7 +180,7 @@ async def _classified(request: Request, key: Key, client: str | None, version: s
     caller = classifying.caller(request, key, client, version is None)
 
     async def answer(picture: Picture) -> Answered:
-        return await classifying.classify(gateway, picture, version, caller)
+        return await classifying.classify(gateway, picture, version, caller, counts=picture is sent.pictures[0])
 
     if not sent.several:
         one = await while_connected(request, answer(sent.pictures[0]))

@@ -14,9 +14,13 @@ from gateway.events.tables import METADATA
 from lesions.errors import UserError
 from lesions.files import atomic_write
 
-FILE, ADDRESS = "events.sqlite", "events.url"
-"""In the study's folder: SQLite's file, and where the events are, if elsewhere."""
+FILE, ADDRESS, DAYS = "events.sqlite", "events.url", "events.days"
+"""In the study's folder: SQLite's file, where the events are, if elsewhere, and how many days they are kept."""
 EXAMPLE = "EVENTS=postgresql://zoo@127.0.0.1/events"
+SQLITE = "sqlite"
+"""What `EVENTS=` means SQLite in the study's folder."""
+KEEP_DAYS = 365
+"""How long an event is kept where nothing else was given."""
 SECONDS = 5
 """How long a connection to PostgreSQL may take, and a lock in SQLite."""
 SECRETS = frozenset({"password", "sslpassword"})
@@ -48,6 +52,39 @@ def check_url(text: str) -> str:
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
+def settle(runs: Path, events: str, keep_days: int | None) -> tuple[str, int]:
+    """The URL ("" for SQLite) and the days that hold for a server: those given, else those of its last start.
+
+    So a start without them leaves no events behind, and deletes none that were to be kept. Says so in a line. Raises
+    `EventsError`.
+    """
+    url = check_url(events) if events not in ("", SQLITE) else ""
+    if not events and (runs / ADDRESS).exists():
+        url = database_url(runs)
+        print(f"events: in {url}, as at the last start; for SQLite: make serve EVENTS={SQLITE}")
+    if keep_days is None:
+        keep_days = _kept_days(runs)
+        if keep_days != KEEP_DAYS:
+            print(f"events: kept for {keep_days} days, as at the last start; else: make serve KEEP_DAYS={KEEP_DAYS}")
+    return url, keep_days
+
+
+def _kept_days(runs: Path) -> int:
+    try:
+        if (days := int((runs / DAYS).read_bytes())) < 1:
+            raise ValueError
+        return days
+    except FileNotFoundError:
+        return KEEP_DAYS
+    except ValueError:
+        raise EventsError(f"{runs / DAYS} is damaged; say how long: make serve KEEP_DAYS={KEEP_DAYS}") from None
+
+
+def keep_days(runs: Path, days: int) -> None:
+    """Write down how long the events of a study are kept, for its next server; `runs` is its folder."""
+    atomic_write(runs / DAYS, f"{days}\n")
+
+
 def keep_url(runs: Path, url: str) -> None:
     """Write down where the events of a study are, for its commands; `runs` is its folder, and "" means SQLite."""
     if url:
@@ -63,7 +100,7 @@ def database_url(runs: Path) -> str:
     except FileNotFoundError:
         return sqlite_url(runs)
     except UnicodeDecodeError:
-        raise EventsError(f"{runs / ADDRESS} is damaged; start the server anew: make serve") from None
+        raise EventsError(f"{runs / ADDRESS} is damaged; say where they are: make serve EVENTS=...") from None
 
 
 def sqlite_url(runs: Path) -> str:

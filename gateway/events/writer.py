@@ -39,7 +39,7 @@ class Row(NamedTuple):
 
 
 class Writer:
-    """Writes rows of events. All methods belong to any thread; the thread that writes starts with the first row."""
+    """Writes rows of events, and deletes old ones, in a thread. All methods belong to any thread."""
 
     def __init__(self, address: str, keep_days: int, metrics: Metrics) -> None:
         """`address` is the database's URL."""
@@ -56,6 +56,11 @@ class Writer:
         self._closing, self._end, self._tries = False, 0.0, 0
         self._thread: threading.Thread | None = None
         metrics.waiting.set_function(lambda: len(self._rows))
+
+    def start(self) -> None:
+        """Start the thread, which the first row does else: old events are deleted also where no new one comes."""
+        with self._changed:
+            self._start()
 
     def put(self, table: Table, values: dict[str, Any]) -> bool:
         """Let a row be written soon; False where too many wait already, and it is lost."""
@@ -116,10 +121,16 @@ class Writer:
         tables, clean = False, 0.0
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._rows or self._lost or self._closing, HOUR)
-                # While the database is gone, a full batch or the end is no reason to ask it sooner.
+                # Without rows, until the next deletion: at once where the last one left some, or has failed.
+                due = max(0.0, clean - time.monotonic())
+                self._changed.wait_for(lambda: self._rows or self._lost or self._closing, due)
+                # While the database is gone, a full batch is no reason to ask it sooner, nor is the end with rows.
                 self._changed.wait_for(
-                    lambda: not self._tries and (self._closing or len(self._rows) >= AT_ONCE), _pause(self._tries)
+                    lambda: (
+                        (self._closing and not (self._rows or self._lost))
+                        or (not self._tries and (self._closing or len(self._rows) >= AT_ONCE))
+                    ),
+                    _pause(self._tries),
                 )
                 batch, lost = list(islice(self._rows, AT_ONCE)), self._lost.copy()
                 if self._closing and (not (batch or lost) or time.monotonic() > self._end):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,32 @@ def test_every_answer_to_a_page_can_be_read_by_it(front: Front, client: TestClie
         assert ALLOWED not in client.get("/v1/models", headers={"Origin": "https://evil.example"}).headers
 
 
-@pytest.mark.parametrize("text", ["", "https://example.org http://localhost:3000", "*", "http://[::1]:80"])
+@pytest.mark.parametrize("text", ["", "https://example.org http://localhost:3000", "*", "http://[::1]:8080"])
 def test_origins(text: str) -> None:
     assert origins(text) == tuple(text.split())
 
 
-@pytest.mark.parametrize("text", ["example.org", "https://example.org/", "https://a.org,https://b.org", "null"])
+@pytest.mark.parametrize(
+    ("text", "sent"),
+    [
+        ("https://Example.org", "https://example.org"),
+        ("https://example.org:443", "https://example.org"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://[0:0::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_what_a_browser_sends_otherwise(text: str, sent: str) -> None:
+    with pytest.raises(UserError, match=re.escape(f"CORS={text}: a browser sends {sent};")):
+        origins(text)
+    with pytest.raises(ValidationError, match=re.escape(f"a browser sends {sent};")):
+        Settings.model_validate(SETTINGS | {"origins": [text]})
+    assert origins(sent) == (sent,)
+
+
+NO_ORIGINS = ["example.org", "https://example.org/", "https://a.org,https://b.org", "null", "https://:::", "http://[:]"]
+
+
+@pytest.mark.parametrize("text", [*NO_ORIGINS, "http://a:65536", "http://a..b"])
 def test_what_is_no_origin(text: str) -> None:
     with pytest.raises(UserError, match="CORS="):
         origins(text)
@@ -158,6 +179,11 @@ def test_metrics(client: TestClient) -> None:
     assert 'gateway_pictures_total{call="classify",status="422"} 1.0' in text
     assert 'gateway_requests_total{route="",status="404"} 2.0' in text
     assert "transfer" not in text
+
+
+def test_a_crash_is_counted_as_one(client: TestClient) -> None:
+    client.post(CLASSIFY, content=b"crash")
+    assert 'gateway_pictures_total{call="classify",status="500"} 1.0' in client.get("/metrics").text
 
 
 def test_the_pages_come_from_here_alone(front: Front) -> None:

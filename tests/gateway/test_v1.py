@@ -15,6 +15,8 @@ from gateway import ask as asking
 from gateway.backend import Reply
 from gateway.pictures import MOST_PICTURES
 from tests.gateway.calls import LARGEST, PICTURE, Front, problem
+from zoo.serving.request import parse
+from zoo.serving.rest import forms
 
 BASE64 = base64.b64encode(PICTURE).decode()
 CLASSIFY = "/v1/classify/transfer"
@@ -112,6 +114,14 @@ def test_several_pictures_of_a_version_that_is_not_served_or_of_a_dead_runtime(
     assert answer.headers["Retry-After"] == "1"
 
 
+def test_a_large_picture_s_class_can_be_explained(front: Front, client: TestClient) -> None:
+    path = "/v1/explain/transfer?class=mel"
+    assert client.post(path, content=b"x" * (LARGEST - 500)).status_code == 200
+    assert len(front.runtime.asked[0].body) <= LARGEST
+    problem(client.post(path, content=b"x" * LARGEST), 413, "with a class, a picture has 99,", "and not 100,000; raise")
+    assert client.post("/v1/explain/transfer", content=b"x" * LARGEST).status_code == 200
+
+
 def test_an_explanation(front: Front, client: TestClient) -> None:
     path = "/v1/explain/transfer"
     assert client.post(path, content=PICTURE).status_code == 200
@@ -123,7 +133,10 @@ def test_an_explanation(front: Front, client: TestClient) -> None:
     assert first.body == PICTURE
     for asked in others:
         assert asked.explain
-        assert json.loads(asked.body) == {"image": BASE64, "class": "mel"}
+        call = forms.parse(asked.body, {"content-type": asked.content_type}, explain=True)  # as runtimes do
+        assert parse(call.fields, call.headers) == (PICTURE, "mel")
+    assert client.post(path, content=json.dumps({"image": BASE64, "class": "\ud800\r\n--" * 900})).status_code == 200
+    assert len(front.runtime.asked[-1].body) < len(PICTURE) + 1000
     answer = client.post(path, content=PICTURE, headers={"Accept": "image/png"})
     assert (answer.headers["Content-Type"], answer.content) == ("image/png", b"png")
     assert len(client.post(path, json=[BASE64, BASE64]).json()["answers"]) == 2
@@ -243,6 +256,12 @@ def test_a_damaged_form(client: TestClient, form: bytes, status: int, message: s
 
 def test_a_form_without_a_boundary(client: TestClient) -> None:
     problem(client.post(CLASSIFY, content=b"x", headers={"Content-Type": "multipart/form-data"}), 400, "boundary")
+
+
+def test_a_form_in_letters_that_are_none(client: TestClient) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=b; charset=undefined"}
+    form = FORM % (b"image", b'; filename="a"', PICTURE) + b"--b--\r\n"
+    problem(client.post(CLASSIFY, content=form, headers=headers), 400, "the form cannot be read")
 
 
 @pytest.mark.parametrize(

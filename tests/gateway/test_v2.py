@@ -138,6 +138,7 @@ def test_what_cannot_be_read(client: TestClient, body: Any, status: int, message
         ((b"{}", {"Inference-Header-Content-Length": "3"}), "is not the length"),
         ((b"{}", {"Inference-Header-Content-Length": "-1"}), "is not the length"),
         ((b"{}", {"Inference-Header-Content-Length": "9" * 5000}), "is not the length"),
+        ((b"{}", {"Inference-Header-Content-Length": "0" * 5001}), "is not the length"),
         ((b"{", {}), "not JSON"),
         ((b"\xff", {}), "not JSON"),
         ((b"[" * 90_000, {}), "not JSON"),

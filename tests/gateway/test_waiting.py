@@ -1,10 +1,12 @@
 """What waits: queues, slow bodies, clients that hang up. On a wire that the test holds in its hands."""
 
 import asyncio
+import base64
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 from starlette.types import Message
 
 from gateway import body
@@ -95,8 +97,100 @@ def test_a_client_that_hangs_up_leaves_the_queue(tmp_path: Path) -> None:
         front.runtime.go.set()
         assert await third.status() == 200
         assert len(front.runtime.asked) == 2
+        counts = front.gateway.metrics.text().decode()
+        assert 'gateway_pictures_total{call="classify",status="499"} 2.0' in counts
+        assert 'gateway_pictures_total{call="classify",status="200"} 1.0' in counts
 
     asyncio.run(main())
+
+
+def test_a_key_that_asks_much_keeps_no_other_waiting() -> None:
+    async def main() -> None:
+        turns, order = Turns(at_once=1, waiting=6), []
+        go = asyncio.Event()
+
+        async def call(key: str, name: str) -> None:
+            async with turns.turn("a", key):
+                await go.wait()
+                order.append(name)
+
+        greedy = [asyncio.ensure_future(call("greedy", f"g{number}")) for number in range(7)]
+        await asyncio.sleep(0)
+        other = [asyncio.ensure_future(call("other", f"o{number}")) for number in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Problem, match="6 requests wait already"):
+            await call("greedy", "one too many")
+        assert turns.inside == 7
+        greedy[1].cancel()
+        await asyncio.sleep(0)
+        assert turns.inside == 6
+        go.set()
+        done = await asyncio.gather(*greedy, *other, return_exceptions=True)
+        assert order == ["g0", "g2", "o0", "g3", "o1", "g4"]
+        assert [str(one) for one in done if isinstance(one, Problem)] == [
+            "6 requests wait already; wait, and ask again"
+        ] * 2
+        assert not turns._queues
+
+    asyncio.run(main())
+
+
+def test_a_turn_is_passed_on_by_who_hangs_up_as_it_comes() -> None:
+    async def main() -> None:
+        turns, go = Turns(at_once=1, waiting=6), asyncio.Event()
+
+        async def call() -> None:
+            async with turns.turn("a"):
+                await go.wait()
+
+        first, second, third = (asyncio.ensure_future(call()) for _ in range(3))
+        await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.sleep(0)
+        second.cancel()  # it has its turn, and does not know yet
+        go.set()
+        await asyncio.wait_for(third, 5)
+        assert not turns._queues
+
+    asyncio.run(main())
+
+
+def test_a_place_that_is_given_up_and_taken_at_the_same_moment() -> None:
+    async def main() -> None:
+        turns, go = Turns(at_once=1, waiting=2), asyncio.Event()
+
+        async def call(key: str) -> str:
+            async with turns.turn("a", key):
+                await go.wait()
+            return key
+
+        _, _, hung_up = greedy = [asyncio.ensure_future(call("greedy")) for _ in range(3)]
+        await asyncio.sleep(0)
+        other = asyncio.ensure_future(call("other"))
+        hung_up.cancel()  # its place is taken by the other key before it finds out
+        go.set()
+        done = await asyncio.wait_for(asyncio.gather(*greedy, other, return_exceptions=True), 5)
+        assert [type(one) for one in done] == [str, str, asyncio.CancelledError, str]
+        assert not turns._queues
+
+    asyncio.run(main())
+
+
+def test_keys_take_turns_in_every_call(front: Front, client: TestClient) -> None:
+    turns: list[tuple[str, str]] = []
+    turn = front.gateway.turns.turn
+
+    def noted(version: str, key: str = "") -> Any:
+        turns.append((version.partition("/")[2], key))
+        return turn(version, key)
+
+    front.gateway.turns.turn = noted  # type: ignore[method-assign]
+    client.post("/v1/classify/transfer", content=PICTURE)
+    client.post("/v1/explain/transfer", content=PICTURE)
+    client.post("/v1/synthesize/sagan", content=b"{}")
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(PICTURE).decode()]}
+    client.post("/v2/models/lesion_classifier/versions/baseline/infer", json={"inputs": [tensor]})
+    assert turns == [("transfer", "tests"), ("transfer", "tests"), ("sagan", "tests"), ("baseline", "tests")]
 
 
 def test_turns() -> None:

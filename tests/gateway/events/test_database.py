@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from gateway.events import database
-from gateway.events.database import EventsError, check_url, connect, database_url, keep_url, sqlite_url
+from gateway.events.database import (
+    EventsError,
+    check_url,
+    connect,
+    database_url,
+    keep_days,
+    keep_url,
+    settle,
+    sqlite_url,
+)
 
 SECRET = "hunter2-9f2c"
 
@@ -45,8 +54,28 @@ def test_commands_find_out_where_events_are(tmp_path: Path) -> None:
     connect(database_url(runs)).dispose()
     assert (runs / "events.sqlite").exists()
     (runs / "events.url").write_bytes(b"\xff")
-    with pytest.raises(EventsError, match="is damaged; start the server anew"):
+    with pytest.raises(EventsError, match="is damaged; say where they are: make serve EVENTS="):
         database_url(runs)
+
+
+def test_a_start_without_settings_keeps_those_of_the_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    url = "postgresql://zoo@127.0.0.1/events"
+    assert settle(tmp_path, "", None) == ("", 365)
+    assert capsys.readouterr().out == ""
+    keep_url(tmp_path, url)
+    keep_days(tmp_path, 3000)
+    assert settle(tmp_path, "", None) == (url, 3000)
+    shown = capsys.readouterr().out
+    assert f"events: in {url}, as at the last start; for SQLite: make serve EVENTS=sqlite\n" in shown
+    assert "events: kept for 3000 days, as at the last start; else: make serve KEEP_DAYS=365\n" in shown
+    assert settle(tmp_path, "sqlite", 30) == ("", 30)
+    other = "postgresql://zoo@127.0.0.1/others"
+    assert settle(tmp_path, other, 365) == (other, 365)
+    assert capsys.readouterr().out == ""
+    for damaged in ("many", "-5", ""):
+        (tmp_path / "events.days").write_text(damaged)
+        with pytest.raises(EventsError, match="is damaged; say how long: make serve KEEP_DAYS=365"):
+            settle(tmp_path, "", None)
 
 
 def test_a_database_that_cannot_be_reached() -> None:

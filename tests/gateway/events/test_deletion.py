@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from gateway.events.database import EventsError, sqlite_url
-from gateway.events.deletion import DAY, delete_old, forget, overwrite
+from gateway.events.deletion import AT_ONCE, DAY, delete_old, forget, overwrite
 from gateway.events.tables import ANSWERS, FEEDBACK
 from gateway.events.writer import Writer
 from gateway.metrics import Metrics
+from tests.gateway.calls import Front
 from tests.gateway.events.rows import answer, client, opinion, rows, until
 
 
@@ -77,3 +78,23 @@ def test_old_events_are_deleted(address: str, metrics: Metrics) -> None:
     assert [row["answer"] for row in rows(address, FEEDBACK)] == [new["id"]]
     assert delete_old(writer.engine, 10) == 0
     writer.close(5)
+
+
+def test_all_old_events_are_deleted_where_nothing_is_asked(tmp_path: Path, metrics: Metrics) -> None:
+    address, now = sqlite_url(tmp_path), time.time()
+    before = Writer(address, 365, metrics)
+    for number in range(2 * AT_ONCE + 5):
+        before.put(ANSWERS, answer(1, time=now - (9.5 if number < 5 else 10.5) * DAY))
+    before.close(20)
+    assert len(rows(address, ANSWERS)) == 2 * AT_ONCE + 5
+    with Front(tmp_path, keep_days=10).client():
+        until(lambda: len(rows(address, ANSWERS)) == 5)
+
+
+def test_the_end_does_not_wait_for_a_database_that_is_gone(metrics: Metrics) -> None:
+    writer = Writer("postgresql://zoo@127.0.0.1:1/nothing", 365, metrics)
+    writer.start()
+    until(lambda: writer._tries > 3)  # it waits for two seconds then
+    begun = time.monotonic()
+    writer.close(20)
+    assert time.monotonic() - begun < 1.5

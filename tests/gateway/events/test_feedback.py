@@ -105,6 +105,18 @@ def test_without_a_database(front: Front, client: TestClient) -> None:
     until(lambda: not front.gateway.events._rows)
 
 
+def test_where_no_file_can_be_made(front: Front, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = ask(client)
+    until(lambda: not front.gateway.events._rows)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("gateway.events.lookup.make_tables", fail)
+    refused = client.post(PATH, json={"id": answer, "label": "mel"})
+    problem(refused, 503, "cannot be read now")
+
+
 def test_clients_are_hashed_with_a_secret(tmp_path: Path) -> None:
     one, again, other = (Clients(tmp_path / runs, tmp_path / "keys") for runs in ("one", "one", "other"))
     assert one.hash("phone", "anna") == again.hash("phone", "anna") != other.hash("phone", "anna")

@@ -205,7 +205,9 @@ def test_a_server_with_its_events_in_postgresql(commands: Commands) -> None:
             # It is known where they are, and that cannot be read now.
             postgresql.stop()
             commands.fails("the events cannot be read", "forget", "--client", "anna")
-            warned = commands.done(*serve, "--gateway-port", str(ports[1]), "--events", postgresql.url)
+            warned = commands.done(*serve, "--gateway-port", str(ports[1]))
+            assert f"events: in {postgresql.url}, as at the last start; for SQLite: make serve EVENTS=sqlite" in warned
+            assert "events: kept for 30 days, as at the last start" in warned
             assert "warning: the events cannot be read" in warned
         finally:
             commands.run("stop")

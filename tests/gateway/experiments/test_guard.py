@@ -1,6 +1,11 @@
 """The guard takes out an arm that fails or is slow, and no other."""
 
 import asyncio
+import base64
+import re
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -8,7 +13,8 @@ from starlette.testclient import TestClient
 
 from gateway.classify import Caller, classify
 from gateway.experiments import files, guard
-from gateway.experiments.running import Plan
+from gateway.experiments.experiment import Experiment
+from gateway.experiments.running import Plan, Running
 from gateway.pictures import Picture
 from tests.gateway.calls import PICTURE, Front, problem
 from tests.gateway.experiments.live import CLASSIFY, HALVES, Moody, begin, broken, entry, events, folder, until
@@ -27,7 +33,7 @@ def test_the_guard_takes_a_failing_arm_out(front: Front, moody: Moody, open_clie
     assert {entry(open_client, name) for name in who} == {"baseline"}
     file = files.file_of(folder(front), "halves")
     until(lambda: files.read(file).removed)
-    assert files.read(file).removed["transfer"].reason == "5 of its last 20 answers were failures"
+    assert re.fullmatch(r"[0-9]+ of its last 20 answers were failures", files.read(file).removed["transfer"].reason)
     assert files.read(file).arms == HALVES
     # The last arm is never taken out, however it fails; put back by hand, the other one answers again.
     moody.moods = {"baseline": broken}
@@ -52,7 +58,7 @@ def test_the_guard_takes_a_slow_arm_out(front: Front, moody: Moody, open_client:
 
 
 def test_an_arm_for_which_clients_do_not_wait_is_taken_out(front: Front, moody: Moody, open_client: TestClient) -> None:
-    started = begin(front, guard={"answers": 10})
+    started = begin(front, guard={"answers": 10, "latency_ms": 15})
     moody.moods["transfer"] = lambda: asyncio.sleep(60)
 
     async def ask(name: str) -> None:
@@ -65,6 +71,7 @@ def test_an_arm_for_which_clients_do_not_wait_is_taken_out(front: Front, moody: 
 
     async def ask_all() -> None:
         for number in range(10):
+            front.gateway.guard.observe(started, "baseline", False, 1)
             await ask(f"{number:064x}")
         await asyncio.to_thread(until, lambda: files.read(files.file_of(folder(front), "halves")).removed)
 
@@ -72,6 +79,109 @@ def test_an_arm_for_which_clients_do_not_wait_is_taken_out(front: Front, moody: 
     assert list(files.read(files.file_of(folder(front), "halves")).removed) == ["transfer"]
     until(lambda: len(events(front)) == 10)
     assert {(row.arm, row.status, row.probabilities) for row in events(front)} == {("transfer", 499, None)}
+
+
+def test_one_request_counts_once(front: Front, moody: Moody, open_client: TestClient) -> None:
+    started = begin(front, guard={"answers": 10}, arms={"transfer": 1.0, "baseline": 0.0})
+    observed: list[tuple[bool, float]] = []
+
+    def observe(experiment: Experiment, arm: str, failed: bool, latency_ms: float) -> None:
+        observed.append((failed, latency_ms))
+
+    front.gateway.guard.observe = observe  # type: ignore[method-assign]
+    assert open_client.post(CLASSIFY, json=[base64.b64encode(PICTURE).decode()] * 60).status_code == 200
+    assert [failed for failed, _ in observed] == [False]
+
+    async def hang_up(seconds: float) -> None:
+        work = asyncio.create_task(
+            classify(front.gateway, Picture(PICTURE), None, Caller("a" * 64, Plan(started, "transfer")))
+        )
+        await asyncio.sleep(seconds)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+
+    moody.moods["transfer"] = lambda: asyncio.sleep(60)
+    asyncio.run(hang_up(0.2))
+    assert len(observed) == 1, "a hang-up long before the limit says nothing of the version"
+
+
+class Alone:
+    """A guard of two arms, without a gateway; what it takes out is written nowhere."""
+
+    def __init__(self, folder: Path, shares: tuple[float, float]) -> None:
+        arms = {"reference": shares[0], "other": shares[1]}
+        self.experiment, self.running = Experiment(name="two", started=1, arms=arms), Running(folder)
+        self.guard, self.random, self.asked = guard.Guard(self.running), Random(0), 0
+
+    def ask(self, number: int, failed: Callable[[str], bool], slow: bool = False) -> set[str]:
+        """Let clients ask so often, or until an arm is taken out; returns which are."""
+
+        async def main() -> None:
+            for _ in range(number):
+                if self.out:
+                    return
+                self.asked += 1
+                [arm] = self.random.choices(*zip(*self.experiment.arms.items(), strict=True))
+                self.guard.observe(self.experiment, arm, failed(arm), 20_000 if slow else 10)
+
+        asyncio.run(main())
+        return self.out
+
+    @property
+    def out(self) -> set[str]:
+        return self.running.out.get(self.experiment.identity, set())
+
+
+def good(arm: str) -> bool:
+    return False
+
+
+def bad(arm: str) -> bool:
+    return True
+
+
+def by_chance(percent: int) -> Callable[[str], bool]:
+    random = Random(percent)
+    return lambda _: 100 * random.random() < percent
+
+
+@pytest.mark.parametrize("shares", [(0.9, 0.1), (0.5, 0.5), (0.1, 0.9)])
+def test_a_fault_that_hits_all_arms_takes_none_out(tmp_path: Path, shares: tuple[float, float]) -> None:
+    for outage in (15, 60, 500):
+        alone = Alone(tmp_path, shares)
+        assert not alone.ask(2000, good)
+        assert not alone.ask(outage, bad)
+        assert not alone.ask(500, good)
+        assert not alone.ask(outage, good, slow=True)
+
+
+@pytest.mark.parametrize("shares", [(0.9, 0.1), (0.5, 0.5), (0.1, 0.9)])
+def test_chance_takes_no_arm_out(tmp_path: Path, shares: tuple[float, float]) -> None:
+    for percent in (3, 30):
+        assert not Alone(tmp_path, shares).ask(2000, by_chance(percent))
+
+
+@pytest.mark.parametrize("shares", [(0.9, 0.1), (0.5, 0.5), (0.1, 0.9)])
+@pytest.mark.parametrize("broken", ["reference", "other"])
+def test_an_arm_that_fails_alone_is_taken_out_soon(tmp_path: Path, shares: tuple[float, float], broken: str) -> None:
+    alone = Alone(tmp_path, shares)
+    assert not alone.ask(2000, good)
+    assert alone.ask(100, lambda arm: arm == broken) == {broken}
+    # Of ten, one fails: that takes longer to see, but it is seen.
+    alone = Alone(tmp_path, shares)
+    assert alone.ask(5000, lambda arm: arm == broken and alone.random.random() < 0.1) == {broken}
+
+
+def test_an_arm_without_clients_is_no_better(tmp_path: Path) -> None:
+    alone = Alone(tmp_path, (0.99999, 0.00001))
+    assert not alone.ask(500, bad), "the other arm has no answers"
+    alone = Alone(tmp_path, (0.5, 0.5))
+    alone.ask(500, good)
+    alone.experiment = files.update(alone.experiment, arms={"reference": 1.0, "other": 0.0})
+    for _ in range(20):  # of clients who were assigned before
+        alone.guard.observe(alone.experiment, "other", False, 10)
+        assert not alone.ask(10, bad), "the other arm was paused on purpose"
 
 
 def test_what_ails_all_arms_or_is_a_picture_s_own_takes_none_out(

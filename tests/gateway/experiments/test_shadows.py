@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from gateway.backend import Reply
+from gateway.backend import Reply, Unavailable
 from gateway.classify import _is_kept
 from gateway.events.deletion import forget
 from gateway.events.writer import Writer
@@ -56,6 +56,22 @@ def test_what_a_shadow_does_changes_no_answer(
     else:
         assert {row.shadow_of for row in unseen} == {row.id for row in seen}
         assert 'gateway_shadows_total{outcome="failed"} 100.0' in text
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_full_queue_or_no_runtime_is_no_event_of_a_shadow(
+    front: Front, moody: Moody, open_client: TestClient, full: bool
+) -> None:
+    def fail() -> Reply:
+        if full:
+            return Reply(503, "application/json", b'{"message": "the queue is full"}')
+        raise Unavailable("the runtime does not answer")
+
+    moody.moods["transfer"] = fail
+    begin(front, arms={"baseline": 1.0}, shadows=("transfer",))
+    entry(open_client, "anna")
+    until(lambda: 'gateway_shadows_total{outcome="failed"} 1.0' in front.gateway.metrics.text().decode())
+    assert [row.arm for row in events(front)] == ["baseline"]
 
 
 def test_shadows_know_a_container_s_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

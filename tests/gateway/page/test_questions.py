@@ -9,6 +9,8 @@ from gateway.backend import Reply
 from gateway.page.questions import Questions
 from lesions.labels import CLASSES, NOTICE
 from tests.gateway.calls import PICTURE, Front
+from zoo.serving.request import parse
+from zoo.serving.rest import forms
 
 
 def url(content: bytes = PICTURE) -> str:
@@ -56,7 +58,9 @@ def test_explanations(front: Front, questions: Questions) -> None:
     assert 'src="data:image/png;base64,AAAA"' in html
     assert "Where transfer sees melanoma (mel)" in html
     assert NOTICE in html
-    assert json.loads(front.runtime.asked[-1].body)["class"] == "mel"
+    asked = front.runtime.asked[-1]
+    call = forms.parse(asked.body, {"content-type": asked.content_type}, explain=True)
+    assert parse(call.fields, call.headers).label == "mel"
     front.runtime.reply = reply(**{"class": "mel", "overlay": "AAAA", "blank": True})
     assert "so there are no colors" in asyncio.run(questions.explain(url(), "transfer", ""))
     front.runtime.reply = Reply(501, "application/json", b'{"message": "transfer cannot explain"}')
