@@ -70,7 +70,7 @@ def images_seen_in_training(folders: Folders) -> frozenset[str]:
     return frozenset(parts.part("train").images + parts.part("valid").images)
 
 
-class Content:
+class TrainedPictures:
     """Tells whether a picture is one of some `images` of a source, by its bytes. Several threads may ask at once."""
 
     def __init__(self, source: ImageFiles, images: Collection[str]) -> None:
@@ -89,11 +89,11 @@ class Content:
         return hashlib.sha256(content).digest() in self._digests
 
 
-def trained_content(folders: Folders, seen: Collection[str]) -> Content | None:
+def trained_content(folders: Folders, seen: Collection[str]) -> TrainedPictures | None:
     """The content of the images that training has `seen`; none where the study's data are gone."""
     study = folders.read()
     with suppress(DataError):
-        return Content(open_source(folders.source(study), study.scc), seen)
+        return TrainedPictures(open_source(folders.source(study), study.scc), seen)
     return None
 
 
@@ -103,7 +103,7 @@ def external_images(
     strict: bool = False,
     scc: str | None = None,
     largest: int | None = None,
-    trained: Content | None = None,
+    trained: TrainedPictures | None = None,
 ) -> LabeledImages:
     """The labeled images at `path` (`lesions.sources.FORMS`); `seen` are the images that training has seen, by name.
 
@@ -145,7 +145,7 @@ def _reason_to_leave_out(
     source: ImageFiles,
     image: str,
     seen: Collection[str],
-    trained: Content | None,
+    trained: TrainedPictures | None,
     largest: int | None,
     contents: Contents,
 ) -> str | None:
