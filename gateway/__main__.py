@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -18,11 +19,14 @@ from gateway.verdict import commands as verdicts
 from lesions.cli import command_group
 from zoo.kinds.generator import GENERATOR
 from zoo.serving import options
+from zoo.serving.connection import upload
+from zoo.serving.http import NoServerError
 from zoo.serving.limits import limits
 from zoo.serving.options import StudyName
 from zoo.serving.process import tail
 from zoo.serving.runtime import ALL_NETWORKS, LOOPBACK, get_runtime
 from zoo.serving.sample import sample
+from zoo.serving.start import until_signal
 from zoo.serving.start import wait as wait_for_signal
 from zoo.study import Folders, Study
 from zoo.terminal import console, whole_number
@@ -89,29 +93,36 @@ def serve(
         events=url,
         keep_days=days,
     )
-    try:
-        model, version = start.serve(runtime, settings, host, given)
-    finally:  # also where some versions cannot be served: the others are
-        if running := start.running(settings.folder):
-            _keep(settings.runs, running.get("events", ""), running.get("keep_days", days))
-    if host == ALL_NETWORKS:
-        print(f"warning: port {gateway_port} answers every machine that reaches it: with a key only, but unencrypted")
-    print(f"gateway: http://{LOOPBACK}:{gateway_port}, for pages of {', '.join(settings.origins) or 'no other origin'}")
-    print(f"page: {sign_in.link(settings.folder, gateway_port)}")
+    with until_signal(lambda: start.stop(settings.folder)) if wait else nullcontext():
+        try:
+            model, version = start.serve(runtime, settings, host, given, partly=wait)
+        finally:  # also where some versions cannot be served: the others are
+            if running := start.running(settings.folder):
+                _keep(settings.runs, running.get("events", ""), running.get("keep_days", days))
+        _explain(settings, None if model == GENERATOR.model else version, None if archives else sample(folders))
+        if wait:
+            try:
+                wait_for_signal(runtime, settings.folder)
+            except NoServerError:
+                process.halt(settings.folder)
+                raise
+    if archives and not wait:
+        print(f"to stop it: python -m gateway stop --study {shlex.quote(folders.name)}; so for status and logs")
+
+
+def _explain(settings: Settings, version: str | None, picture: Path | None) -> None:
+    """Print where the gateway is, and how to ask it: `version` is a classifier, if there is one."""
+    port, pages = settings.port, ", ".join(settings.origins) or "no other origin"
+    if settings.host == ALL_NETWORKS:
+        print(f"warning: port {port} answers every machine that reaches it: with a key only, but unencrypted")
+    print(f"gateway: http://{LOOPBACK}:{port}, for pages of {pages}")
+    print(f"page: {sign_in.link(settings.folder, port)}")
     if not _keys().all():
         print("there is no API key yet: make key NAME=phone")
-    if model != GENERATOR.model:
-        picture = None if archives else sample(folders)
-        upload = shlex.quote(f"image=@{picture.absolute() if picture else 'mole.jpg'}")
-        url = f"http://{LOOPBACK}:{gateway_port}/v1/classify/{version}"
-        print(f"try, with your key in $KEY:\ncurl --noproxy '*' -F {upload} -H \"Authorization: Bearer $KEY\" {url}")
-    if wait:
-        try:
-            wait_for_signal(runtime, folders.serve)
-        finally:
-            process.halt(folders.serve)
-    elif archives:
-        print(f"to stop it: python -m gateway stop --study {shlex.quote(folders.name)}; so for status and logs")
+    if version:
+        url = f"http://{LOOPBACK}:{port}/v1/classify/{version}"
+        key = '-H "Authorization: Bearer $KEY"'
+        print(f"try, with your key in $KEY:\ncurl --noproxy '*' {upload(picture)} {key} {url}")
 
 
 def _settled(runs: Path, events: str, keep_days: int | None) -> tuple[str, int]:
@@ -137,7 +148,8 @@ def _keep(runs: Path, events: str, days: int) -> None:
 @app.command()
 def stop(study_name: StudyName = DEFAULT_STUDY) -> None:
     """Stop the study's server, and the gateway before it."""
-    print("stopped" if start.stop(Folders(study_name).serve.resolve()) else "nothing is running")
+    folder = Folders(study_name).existing().serve.resolve()
+    print("stopped" if start.stop(folder) else "nothing is running")
 
 
 @app.command()
@@ -160,7 +172,7 @@ def logs(study_name: StudyName = DEFAULT_STUDY) -> None:
     """Show the end of the logs of the gateway and of the study's server, which may have stopped."""
     from zoo.__main__ import logs as runtime_logs
 
-    folder = Folders(study_name).serve
+    folder = Folders(study_name).existing().serve
     for file in (folder / FILE, folder / process.CONSOLE):
         if file.exists():
             print(f"==> {file} <==\n{tail(file, 40)}\n")

@@ -10,22 +10,22 @@ from gateway.app import start
 from gateway.process import STATE
 from gateway.rest import RestBackend
 from gateway.settings import Settings
+from zoo.serving.rest.connections import KEEP_ALIVE, TimedProtocol, allow_many
 
 GRACE = 5
 """Seconds that requests have to end in when a signal has come; events that wait have some more."""
-KEEP_ALIVE = 75
-"""Seconds until an idle connection is closed: later than clients do it, so that none sends into a closing one."""
 
 
 def main(folder: Path) -> None:
     """Serve what `STATE` in the folder says."""
     settings = Settings.model_validate(json.loads((folder / STATE).read_bytes())["settings"])
+    allow_many()
     uvicorn.run(
         start(settings, RestBackend(settings.folder, settings.runtime_port)),
         host=settings.host,
         port=settings.port,
         loop="asyncio",  # and no other that is installed: behind `local` they are the same
-        http="h11",
+        http=TimedProtocol,
         access_log=False,  # the gateway writes its own
         proxy_headers=False,
         server_header=False,

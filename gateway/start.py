@@ -18,7 +18,7 @@ MODULE = "gateway.local"
 OTHER = "GATEWAY_PORT=8100"
 
 
-def serve(runtime: Runtime, settings: Settings, host: str, limits: Limits) -> tuple[str, str]:
+def serve(runtime: Runtime, settings: Settings, host: str, limits: Limits, partly: bool = False) -> tuple[str, str]:
     """Start the runtime as `zoo.serving.start.serve` does, and the gateway; returns model and version of one.
 
     Nothing is started or stopped where the gateway's port is taken. Raises `ServerError`.
@@ -49,6 +49,7 @@ def serve(runtime: Runtime, settings: Settings, host: str, limits: Limits) -> tu
             limits=limits,
             front=front,
             checked=checked,
+            partly=partly,
         )
     finally:  # also where some versions cannot be served: the others are
         if may_start and not front and runtime.processes(folder):

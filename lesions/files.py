@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+FLOCK = "hhqqi0q"
+"""The kernel's struct flock: type, whence, start, length, pid."""
+
 
 def atomic_write(file: Path, content: str | bytes) -> None:
     """Write `content` (text as UTF-8) beside `file`, then rename it to `file`; make the folder if need be."""
@@ -102,9 +105,17 @@ def lock_range(descriptor: int, name: str, message: str) -> None:
     if not hasattr(fcntl, "F_OFD_SETLK"):
         return
     offset = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
-    lock = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)  # struct flock
+    lock = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
     except (BlockingIOError, PermissionError):
         print(message, file=sys.stderr, flush=True)
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLKW, lock)
+
+
+def is_locked(descriptor: int) -> bool:
+    """Whether another process holds a lock of `lock_range` on an open file, by whatever name."""
+    if not hasattr(fcntl, "F_OFD_GETLK"):
+        return False
+    whole = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    return bool(struct.unpack(FLOCK, fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, whole))[0] != fcntl.F_UNLCK)

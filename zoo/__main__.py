@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,9 +10,10 @@ import typer
 from rich.table import Table
 
 from lesions.cli import command_group
-from lesions.files import atomic_write, lock_range
+from lesions.files import atomic_write, is_locked, lock_range
 from zoo.entry import catalog
 from zoo.kinds.base import SOURCE, source_network
+from zoo.kinds.generator import GENERATOR
 from zoo.serving import options
 from zoo.serving.limits import limits
 from zoo.serving.options import StudyName
@@ -57,6 +59,7 @@ def resolve(
     if descriptor is not None:
         waiting = f"another `make zoo` is at work on {folders.name}: waiting for its end"
         lock_range(descriptor, folders.name, waiting)
+        folders, settled = _settle(settings)  # again: the other one may have made this study of other settings
     entries_by_name, names = catalog(), entries.split()
     prepare.check_names(entries_by_name, names)
     data = prepare.make_data(folders, settled)
@@ -69,6 +72,13 @@ def resolve(
     for message in messages + manifest.remove_untrusted(folders.archives, recipes.keys()):
         print(message, file=sys.stderr)
     print(folders.name)
+
+
+@app.command()
+def idle(descriptor: Annotated[int, typer.Argument(help="An open file, which `make zoo` claims.")]) -> None:
+    """End with an error where a `make zoo` is at work."""
+    if is_locked(descriptor):
+        raise StudyError("a `make zoo` is at work here: wait for its end, or stop it")
 
 
 @app.command()
@@ -181,19 +191,23 @@ def serve(
 ) -> None:
     """Start the server with every archive of a study, or of a folder; return when all versions answer."""
     from zoo.serving import start
+    from zoo.serving.connection import upload
     from zoo.serving.runtime import get_runtime
     from zoo.serving.sample import sample
 
     folders = Folders(archives.resolve().name if archives else study_name)
     runtime = get_runtime(runtime_name, replicas=replicas, cpus=cpus, archives_url=archives_url)
-    given = limits(max_request_mb, token_minutes)
-    model, version = start.serve(runtime, archives or folders.archives, folders.serve, port, host=host, limits=given)
-    url = f"{runtime.connect(folders.serve).url}/predictions/{model}/{version}"
-    picture = None if archives else sample(folders)
-    print(f"try:\n{runtime.example_call(folders.serve.resolve(), url, picture)}")
-    if wait:
-        start.wait(runtime, folders.serve)
-    elif archives:
+    given, folder, store = limits(max_request_mb, token_minutes), folders.serve.resolve(), archives or folders.archives
+    with start.until_signal(lambda: runtime.stop(folder)) if wait else nullcontext():
+        model, version = start.serve(runtime, store, folder, port, host=host, limits=given, partly=wait)
+        url = f"{runtime.connect(folder).url}/predictions/{model}/{version}"
+        content = "-H 'Content-Type: application/json' -d '{\"class\": \"mel\"}'"
+        if model != GENERATOR.model:
+            content = upload(None if archives else sample(folders))
+        print(f"try:\n{runtime.example_call(folder, url, content)}")
+        if wait:
+            start.wait(runtime, folder)
+    if archives and not wait:
         print(f"to stop it: python -m zoo stop --study {shlex.quote(folders.name)}; so for status and logs")
 
 
@@ -202,7 +216,7 @@ def stop(study_name: StudyName = DEFAULT_STUDY) -> None:
     """Stop the study's server."""
     from zoo.serving.runtime import runtime_of
 
-    folder = Folders(study_name).serve.resolve()
+    folder = Folders(study_name).existing().serve.resolve()
     print("stopped" if runtime_of(folder).stop(folder) else "nothing is running")
 
 
@@ -226,7 +240,7 @@ def logs(study_name: StudyName = DEFAULT_STUDY) -> None:
     """Show the end of the logs of the study's server, which may have stopped."""
     from zoo.serving.runtime import RUNTIMES, get_runtime
 
-    folder = Folders(study_name).serve
+    folder = Folders(study_name).existing().serve
     for name in RUNTIMES:  # a start deletes the logs of the one before
         for file, end in get_runtime(name).logs(folder, lines=40).items():
             print(f"==> {file} <==\n{end}\n")

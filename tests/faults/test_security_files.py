@@ -17,6 +17,7 @@ from tests.faults.garbage import noise
 from tests.faults.small_zoo import PREDICTIONS, Served, serving
 from tests.images import file_of
 from tests.servers import LOGS, SERVED_BY, connect, processes, start
+from zoo.serving.connection import upload
 from zoo.serving.runtime import LOOPBACK, runtime_of
 
 pytestmark = [pytest.mark.thorough, pytest.mark.server]
@@ -127,7 +128,7 @@ def test_keys_are_for_their_owner_and_nowhere_else(
         http.get("/ping", headers={"Authorization": f"Bearer {served.keys()['API']}"})
     start(served.store, served.folder, served.port, runtime=served.runtime)  # prints a call that works
     runtime = runtime_of(served.folder)
-    print(runtime.example_call(served.folder, "http://127.0.0.1", None))
+    print(runtime.example_call(served.folder, "http://127.0.0.1", upload(None)))
     print(runtime.logs(served.folder, 10_000))
     print(runtime.connect(served.folder).status())
     output = capsys.readouterr().out

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -80,10 +81,16 @@ def sent_twice(content: bytes) -> Request:
     return fields, headers | length
 
 
-def test_a_long_name_of_a_file_is_no_second_file(handler: LesionClassifier, folder: Path) -> None:
-    whole = httpx.Request("POST", "http://x", files={"image": ("ä" * 127 + ".png", GOOD[0], "image/png")})
+@pytest.mark.parametrize("extended", [False, True])
+def test_a_long_name_of_a_file_is_no_second_file(handler: LesionClassifier, folder: Path, extended: bool) -> None:
+    name = "ä" * 125 + ".png"  # 254 bytes: of the 255 that a file system takes
+    whole = httpx.Request("POST", "http://x", files={"image": (name, GOOD[0], "image/png")})
     fields, headers = form(("image", bytearray(GOOD[0]), "image/png"))
-    length = {"Content-Length": str(len(whole.read())), "Content-Type": whole.headers["Content-Type"]}
+    encoded = f"; filename*=UTF-8''{quote(name)}" if extended else ""  # as some clients add it (RFC 5987)
+    length = {
+        "Content-Length": str(len(whole.read()) + len(encoded)),
+        "Content-Type": whole.headers["Content-Type"],
+    }
     [(code, _)] = ask(handler, folder, (fields, headers | length))
     assert code == 200
 

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Generator, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -95,7 +96,10 @@ class RestServer:
         self._management = f"http://{LOOPBACK}:{port + 1}"
         self.auth = TokenAuth(folder / KEY_FILE, self._management, "inference")
         self._management_auth = TokenAuth(folder / KEY_FILE, self._management, "management")
-        self._http = HttpClient(self._management_auth, **options)
+
+    @cached_property
+    def _http(self) -> HttpClient:
+        return HttpClient(self._management_auth, **self._options)  # when it is needed: it takes 45 ms
 
     @property
     def max_request_bytes(self) -> int:
@@ -158,7 +162,8 @@ class RestServer:
 
     def close(self) -> None:
         """Close all connections."""
-        self._http.close()
+        if "_http" in self.__dict__:
+            self._http.close()
 
     def rows(self, model: str) -> list[dict[str, Any]]:
         """The server's description of each version of a model."""
@@ -173,11 +178,18 @@ class RestServer:
         return self._http.call("GET", f"{self._management}/{path}")
 
 
-def example_call(folder: Path, url: str, picture: Path | None) -> str:
-    """A curl line that works as it stands, in any folder: it reads the token out of the key file in `folder`."""
-    read = f"import json; print(json.load(open({str((folder / KEY_FILE).absolute())!r}))['inference']['key'])"
-    token = shlex.join([sys.executable, "-I", "-c", read])  # -I: a json.py that lies about is not imported
+def upload(picture: Path | None) -> str:
+    """What curl is told to send a picture, a file of any name."""
     # In double quotes, or curl would end a path at a comma; it takes JSON's escapes for a quote and a backslash.
     path = json.dumps(str(picture.absolute()) if picture else "mole.jpg", ensure_ascii=False)
-    upload = shlex.quote(f"image=@{path}")
-    return f"curl --noproxy '*' -F {upload} -H \"Authorization: Bearer $({token})\" {url}"
+    return f"-F {shlex.quote(f'image=@{path}')}"
+
+
+def example_call(folder: Path, url: str, content: str) -> str:
+    """A curl line that works as it stands, in any folder: it reads the token out of the key file in `folder`.
+
+    `content` are curl's options for what is sent.
+    """
+    read = f"import json; print(json.load(open({str((folder / KEY_FILE).absolute())!r}))['inference']['key'])"
+    token = shlex.join([sys.executable, "-I", "-c", read])  # -I: a json.py that lies about is not imported
+    return f"curl --noproxy '*' {content} -H \"Authorization: Bearer $({token})\" {url}"

@@ -83,8 +83,8 @@ def is_ours(process: psutil.Process, module: str, folder: Path) -> bool:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether `process` still runs. One that ends loses its command line first, and its ports a moment later."""
+    """Whether `process` still runs. One that ends loses its command line first, and its ports with its last thread."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.Error:
         return False

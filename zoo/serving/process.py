@@ -8,7 +8,7 @@ from typing import Any
 
 import psutil
 
-from zoo.serving.connection import RestServer
+from zoo.serving.connection import KEY_FILE, RestServer, read_token
 from zoo.serving.http import NoServerError, ServerError
 from zoo.serving.runtime import LOOPBACK, ServeRequest
 
@@ -51,16 +51,22 @@ def state_of(runtime: str, request: ServeRequest) -> dict[str, Any]:
     )
 
 
-def runs_already(state: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> bool:
-    """Whether the server that wrote `state`, if one runs, was started with what is `wanted` now; prints a line."""
+def runs_already(state: Mapping[str, Any] | None, wanted: Mapping[str, Any], folder: Path) -> bool:
+    """Whether the server of `folder` that wrote `state`, if one runs, is what is `wanted` now; prints a line."""
     if state is None:
         return False
-    if same := {key: state.get(key) for key in wanted} == wanted:
-        print(f"already running on port {wanted['port']} with these {len(wanted['archives'])} archives")
-    else:
+    if {key: state.get(key) for key in wanted} != wanted:
         others = "settings" if state.get("archives") == wanted["archives"] else "archives"
         print(f"was running with other {others}: starting again")
-    return same
+        return False
+    try:
+        for kind in ("inference", "management"):
+            read_token(folder / KEY_FILE, kind)
+    except NoServerError as error:
+        print(f"was running, but {str(error).partition(';')[0]}: starting again")
+        return False
+    print(f"already running on port {wanted['port']} with these {len(wanted['archives'])} archives")
+    return True
 
 
 def connect(state: Mapping[str, Any] | None, folder: Path, port: int | None = None) -> RestServer:

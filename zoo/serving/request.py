@@ -14,8 +14,9 @@ UPLOAD = "send the picture's bytes with -H 'Content-Type: image/jpeg', or upload
 KEYS = ("image", "class")
 """Of a JSON object."""
 FORM = 'send {"image": "<base64>"}, and for an explanation perhaps "class"'
-PART = 600
-"""Bytes, at most, of what a form has around a file: its headers, with the file's name."""
+PART = 1300
+"""Bytes, at most, of what a form has around a file: its headers, with the file's name: 255 bytes, each perhaps as %41.
+"""
 FILE_NAME = re.compile(rb"@?[^\0\r\n]{0,250}\.(jpe?g|png|webp|tiff?|bmp|gif|heic|dcm)", re.IGNORECASE)
 
 

@@ -110,8 +110,8 @@ class Runtime(Protocol):
     def logs(self, folder: Path, lines: int) -> dict[Path, str]:
         """The last `lines` of each log file."""
 
-    def example_call(self, folder: Path, url: str, picture: Path | None) -> str:
-        """A shell command that sends a picture to `url` with valid credentials."""
+    def example_call(self, folder: Path, url: str, content: str) -> str:
+        """A shell command that sends `content`, as curl's options say it, to `url` with valid credentials."""
 
 
 @runtime_checkable

@@ -2,7 +2,8 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from lesions.files import file_lock
@@ -28,6 +29,7 @@ def serve(
     limits: Limits | None = None,
     front: Front | None = None,
     checked: Callable[[], object] = lambda: None,
+    partly: bool = False,
 ) -> tuple[str, str]:
     """Serve every .mar of `archives` on `port`; returns model and version of one when each has answered a request.
 
@@ -36,27 +38,33 @@ def serve(
     that goes on, old tokens are renewed. The champion becomes the default version again.
     `host` is `LOOPBACK` or `ALL_NETWORKS`. `front` is for a runtime that hosts it. `checked` is called when nothing
     speaks against the start, and before anything is started or stopped. Raises `ServerError` where there is nothing to
-    serve, a port is taken, the server dies, or versions cannot be served; in the last case the others are. Versions
-    are given up when no further one answers for `seconds`.
+    serve, a port is taken, the server dies, or versions cannot be served; in the last case the others are, and where
+    `partly` is enough, a warning is printed instead. Versions are given up when no further one answers for `seconds`.
     """
     if host not in (LOOPBACK, ALL_NETWORKS):
         raise ServerError(f"HOST={host}: it is {LOOPBACK} (this machine only) or {ALL_NETWORKS} (all its networks)")
+    if not any(archives.glob("*.mar")):
+        raise ServerError(f"no archive in {archives.resolve()}/; make them first: make zoo")
     with file_lock(folder):  # another `make serve`
         verified = manifest.verify(archives)
-        refused = {Path(name).stem: archive.problem for name, archive in verified.items() if archive.problem}
+        refused = {name: archive.problem for name, archive in verified.items() if archive.problem}
         versions: dict[str, tuple[str, str]] = {}
         for name, archive in verified.items():
             if not archive.problem:
                 try:
-                    versions[name] = identify(archives / name)
+                    version = identify(archives / name)
                 except ArchiveError as error:
-                    refused[Path(name).stem] = str(error)
+                    refused[name] = str(error)
+                    continue
+                if same := [file for file, other in versions.items() if other == version]:
+                    refused[name] = f"not loaded: {archives / name} is {version[1]}, as {same[0]} is"
+                else:
+                    versions[name] = version
         if not versions:
-            reasons = [f"no archive in {archives.resolve()}/; make them first: make zoo", *refused.values()]
-            raise ServerError("\n".join(reasons))
+            raise ServerError("\n".join(["no archive can be served:", *refused.values()]))
         if host != LOOPBACK:
             print(f"warning: port {port} answers every machine that reaches it: with a token only, but unencrypted")
-        digests = {name: archive.sha256 for name, archive in verified.items()}
+        digests = {name: verified[name].sha256 for name in versions}
         request = ServeRequest(folder.resolve(), port, host, digests, limits or default_limits(), seconds, front)
         other = runtime_of(request.folder)
         ours = [process for one in (runtime, other) for process in one.processes(request.folder)]
@@ -67,7 +75,8 @@ def serve(
         try:
             failures = refused | runtime.start(archives.resolve(), versions, request)
         except KeyboardInterrupt:  # the server has a session of its own and would live on
-            runtime.stop(request.folder)
+            if set(ours).isdisjoint(runtime.processes(request.folder)):  # it is not one that ran before
+                runtime.stop(request.folder)
             raise
         total = len(versions) + len(refused)
         if len(failures) < total:
@@ -77,25 +86,32 @@ def serve(
         else:
             runtime.stop(request.folder)
             rest = "Nothing is left to serve: stopped."
+        served = [version for version in versions.values() if version[1] not in failures]
         if failures:
             reasons = [f"  {name}: {reason}" for name, reason in failures.items()]
-            raise ServerError("\n".join([f"{len(failures)} of {total} versions cannot be served:", *reasons, rest]))
-        return min(versions.values())  # a classifier before a generator
+            message = "\n".join([f"{len(failures)} of {total} versions cannot be served:", *reasons, rest])
+            if not (partly and served):
+                raise ServerError(message)
+            print(f"warning: {message}")
+        return min(served)  # a classifier before a generator
+
+
+@contextmanager
+def until_signal(stop: Callable[[], object]) -> Iterator[None]:
+    """Ends at Ctrl-C or SIGTERM, also while something starts: `stop` is called then. Containers need it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        stop()
 
 
 def wait(runtime: Runtime, folder: Path) -> None:
-    """Return when a signal (Ctrl-C, SIGTERM) has stopped the server of `folder`, as containers need it; prints a line.
-
-    Raises `NoServerError` when the server has ended otherwise.
-    """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        print("it serves until Ctrl-C, or SIGTERM", flush=True)
-        while True:
-            runtime.connect(folder).close()
-            time.sleep(1)
-    except KeyboardInterrupt:
-        runtime.stop(folder.resolve())
+    """Print a line, and wait for a signal. Raises `NoServerError` when the server of `folder` has ended."""
+    print("it serves until Ctrl-C, or SIGTERM", flush=True)
+    while True:
+        runtime.connect(folder).close()
+        time.sleep(1)
 
 
 def _renew_credentials(runtime: Runtime, folder: Path) -> None:

@@ -68,6 +68,17 @@ def test_it_serves_without_torch_and_java(tmp_path: Path) -> None:
         assert process.poll() is None, (tmp_path / "log").read_text()
         keys = json.loads((checkout / "runs" / "mine" / "serve" / "key_file.json").read_text())
         make_key = [command[0], "-m", "gateway", "key", "phone"]
+        for wanting in (["drift"], ["experiment-demo"]):  # these need packages that train
+            refused = subprocess.run(
+                [command[0], "-m", "gateway", *wanting, "--study", "mine"],
+                cwd=checkout,
+                env=kept,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert refused.returncode == 2
+            assert "Traceback" not in refused.stderr
         key = subprocess.run(
             make_key, cwd=checkout, env=kept, capture_output=True, text=True, check=True
         ).stdout.strip()

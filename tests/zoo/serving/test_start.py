@@ -17,12 +17,15 @@ from PIL import Image
 from tests.faults.small_zoo import made
 from tests.images import file_of
 from tests.servers import SERVED_BY, connect, free_ports, pack, start, state, stop
+from zoo.packaging.manifest import install
 from zoo.serving import limits
-from zoo.serving.connection import KEY_FILE
+from zoo.serving.connection import KEY_FILE, upload
 from zoo.serving.http import ServerError
 from zoo.serving.limits import Limits
-from zoo.serving.runtime import LOOPBACK, get_runtime
+from zoo.serving.rest import runtime as hosted_runtime
+from zoo.serving.runtime import LOOPBACK, STATE, get_runtime
 from zoo.serving.torchserve import process as torchserve
+from zoo.serving.torchserve import server as torchserve_runtime
 
 pytestmark = pytest.mark.server
 
@@ -103,7 +106,7 @@ def test_the_printed_line_works_in_any_folder_and_behind_a_proxy(served: Served,
     picture = served.folder.parent / 'a "mole", my; own\'s.jpg'
     picture.write_bytes(file_of(Image.new("RGB", (64, 64))))
     url = f"http://127.0.0.1:{served.port}/predictions/lesion_classifier/baseline"
-    line = get_runtime(served.runtime).example_call(served.folder, url, picture)
+    line = get_runtime(served.runtime).example_call(served.folder, url, upload(picture))
     (tmp_path / "json.py").write_text("raise SystemExit('not the library')")
     proxies = dict.fromkeys(("http_proxy", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
     done = subprocess.run(
@@ -111,6 +114,64 @@ def test_the_printed_line_works_in_any_folder_and_behind_a_proxy(served: Served,
     )
     assert done.returncode == 0, line + done.stderr
     assert json.loads(done.stdout)["entry"] == "baseline", done.stdout
+
+
+def test_an_archive_that_is_refused_leaves_the_server_alone(served: Served) -> None:
+    pid = served.pid()
+    for file in (served.store / "download.mar", served.store / "again.mar"):
+        if file.stem == "again":  # the same version once more, and in the manifest
+            install(Path(shutil.copyfile(served.store / "baseline.mar", served.store / "packed")), file)
+        else:
+            file.write_bytes(b"garbage")
+        try:
+            with pytest.raises(ServerError) as caught:
+                served.start()
+        finally:
+            file.unlink()
+        first, refused, rest = str(caught.value).splitlines()
+        assert first == "1 of 2 versions cannot be served:"
+        assert refused.startswith(f"  {'baseline' if file.stem == 'again' else 'download'}.mar: not loaded: ")
+        assert rest == f"The other 1 are served on port {served.port}."
+        if file.stem == "download":
+            assert served.pid() == pid
+    served.start()
+    assert connect_versions(served) == ["baseline"]
+
+
+def connect_versions(served: Served) -> list[str]:
+    with connect(served.folder, served.port) as zoo:
+        return zoo.versions()
+
+
+@pytest.mark.parametrize("content", [None, "{}"], ids=["deleted", "damaged"])
+def test_lost_tokens_start_it_again(served: Served, content: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    pid = served.pid()
+    if content is None:
+        (served.folder / KEY_FILE).unlink()
+    else:
+        (served.folder / KEY_FILE).write_text(content)
+    served.start()
+    assert f"was running, but no token in {served.folder / KEY_FILE}" in capsys.readouterr().out
+    assert served.pid() != pid
+    assert connect_versions(served) == ["baseline"]
+
+
+def test_an_interrupted_start_stops_what_it_has_started_and_nothing_else(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> dict[str, str]:
+        raise KeyboardInterrupt
+
+    pid, other = served.pid(), tmp_path / "serve"
+    for module in (torchserve_runtime, hosted_runtime):
+        monkeypatch.setattr(module, "_wait", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        served.start()
+    assert served.pid() == pid
+    with pytest.raises(KeyboardInterrupt):
+        start(served.store, other, free_ports(), runtime=served.runtime)
+    assert not (other / STATE).exists()
+    assert get_runtime(served.runtime).processes(other.resolve()) == []
 
 
 def test_a_taken_port_leaves_the_server_alone(served: Served) -> None:

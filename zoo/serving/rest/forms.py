@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import parse_qsl
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -28,12 +27,6 @@ def parse(content: bytes, headers: Mapping[str, str], explain: bool) -> Call:
     if kind == b"multipart/form-data":
         form = _Form(content, options.get(b"boundary", b""))
         fields, files = form.fields, form.files
-    elif kind == b"application/x-www-form-urlencoded":
-        try:
-            pairs = parse_qsl(content.decode(errors="replace"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
-        except ValueError:
-            raise FormError(f"a form of more than {MOST_FIELDS} fields") from None
-        fields = {name: value.encode() for name, value in pairs}
     return Call(fields, {**headers, **files, "content-type": content_type}, explain)
 
 

@@ -15,6 +15,7 @@ import uvicorn
 from lesions.files import atomic_write
 from zoo.serving.connection import KEY_FILE
 from zoo.serving.rest.app import App
+from zoo.serving.rest.connections import KEEP_ALIVE, TimedProtocol, allow_many
 from zoo.serving.rest.process import ACCESS_LOG, LOG, LOGS, PORTS, READY
 from zoo.serving.rest.tokens import Tokens
 from zoo.serving.rest.versions import Versions
@@ -24,8 +25,6 @@ Note = Callable[[str, str], None]
 """Called with the name of each version as soon as it has answered, with "", or with why it cannot be served."""
 GRACE = 1
 """Seconds that requests have to end in when a signal has come."""
-KEEP_ALIVE = 75
-"""Seconds until an idle connection is closed: later than clients do it, so that none sends into a closing one."""
 LARGEST_LOG, OLDER = 10_000_000, 3
 """Bytes of a log, and how many full ones are kept beside it."""
 
@@ -54,11 +53,12 @@ def serve(folder: Path, open_all: Callable[[dict[str, Any], Note], Versions]) ->
     app = App(open_all(state, note), tokens, port, state["max_request_bytes"])
     if front:  # by its name: the zoo knows of nothing before it
         app.add(front.port, import_module(front.module).app(app, folder, front.options))
+    allow_many()
     gc.freeze()  # what is there now stays: no collection need look at it again
     config = uvicorn.Config(
         app,
         loop="asyncio",
-        http="h11",
+        http=TimedProtocol,
         ws="none",
         lifespan="on" if front else "off",  # the front may have something to write down in the end
         log_config=None,

@@ -34,7 +34,8 @@ class OneProcess:
         Raises `ServerError` where a port is taken, or the server dies.
         """
         files = {file: name for file, (_, name) in versions.items()}
-        if not runs_already(self.program.read_state(request.folder), self.program.wanted(archives, files, request)):
+        wanted = self.program.wanted(archives, files, request)
+        if not runs_already(self.program.read_state(request.folder), wanted, request.folder):
             self.program.halt(request.folder)
             self.program.launch(archives, files, request)
         return _wait(self.program, len(versions), request)

@@ -37,7 +37,8 @@ class TorchServe:
 
         Raises `ServerError` where a port is taken, or the server dies.
         """
-        if not runs_already(read_state(request.folder), process.wanted(archives, list(versions), request)):
+        wanted = process.wanted(archives, list(versions), request)
+        if not runs_already(read_state(request.folder), wanted, request.folder):
             halt(request.folder)
             launch(archives, list(versions), request)
         return _wait(list(versions.values()), request)

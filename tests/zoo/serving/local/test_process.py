@@ -108,9 +108,33 @@ def test_a_machine_that_only_serves(served: Served, tmp_path: Path) -> None:
         stop(folder)
 
 
-def test_it_can_wait_as_a_container_does(served: Served, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "zoo", "serve", "--runtime", "local", "--archives", str(served.store), "--wait"]
-    folder = tmp_path / "runs" / served.store.name / "serve"
+def test_the_printed_line_of_a_generator_works(served: Served, tmp_path: Path) -> None:
+    store = Path(shutil.copytree(served.store, tmp_path / "store"))
+    (store / "baseline.mar").unlink()
+    command = [sys.executable, "-m", "zoo", "serve", "--runtime", "local", "--archives", str(store)]
+    environment = os.environ | {"LESION_ZOO_ROOT": str(tmp_path)}
+    try:
+        done = subprocess.run(
+            [*command, "--port", str(free_ports())],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        [line] = [line for line in done.stdout.splitlines() if line.startswith("curl ")]
+        asked = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
+        assert json.loads(asked.stdout)["images"], asked.stdout
+    finally:
+        stop(tmp_path / "runs" / store.name / "serve")
+
+
+@pytest.mark.parametrize("moment", ["starting", "serving"])
+def test_it_can_wait_as_a_container_does(served: Served, tmp_path: Path, moment: str) -> None:
+    store = Path(shutil.copytree(served.store, tmp_path / "store"))
+    (store / "download.mar").write_bytes(b"garbage")  # the others are served all the same
+    command = [sys.executable, "-m", "zoo", "serve", "--runtime", "local", "--archives", str(store), "--wait"]
+    folder = tmp_path / "runs" / store.name / "serve"
     with subprocess.Popen(
         [*command, "--port", str(free_ports())],
         cwd=ROOT,
@@ -120,12 +144,18 @@ def test_it_can_wait_as_a_container_does(served: Served, tmp_path: Path) -> None
     ) as waiting:
         try:
             assert waiting.stdout is not None
-            while "it serves until" not in waiting.stdout.readline():
+            if moment == "serving":
+                output = ""
+                while "it serves until" not in output:
+                    assert waiting.poll() is None
+                    output += waiting.stdout.readline()
+                assert "warning: 1 of 3 versions cannot be served:" in output
+            while state(folder) is None:
                 assert waiting.poll() is None
-            assert state(folder) is not None
             waiting.send_signal(signal.SIGTERM)
-            assert waiting.wait(timeout=10) == 0
+            assert waiting.wait(timeout=20) == 0
             assert state(folder) is None
+            assert RUNTIME.processes(folder) == []
         finally:
             waiting.kill()
             stop(folder)

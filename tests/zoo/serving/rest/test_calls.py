@@ -2,14 +2,17 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.zoo.serving.rest.calls import BASELINE, Echo, Server, Wire, until
+from zoo.serving.local.threads import Threads
+from zoo.serving.local.workers import Workers
 from zoo.serving.rest import inference, metrics, worker
+from zoo.serving.service import Answer, Call
 from zoo.serving.torchserve.archiver import settings
 from zoo.serving.torchserve.process import BASE
 
@@ -178,6 +181,28 @@ async def test_the_hundred_and_first_that_waits_is_refused(server: Server) -> No
     echo.go.set()
     assert {(await wire.answer())[0] for wire in (*wires, other)} == {200}
     assert len(echo.asked) == len(wires)
+
+
+class UnseenWaits(Echo):
+    """Answers at once, but for the body "unseen", which waits until it is let go."""
+
+    def answer(self, calls: Sequence[Call]) -> list[Answer]:
+        if calls[0].fields["body"] == b"unseen":
+            return super().answer(calls)
+        return [Answer(200, {}) for _ in calls]
+
+
+@run
+async def test_an_answer_that_nobody_sees_keeps_nobody_waiting(_: Server) -> None:
+    echo = UnseenWaits("baseline")
+    echo.go.clear()
+    threads = Threads(echo, Workers(1), aside=Workers(1))
+    unseen = asyncio.create_task(threads.answer(b"unseen", {}, explain=False, unseen=True))
+    await until(lambda: bool(echo.asked))
+    assert (await asyncio.wait_for(threads.answer(b"x", {}, explain=False), 10)).status == 200
+    assert not unseen.done()
+    echo.go.set()
+    assert (await unseen).status == 200
 
 
 def _waiting(server: Server) -> int:

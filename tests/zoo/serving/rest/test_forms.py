@@ -46,24 +46,21 @@ def test_what_a_client_packs_is_unpacked(files: dict[str, bytes], fields: dict[s
 
 
 @pytest.mark.parametrize(
-    "kind", ["", "image/jpeg", "application/json", "text/plain", "multipart/mixed; boundary=x", "/"]
+    "kind",
+    [
+        "",
+        "image/jpeg",
+        "application/json",
+        "application/x-www-form-urlencoded",  # refused by what is asked: curl sends pictures so
+        "text/plain",
+        "multipart/mixed; boundary=x",
+        "/",
+    ],
 )
 def test_what_is_no_form_is_handed_on_as_it_is(kind: str) -> None:
     assert parse(b"\xff{}", {"content-type": kind}, explain=False) == Call(
         {"body": b"\xff{}"}, {"content-type": kind}, False
     )
-
-
-def test_a_web_form() -> None:
-    kind = "application/x-www-form-urlencoded"
-    assert parse(b"data=%7B%22a%22%7D&b=&c", {"content-type": kind}, False).fields == {
-        "data": b'{"a"}',
-        "b": b"",
-        "c": b"",
-    }
-    assert parse(b"%zz=\xff&&=", {"content-type": kind}, False).fields == {"%zz": "\ufffd".encode(), "": b""}
-    with pytest.raises(FormError, match=f"more than {MOST_FIELDS} fields"):
-        parse(b"&".join([b"a=1"] * (MOST_FIELDS + 1)), {"content-type": kind}, False)
 
 
 def test_a_file_is_what_has_a_files_name() -> None:

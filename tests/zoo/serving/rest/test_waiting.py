@@ -37,7 +37,7 @@ def test_versions_are_waited_for_as_long_as_they_come(
     for name, result in (("read_state", {}), ("wanted", {}), ("launch", None)):
         monkeypatch.setattr(Program, name, lambda *arguments, result=result: result)
     monkeypatch.setattr(Program, "halt", lambda program, folder: halted.append(now[0]))
-    monkeypatch.setattr(runtime, "runs_already", lambda state, wanted: False)
+    monkeypatch.setattr(runtime, "runs_already", lambda state, wanted, folder: False)
     request = ServeRequest(tmp_path, 1, LOOPBACK, {}, limits(), seconds=60)
     versions = {f"{name}.mar": ("lesion_classifier", name) for name in ready}
     server = OneProcess(Program("local"))

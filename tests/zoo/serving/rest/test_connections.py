@@ -1,0 +1,91 @@
+"""Connections: as many as the system allows, and none that waits for ever for the head of a request."""
+
+import resource
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from tests.servers import free_ports
+from zoo.serving.rest.connections import MOST_FILES, TimedProtocol
+
+TIMEOUT = 1
+HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    async def count(scope: Scope, receive: Receive, send: Send) -> None:
+        body = await Request(scope, receive).body()
+        await PlainTextResponse(str(len(body)))(scope, receive, send)
+
+    port = free_ports()
+    config = uvicorn.Config(
+        count, port=port, http=TimedProtocol, lifespan="off", log_config=None, timeout_keep_alive=TIMEOUT
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield port
+    server.should_exit = True
+    thread.join()
+
+
+def dripped(connection: socket.socket, content: bytes) -> bytes:
+    """What is answered, while these bytes are sent one by one: all in five times the timeout."""
+    for byte in content:
+        try:
+            connection.sendall(bytes([byte]))
+        except OSError:  # the other side has closed
+            break
+        time.sleep(5 * TIMEOUT / len(content))
+    return connection.recv(1000)
+
+
+@pytest.mark.parametrize("begin", [b"", b"P", HEAD[:-4], HEAD + b"abcPOST"], ids=["none", "one", "most", "second"])
+def test_a_head_that_does_not_come_whole_ends_the_connection(port: int, begin: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(begin)
+        answer = b""
+        while part := connection.recv(1000):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 200" if HEAD in begin else b"")
+    assert answer.endswith(b"3" if HEAD in begin else b"")
+
+
+def test_nor_does_one_that_drips(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        try:
+            answer = dripped(connection, HEAD)
+        except ConnectionError:
+            answer = b""
+        assert answer == b""
+
+
+def test_a_body_may_take_its_time(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(HEAD)
+        assert dripped(connection, b"abc").startswith(b"HTTP/1.1 200")
+
+
+def test_as_many_files_as_the_system_allows() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    script = """
+import resource
+from zoo.serving.rest.connections import allow_many
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+allow_many()
+print(*resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(min(hard, MOST_FILES)), str(hard)]

@@ -1,0 +1,45 @@
+"""Connections of clients: many at a time, and none that waits for ever."""
+
+import asyncio
+import resource
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+KEEP_ALIVE = 75
+"""Seconds until a connection without a request is closed: later than clients do it, so that none sends into a closing
+one.
+"""
+MOST_FILES = 65_536
+"""The most open files and connections of a process, as far as the system allows them."""
+
+
+class TimedProtocol(H11Protocol):
+    """HTTP where uvicorn's keep-alive timeout is also that of a request's head, from its first byte to its last.
+
+    uvicorn itself waits for a head as long as the client likes, and a process has so many open files.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first head."""
+        super().connection_made(transport)
+        self._wait_until(self.loop.time() + self.timeout_keep_alive)
+
+    def data_received(self, data: bytes) -> None:
+        """Go on waiting where the head is not complete yet; not longer because a part of it has come."""
+        waiting = self.timeout_keep_alive_task
+        until = waiting.when() if waiting else self.loop.time() + self.timeout_keep_alive
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
+            self._wait_until(until)
+
+    def _wait_until(self, time: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_at(time, self.timeout_keep_alive_handler)
+
+
+def allow_many() -> None:
+    """Raise this process's limit of open files: the usual one, 1,024, is of as many connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
