@@ -81,6 +81,18 @@ $(foreach name,$(WRONG),$(shell $(PYTHON3) -c $(call quoted,NEAREST) '$(GOALS)' 
 $(if $(WRONG),$(error nothing was done))
 endif
 
+# What make builds is in the checkout; Python would look for it elsewhere.
+BUILDS := $(filter zoo source archives clean,$(MAKECMDGOALS))
+ifneq ($(and $(BUILDS),$(strip $(LESION_ZOO_ROOT))),)
+$(error LESION_ZOO_ROOT is set, and make builds in this folder: for make $(firstword $(BUILDS)), unset it)
+endif
+# It runs make, so make would run it even then.
+ifneq ($(and $(filter zoo,$(BUILDS)),$(strip $(foreach flag,n q t,$(findstring $(flag),$(firstword -$(MAKEFLAGS)))))),)
+$(error make zoo has no dry run: what is to be made is known when it has begun. What there is: make list)
+endif
+check_jobs = case $(call quoted,JOBS) in ""|*[!0-9]*|0*) \
+	echo "error: JOBS="$(call quoted,JOBS)": how many trainings side by side, a whole number from 1" >&2; exit 2;; esac
+
 help: ## list targets and settings
 	@echo "Targets:"
 	@awk -F '## ' '/^[a-z-]+:.*## / {split($$1, target, ":"); printf "  %-18s%s\n", target[1], $$2}' Makefile
@@ -134,9 +146,9 @@ help: ## list targets and settings
 		|| { echo "error: $(PYTHON3) is older than Python 3.11; name a newer one: make PYTHON3=python3.12" >&2; exit 2; }
 	@free=$$(df -Pk . | awk 'NR == 2 {print int($$4 / 1048576)}'); test $$free -ge $(FREE_GB) \
 		|| { echo "error: $(FREE_GB) GB of free disk are needed to install, and there are $$free" >&2; exit 2; }
-	@echo "Installing what requirements.lock names into .venv: about 6 GB, some minutes, once."
+	@echo "Installing what requirements.lock names into .venv: about 7 GB, some minutes, once."
 	@$(PYTHON3) -m venv .venv
-	@.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@touch $@
 
 LOCK := uv pip compile --universal --python-version 3.11 --no-header --no-annotate pyproject.toml
@@ -148,6 +160,7 @@ lock: ## write requirements.lock and requirements-serve.lock anew from pyproject
 # ---- the zoo
 
 zoo: .venv/installed ## train and archive every entry of a study, or ENTRIES
+	@$(check_jobs)
 	@begin=$$(date +%s); mkdir -p runs && exec 9>>runs/.lock || exit 2; \
 	study=$$($(PYTHON) -m zoo resolve $(SETTINGS) --entries $(call given,ENTRIES) --claim 9) || exit 2; \
 	jobs="$(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))"; \
@@ -167,7 +180,7 @@ source: $(SOURCES:%=$(RUNS)/%/weights.safetensors)
 	@:
 
 archives: $(ENTRIES_MADE:%=$(ARCHIVES)/%.mar)
-	@:
+	@$(if $(strip $(ENTRIES_MADE)),:,echo "error: of which study? make archives STUDY=... goes on with one of make zoo" >&2; exit 2)
 
 # Trainings (also of ensembles), pools and archives are what LAUNCH puts elsewhere. Pretrained weights take seconds, and
 # may need the network, which nodes often lack.
@@ -309,32 +322,37 @@ download: .venv/installed ## fetch the real HAM10000 (2.8 GB) into data/ham10000
 # ---- the project
 
 test: .venv/installed ## pass the tests, JOBS files of them side by side; HAM10000=folder adds those on the real data
-	@HAM10000=$(call quoted,HAM10000) OMP_NUM_THREADS=1 .venv/bin/pytest -n $(JOBS) --dist loadfile
+	@$(check_jobs)
+	@HAM10000=$(call quoted,HAM10000) OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(JOBS) --dist loadfile
 
 test-slurm: .venv/installed ## pass the tests on a real Slurm of two nodes on this machine (apt-get install slurm-wlm munge)
-	@.venv/bin/pytest -rs tests/slurm
+	@$(PYTHON) -m pytest -rs tests/slurm
 
 test-ray: .venv/installed ## pass all tests on RUNTIME=ray, also on two nodes of this machine, one of which dies (half an hour)
-	@.venv/bin/pytest -m ray tests tests/faults
+	@$(PYTHON) -m pytest -m ray tests tests/faults
 
 faults: .venv/installed ## do harm on purpose, and write what came of it into docs/reliability.md
-	@RELIABILITY=docs/reliability.md .venv/bin/pytest tests/faults
+	@RELIABILITY=docs/reliability.md $(PYTHON) -m pytest tests/faults
 
 docs: .venv/installed ## build the documentation into site/: open site/index.html
-	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
 
 check: .venv/installed ## style, types, the direction of imports, manifests, and the documentation: [CRDS=folder]
-	.venv/bin/ruff check
-	.venv/bin/ruff format --check
-	.venv/bin/mypy
-	.venv/bin/lint-imports
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
+	$(PYTHON) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 	$(PYTHON) -m deploy.validate $(call option,crds,CRDS)
-	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
 
 format: .venv/installed ## put the code into its style
-	.venv/bin/ruff check --fix
-	.venv/bin/ruff format
+	$(PYTHON) -m ruff check --fix
+	$(PYTHON) -m ruff format
 
-clean: ## stop what is served, and remove what was built, but neither .venv nor downloaded data
+clean: ## stop what is served, and remove what was built, but neither .venv, nor downloaded data, nor events and experiments
+	@test ! -d runs || test ! -x $(PYTHON) || { exec 9>>runs/.lock && $(PYTHON) -m zoo idle 9; }
 	@for serve in runs/*/serve; do test ! -d "$$serve" || $(PYTHON) -m gateway stop --study "$$(basename "$$(dirname "$$serve")")"; done
-	rm -rf site runs reports data/phantom data/cache model_store/*/
+	rm -rf site reports data/phantom data/cache
+	@for kept in runs model_store; do test ! -d $$kept || { \
+		find $$kept -mindepth 2 -maxdepth 2 ! -name 'events.*' ! -name experiments ! -name champion.json -exec rm -rf {} + && \
+		find $$kept -mindepth 1 -maxdepth 1 -type d -empty -delete; }; done

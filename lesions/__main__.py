@@ -1,5 +1,6 @@
 """`python -m lesions describe DATA` and `python -m lesions download FOLDER`: describe or download the data."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -20,19 +21,25 @@ def describe(
     scc: Annotated[str | None, typer.Option(help="The class that squamous cell carcinomas count as.")] = None,
 ) -> None:
     """Print class counts, channel statistics and images per lesion; draw a contact sheet of each class."""
-    source = Path("data/phantom") if data == "phantom" else Path(data).expanduser()
+    source = _root() / "data" / "phantom" if data == "phantom" else Path(data).expanduser()
     if data == "phantom" and not source.is_dir():
         phantom.draw(source)
-    describe_data(source, to or Path("reports/data") / source.name, scc)
+    describe_data(source, to or _root() / "reports" / "data" / source.name, scc)
 
 
 @app.command()
 def download(
-    folder: Annotated[Path, typer.Argument(help="Where HAM10000 goes.")] = Path("data/ham10000"),
+    folder: Annotated[Path | None, typer.Argument(help="Where HAM10000 goes; data/ham10000 unless given.")] = None,
 ) -> None:
     """Download HAM10000 (about 2.8 GB) by its DOI and verify its checksums."""
+    folder = folder or _root() / "data" / "ham10000"
     fetch(folder)
     print(f"\nNext: make zoo DATA={folder}")
+
+
+def _root() -> Path:
+    """The folder of data/ and reports/: the working folder, or the one in LESION_ZOO_ROOT."""
+    return Path(os.environ.get("LESION_ZOO_ROOT", ""))
 
 
 if __name__ == "__main__":

@@ -6,12 +6,16 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lesions.files import is_locked
 from tests.networks import save_network
+from zoo.study import settle
 
 ROOT = Path(__file__).parents[1]
 PARTS = (
@@ -168,7 +172,7 @@ def test_help_names_every_target_and_setting(checkout: Checkout) -> None:
     targets = re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE)
     [study_settings] = re.findall(r"^STUDY_SETTINGS := (.*)$", makefile, re.MULTILINE)
     defaults = re.findall(r"^([A-Z][A-Z0-9]*) \?= ", makefile, re.MULTILINE)  # JOBS, PORT, ...
-    lists = " ".join(re.findall(r"^(?:OF_[a-z]+|EVERYWHERE) := (.*)$", makefile, re.MULTILINE))
+    lists = " ".join(re.findall(r"^(?:OF_[a-z-]+|EVERYWHERE) := (.*)$", makefile, re.MULTILINE))
     settings = {*study_settings.split(), *defaults, *re.findall(r"(?<![(\w])[A-Z_]+\b", lists)} - {"FREE_GB"}
     used = re.findall(r"\$\(call (?:quoted|given|set|option,[a-z-]+),([A-Z_]+)\)", makefile)
     assert set(used) <= settings | {"HAM10000", "NEAREST"}
@@ -202,6 +206,8 @@ def make(*arguments: str, folder: Path = ROOT, **environment: str) -> subprocess
         ("describe SCALE=demo", "make describe has no setting SCALE; it has: DATA, SCC\n"),
         ("format X=1", "make format has no setting X; it has: none\n"),
         ("-n -j2 test ham10000=/x", "make test has no setting ham10000; did you mean HAM10000? It has: HAM10000, J"),
+        ("experiment-report NAMES=x", "make experiment-report has no setting NAMES; did you mean NAME? It has: DATA, "),
+        ("stop-experiment ENTRY=x", "make stop-experiment has no setting ENTRY; it has: DATA, "),
         ("data=/x", "make help has no setting data; did you mean DATA? It has: "),
     ],
 )
@@ -210,6 +216,124 @@ def test_a_setting_that_is_none_of_the_target_is_an_error(arguments: str, messag
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.startswith(f"error: {message}")
     assert len(refused.stderr.splitlines()) == 2  # and make's own
+
+
+@pytest.mark.parametrize("goal", ["zoo", "source", "archives", "clean"])
+def test_make_builds_in_its_own_folder_only(checkout: Checkout, tmp_path: Path, goal: str) -> None:
+    refused = make(goal, folder=checkout.folder, LESION_ZOO_ROOT=str(tmp_path / "elsewhere"))
+    assert refused.returncode == 2
+    assert f"LESION_ZOO_ROOT is set, and make builds in this folder: for make {goal}, unset it" in refused.stderr
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("flag", ["-n", "-q", "-t", "-kn"])
+def test_there_is_no_dry_run_of_make_zoo(checkout: Checkout, flag: str) -> None:
+    (checkout.folder / "model_store" / "tiny-demo-test_efficientnet-w").mkdir(parents=True)
+    orphan = checkout.folder / "model_store" / "tiny-demo-test_efficientnet-w" / "no_entry.mar"
+    orphan.touch()
+    refused = checkout.make(flag, "zoo")
+    assert refused.returncode == 2
+    assert "make zoo has no dry run" in refused.stderr
+    assert orphan.exists()
+    assert not (checkout.folder / "runs").exists()
+
+
+@pytest.mark.parametrize("jobs", ["", "0", "foo", "-1", "1.5", "it's"])
+@pytest.mark.parametrize("goal", ["zoo", "test"])
+def test_trainings_side_by_side_are_a_whole_number(checkout: Checkout, goal: str, jobs: str) -> None:
+    for refused in (
+        make(goal, f"JOBS={jobs}", folder=checkout.folder),
+        make(goal, folder=checkout.folder, JOBS=jobs),
+    ):
+        assert refused.returncode == 2
+        [line, _] = refused.stderr.splitlines()  # and make's own
+        assert line == f"error: JOBS={jobs}: how many trainings side by side, a whole number from 1"
+        assert not (checkout.folder / "runs").exists()
+
+
+def test_archives_of_no_study_are_an_error(checkout: Checkout) -> None:
+    refused = make("archives", folder=checkout.folder)
+    assert refused.returncode == 2
+    assert "error: of which study?" in refused.stderr
+
+
+@pytest.fixture
+def busy(checkout: Checkout) -> Iterator[Callable[[], None]]:
+    """While another process builds the study "mine"; called, it ends that."""
+    (checkout.folder / "runs").mkdir()
+    claim = "from lesions.files import lock_range; lock_range(9, 'mine', ''); print(input(), flush=True)"
+    with subprocess.Popen(
+        ["sh", "-c", f'exec 9>>runs/.lock; .venv/bin/python -c "{claim}"'],
+        cwd=checkout.folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdin is not None
+        while not locked(checkout.folder / "runs" / ".lock"):
+            assert holder.poll() is None
+            time.sleep(0.05)
+
+        def end() -> None:
+            holder.communicate("\n", timeout=60)
+
+        yield end
+        holder.kill()
+
+
+def locked(file: Path) -> bool:
+    if not file.exists():
+        return False
+    with file.open("ab") as opened:
+        return is_locked(opened.fileno())
+
+
+def test_two_that_make_one_study_of_other_settings_do_not_mix(checkout: Checkout, busy: Callable[[], None]) -> None:
+    command = 'exec 9>>runs/.lock; exec .venv/bin/python -m zoo resolve STUDY=mine SEED=2 "DATA=$1" --claim 9'
+    with subprocess.Popen(
+        ["sh", "-c", command, "sh", str(checkout.data)],
+        cwd=checkout.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as late:
+        assert late.stderr is not None
+        assert "another `make zoo` is at work on mine" in late.stderr.readline()
+        folders, study = settle({"data": str(checkout.data), "seed": "1"}, "mine", checkout.folder)
+        folders.runs.mkdir()
+        (folders.runs / "study.json").write_text(study.model_dump_json())
+        busy()
+        assert "the study 'mine' was made with SEED=1; name another one" in late.communicate(timeout=60)[1]
+        assert late.returncode == 2
+    assert folders.read() == study
+
+
+def test_clean_removes_what_was_built_and_not_what_people_answered(
+    checkout: Checkout, busy: Callable[[], None]
+) -> None:
+    kept = [f"runs/mine/{name}" for name in ("events.sqlite", "events.key", "experiments/lite.toml")]
+    kept += ["model_store/mine/champion.json", "data/ham10000/a.jpg"]
+    built = ["runs/mine/study.json", "runs/mine/baseline/weights.safetensors", "model_store/mine/baseline.mar"]
+    built += ["runs/other/study.json", "model_store/other/baseline.mar", "reports/mine/comparison.html"]
+    built += ["data/cache/mine-64/images.npy", "data/phantom/a.jpg"]
+    for name in (*kept, *built):
+        (checkout.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout.folder / name).touch()
+    refused = make("clean", folder=checkout.folder)
+    assert refused.returncode == 2
+    assert "error: a `make zoo` is at work here: wait for its end, or stop it" in refused.stderr
+    assert all((checkout.folder / name).exists() for name in (*kept, *built))
+    busy()
+    assert make("clean", folder=checkout.folder).returncode == 0
+    left = {
+        str(file.relative_to(checkout.folder))
+        for name in ("runs", "model_store", "data", "reports")
+        for file in (checkout.folder / name).rglob("*")
+        if file.is_file()
+    }
+    assert left == {*kept, "runs/.lock"}
+    assert not (checkout.folder / "runs" / "other").exists()
+    assert make("clean", folder=checkout.folder).returncode == 0
 
 
 def test_a_setting_is_of_the_command_line_and_of_the_outermost_make() -> None:
@@ -223,9 +347,10 @@ def test_what_documents_and_messages_tell_people_to_type_is_taken() -> None:
     files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "Makefile", *ROOT.glob("docs/*.md")]
     files += [file for room in ("lesions", "zoo", "gan", "compare", "gateway") for file in (ROOT / room).rglob("*.py")]
     text = "\n".join(file.read_text() for file in files)
-    goals = re.findall(r"\bmake ((?:[a-z]+ )+)((?: ?[A-Z][A-Z0-9_]*=(?:\"[^\"\n]*\"|[^ `;,)\n\"]*))+)", text)
+    goals = re.findall(r"\bmake ((?:[a-z-]+ )+)((?: ?[A-Z][A-Z0-9_]*=(?:\"[^\"\n]*\"|[^ `;,)\n\"]*))+)", text)
     typed = {(goal.strip(), *re.findall(r"([A-Z][A-Z0-9_]*)=", settings)) for goal, settings in goals}
     assert len(typed) > 15
+    assert ("stop-experiment", "NAME") in typed
     for goal, *settings in sorted(typed - {("zoo", "ENTRY")}):  # an example of a mistake
         refused = make(*goal.split(), *(f"{setting}=x" for setting in settings), "qqq=1")  # so that nothing is done
         assert re.findall(r"has no setting (\w+)", refused.stderr) == ["qqq"], refused.stderr
@@ -260,10 +385,10 @@ def test_any_path_reaches_the_command_as_it_is(checkout: Checkout, name: str) ->
     (python / "bin").mkdir(parents=True)
     (python / "installed").touch()
     os.utime(checkout.folder / "requirements.lock", (0, 0))
-    for command in ("python", "pytest"):
-        stand_in = f'#!{sys.executable}\nimport os, sys\nprint(repr([*sys.argv[1:], os.environ.get("HAM10000")]))\n'
-        (python / "bin" / command).write_text(stand_in)
-        (python / "bin" / command).chmod(0o755)
+    # Nothing else is there: other commands of a virtual environment have its path in them, and break when it is moved.
+    stand_in = f'#!{sys.executable}\nimport os, sys\nprint(repr([*sys.argv[1:], os.environ.get("HAM10000")]))\n'
+    (python / "bin" / "python").write_text(stand_in)
+    (python / "bin" / "python").chmod(0o755)
 
     def printed(target: str, *settings: str) -> str:
         done = make(target, *(f"{setting}={name}" for setting in settings), folder=checkout.folder)
@@ -285,3 +410,8 @@ def test_any_path_reaches_the_command_as_it_is(checkout: Checkout, name: str) ->
             if setting in ("DATA", "WEIGHTS") and target != "describe":
                 continue  # it is in the study's name, which the first command prints
             assert repr(name) in output, (target, setting, output)
+
+
+def test_commands_are_run_by_the_interpreter_of_this_checkout() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    assert set(re.findall(r"\.venv/bin/(\w+)", makefile)) == {"python"}

@@ -11,8 +11,8 @@ from zoo.kinds.base import SOURCE, Name, Thesis
 
 ENTRIES = Path(__file__).parent / "entries"
 """The catalog's folder; a file's name is the entry's name."""
-RESERVED = (SOURCE, "serve", "pool", "report")
-"""Names that the zoo uses itself, in `runs/<study>/` or as a command."""
+RESERVED = (SOURCE, "serve", "experiments", "pool", "report", "best")
+"""Names that the zoo uses itself: of folders in `runs/<study>/`, of commands, and of an answer to `make promote`."""
 
 
 class EntryError(UserError):
@@ -56,13 +56,13 @@ def catalog(folder: Path = ENTRIES) -> dict[str, Entry]:
     Raises `EntryError` for the first file that is wrong, a required entry that does not exist, or a circle.
     """
     entries: dict[str, Entry] = {}
-    for file in sorted(folder.glob("*.toml")):
+    for file in sorted(folder.glob("[!.]*.toml")):  # editors put hidden ones beside those that are open
         try:
             TypeAdapter(Name).validate_python(file.stem)
         except ValidationError:
             raise EntryError(f"{file}: a name has small letters, digits and _ only, and begins with a letter") from None
         if file.stem in RESERVED:
-            raise EntryError(f"{file}: {file.stem!r} is the name of a folder beside the entries' runs; use another one")
+            raise EntryError(f"{file}: the zoo uses the name {file.stem!r} itself; use another one")
         entries[file.stem] = read(file)
     ordered: dict[str, Entry] = {}
     for name in entries:

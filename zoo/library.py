@@ -155,7 +155,7 @@ def _read(picture: Picture) -> Image.Image:
             return convert(picture)
         return decode(picture if isinstance(picture, bytes) else Path(picture).read_bytes())
     except OSError as error:
-        raise LoadError(f"{picture!s}: {error.strerror}") from None
+        raise LoadError(f"{_name(picture) or 'the picture'}: {error.strerror or error}") from None
     except UnreadableImage as error:
         raise LoadError(f"{_name(picture) or 'the picture'}: {error}") from None
 

@@ -39,11 +39,13 @@ class Study(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data: Annotated[str, Field(min_length=1)] = "phantom"
-    """`phantom`, or the absolute path of labeled images, such as HAM10000 as downloaded (`lesions.sources`)."""
+    """`phantom`, or the path of labeled images, such as HAM10000 as downloaded (`lesions.sources`): absolute, or ./path
+    below the checkout, which may be moved.
+    """
     scale: Literal["demo", "small", "medium", "paper"] = "demo"
     split: SplitName = "lesion"
     weights: Annotated[str, Field(min_length=1)] = "imagenet"
-    """Where transfer starts: `imagenet`, or the absolute path of a safetensors file."""
+    """Where transfer starts: `imagenet`, or the path of a safetensors file, as for `data`."""
     arch: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]+$")] = SMALL_ARCHITECTURE
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 123
     """Of classifiers; the default of a fold is its number."""
@@ -151,7 +153,7 @@ class Folders:
 
     def source(self, study: Study) -> Path:
         """The data as downloaded, or as drawn."""
-        return self.root / "data" / "phantom" if study.data == "phantom" else Path(study.data)
+        return self.root / "data" / "phantom" if study.data == "phantom" else ROOT / study.data
 
     def store(self, study: Study) -> Path:
         """The decoded cache, which studies of the same data and size share."""
@@ -171,7 +173,9 @@ class Folders:
     def read(self) -> Study:
         """The study's settings. Raises `StudyError` where there is no such study."""
         try:
-            return Study.model_validate_json((self.runs / "study.json").read_text(encoding="utf-8"))
+            study = Study.model_validate_json((self.runs / "study.json").read_bytes())
+            # Earlier versions wrote absolute paths.
+            return study.model_copy(update={"data": _movable(study.data), "weights": _movable(study.weights)})
         except FileNotFoundError:
             raise self._missing("study.json") from None
         except ValidationError:
@@ -193,10 +197,10 @@ class Folders:
 def settle(given: Mapping[str, str], name: str | None = None, root: Path | None = None) -> tuple[Folders, Study]:
     """The study that the `given` settings (and the `name`, if any) ask for, and its folders.
 
-    Paths are made absolute, `~` is expanded. Raises `StudyError` for settings that cannot be, or that contradict
-    those with which a study of that name was made.
+    Paths are made absolute, or ./path below the checkout; `~` is expanded. Raises `StudyError` for settings that cannot
+    be, or that contradict those with which a study of that name was made.
     """
-    settings = {key: _absolute(key, value) for key, value in given.items()}
+    settings = {key: _settled(key, value) for key, value in given.items()}
     if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", name):
         raise StudyError(f"STUDY={name}: a name has letters, digits and - _ . only")
     try:
@@ -223,16 +227,24 @@ def settle(given: Mapping[str, str], name: str | None = None, root: Path | None 
     return folders, study
 
 
-def _absolute(key: str, value: str) -> str:
+def _settled(key: str, value: str) -> str:
     if not value:  # the current folder is not meant
         return value
     if (key == "data" and value != "phantom") or (key == "weights" and value != "imagenet"):
-        return str(Path(value).expanduser().resolve())
+        try:
+            return _movable(str(Path(value).expanduser().resolve()))
+        except (OSError, RuntimeError) as error:  # no such user, or links in a circle
+            raise StudyError(f"{key.upper()}={value}: {error}") from None
     return value.lower() if key == "scc" else value
 
 
+def _movable(path: str) -> str:
+    """An absolute path below the checkout, which may be moved, as ./path; all else as it is."""
+    return f"./{Path(path).relative_to(ROOT)}" if Path(path).is_relative_to(ROOT) else path
+
+
 def _exists(study: Study) -> None:
-    if study.data != "phantom" and not Path(study.data).exists():
+    if study.data != "phantom" and not (ROOT / study.data).exists():
         raise StudyError(f"DATA={study.data}: no such folder or file; it is {EXAMPLES['data']}")
-    if study.weights != "imagenet" and not Path(study.weights).is_file():
+    if study.weights != "imagenet" and not (ROOT / study.weights).is_file():
         raise StudyError(f"WEIGHTS={study.weights}: no such file; it is {EXAMPLES['weights']}")

@@ -69,6 +69,9 @@ def test_an_entry_is_small(file: Path) -> None:
         ('normalise = "weights"', "normalise = \"weights\" needs weights = \"pretrained\""),
         ("fill_up = [[500, 2]]", "'fill_up' needs a 'generator'"),
         ("real = false", "real = false needs a 'generator'"),
+        ('real = false\ngenerator = "sagan"\nfill_up = [[500, 2]]', "with real = false there are none"),
+        ('duplicates = true\ngenerator = "sagan"\nfill_up = [[500, 2]]', "'duplicates' are instead of a 'generator'"),
+        ("duplicates = true", "'duplicates' are used by 'fill_up' only"),
         ('generator = "sagan"', "'generator' is used by 'fill_up' or real = false only"),
         ('generator = "sagan"\nfill_up = [[500, 11]]', "the stages of 'fill_up' are longer than 'epochs'"),
         ('thesis = { section = "4.1", f1 = 0.3 }', "unknown key 'thesis.f1'; allowed: section, macro_f1, accuracy"),
@@ -96,7 +99,10 @@ def test_what_cannot_be_is_refused(tmp_path: Path, content: str, message: str) -
         ),
         ({"a": 'about = "x"\ngenerator = "b"\nreal = false', "b": 'about = "x"'}, "generator: no such entry 'b'"),
         ({"My-Entry": 'about = "x"'}, "a name has small letters, digits and _ only"),
-        ({"source": 'about = "x"'}, "'source' is the name of a folder beside the entries' runs"),
+        *(
+            ({name: 'about = "x"'}, f"the zoo uses the name '{name}' itself")
+            for name in ("source", "serve", "experiments", "pool", "report", "best")
+        ),
     ],
 )
 def test_a_catalog_that_cannot_be_is_refused(tmp_path: Path, files: dict[str, str], message: str) -> None:
@@ -105,6 +111,12 @@ def test_a_catalog_that_cannot_be_is_refused(tmp_path: Path, files: dict[str, st
     with pytest.raises(EntryError) as caught:
         catalog(tmp_path)
     assert message in str(caught.value)
+
+
+def test_hidden_files_that_editors_leave_are_no_entries(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('about = "x"')
+    (tmp_path / ".#mine.toml").symlink_to("somebody@host.1:2")
+    assert list(catalog(tmp_path)) == ["mine"]
 
 
 VALUES = st.recursive(

@@ -143,6 +143,9 @@ def test_a_picture_that_cannot_be_read_is_named(classifier: Classifier, tmp_path
         classifier.predict(tmp_path / "none.png")
     with pytest.raises(LoadError, match="the picture: not an image of a supported format"):
         classifier.predict(b"hello")
+    damaged.write_bytes(file_of(PICTURE)[:-200])
+    with Image.open(damaged) as opened, pytest.raises(LoadError, match=r"the picture: .*truncated"):
+        classifier.predict(opened)
 
 
 def test_an_unknown_entry_names_what_there_is(folders: Folders) -> None:

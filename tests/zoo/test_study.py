@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+import zoo.study
 from zoo.study import Folders, Study, StudyError, settle
 
 
@@ -58,6 +59,7 @@ def test_the_name_says_what_differs_from_the_default(
         ({"arch": "a b"}, "ARCH=a b: "),
         ({"scc": "scc"}, "SCC=scc: Input should be 'akiec', 'bcc', 'bkl', 'df', 'mel', 'nv' or 'vasc'"),
         ({"data": ""}, "DATA=: String should have at least 1 character"),
+        ({"data": "~nobody_of_this_name/x"}, "DATA=~nobody_of_this_name/x: "),
         ({"data": "/nowhere/at/all"}, "DATA=/nowhere/at/all: no such folder or file"),
         ({"weights": "/nowhere.safetensors"}, "WEIGHTS=/nowhere.safetensors: no such file; it is imagenet, or a .safe"),
     ],
@@ -73,6 +75,53 @@ def test_a_name_must_be_a_plain_one(tmp_path: Path) -> None:
     for name in ("../elsewhere", "a/b", "", "a b", "-x"):
         with pytest.raises(StudyError, match="letters, digits"):
             settle({}, name, tmp_path)
+
+
+def test_links_in_a_circle_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(StudyError, match=r"DATA=.*/loop: "):
+        settle({"data": str(tmp_path / "loop")}, root=tmp_path)
+
+
+def test_two_folders_of_one_name_are_not_one_study(tmp_path: Path) -> None:
+    one, other = (tmp_path / place / "photos" for place in "ab")
+    for folder in (one, other):
+        folder.mkdir(parents=True)
+    folders, study = settle({"data": str(one)}, root=tmp_path)
+    folders.runs.mkdir(parents=True)
+    (folders.runs / "study.json").write_text(study.model_dump_json())
+    assert settle({"data": str(one)}, root=tmp_path)[0] == folders
+    with pytest.raises(StudyError, match=f"was made with DATA={one}; name another one with STUDY="):
+        settle({"data": str(other)}, root=tmp_path)
+
+
+def test_a_checkout_may_be_moved_with_its_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    (before / "data" / "photos").mkdir(parents=True)
+    (before / "w.safetensors").touch()
+    monkeypatch.setattr(zoo.study, "ROOT", before)
+    given = {"data": str(before / "data" / "photos"), "weights": str(before / "w.safetensors")}
+    folders, study = settle(given, root=before)
+    folders.runs.mkdir(parents=True)
+    earlier = study.model_copy(update=given)  # as it was written when paths were absolute
+    (folders.runs / "study.json").write_text(earlier.model_dump_json())
+    assert settle(given, root=before)[1] == study
+    (folders.runs / "study.json").write_text(study.model_dump_json())
+    before.rename(after)
+    monkeypatch.setattr(zoo.study, "ROOT", after)
+    monkeypatch.chdir(after)
+    moved, same = settle({"data": "data/photos", "weights": "w.safetensors"}, root=after)
+    assert same == study
+    assert moved.name == folders.name
+    assert moved.source(same) == after / "data" / "photos"
+
+
+def test_a_damaged_file_of_settings_is_an_error(tmp_path: Path) -> None:
+    folders = Folders("mine", tmp_path)
+    folders.runs.mkdir(parents=True)
+    (folders.runs / "study.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(StudyError, match="is damaged"):
+        folders.read()
 
 
 def test_settings_are_kept_and_checked(tmp_path: Path) -> None:

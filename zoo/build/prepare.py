@@ -18,7 +18,7 @@ from zoo.entry import EntryError
 from zoo.kinds import Entry, Recipe, kind_of
 from zoo.kinds.base import SOURCE, Context, Data, Pretrained, RecipeError, read_json, source_network
 from zoo.packaging.archive import module_files
-from zoo.study import Folders, Study, StudyError
+from zoo.study import ROOT, Folders, Study, StudyError
 
 
 def check_names(catalog: Mapping[str, Entry], names: Collection[str]) -> None:
@@ -103,7 +103,7 @@ def remove_orphans(folders: Folders, catalog: Mapping[str, Entry]) -> list[str]:
 def _pretrained(study: Study) -> Pretrained:
     if study.weights == "imagenet":
         return Pretrained("imagenet")
-    file = Path(study.weights)
+    file = ROOT / study.weights
     try:
         return Pretrained(file.name, sha256(file))
     except OSError as error:

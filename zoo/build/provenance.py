@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from lesions.files import atomic_write
+from zoo.study import ROOT
 
 LIBRARIES = ("torch", "torchvision", "timm", "pytorch-lightning", "numpy", "pillow", "scikit-learn")
 
@@ -49,16 +50,16 @@ def timed(file: Path) -> Iterator[None]:
 def commit() -> str | None:
     """The checkout's git commit, `-dirty` behind it if files differ from it; none outside a checkout."""
     try:
-        described = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        top = Path(_git("rev-parse", "--show-toplevel"))
+        # A copy without a repository of its own may lie in another one.
+        return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") if top == ROOT else None
     except (OSError, subprocess.CalledProcessError):
         return None
-    return described.stdout.strip()
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def _hardware() -> str:

@@ -126,8 +126,11 @@ def test_what_another_clock_dates_later_than_now_becomes_the_oldest(folders: Fol
     archive.touch()
     early, late = folders.run("source") / "weights.safetensors", folders.run("plain") / "weights.safetensors"
     now = time.time()
-    for file, hours in ((early, -1), (late, 1), (archive, 1)):
+    pool = folders.run("sagan") / "pool" / "manifest.json"
+    pool.parent.mkdir()
+    pool.touch()
+    for file, hours in ((early, -1), (late, 1), (archive, 1), (pool, 1)):
         os.utime(file, (now + 3600 * hours,) * 2)
     integrity.distrust_future(folders)
-    assert [file.stat().st_mtime for file in (late, archive)] == [0, 0]
+    assert [file.stat().st_mtime for file in (late, archive, pool)] == [0, 0, 0]
     assert early.stat().st_mtime == pytest.approx(now - 3600)

@@ -1,9 +1,16 @@
 """The table of entries says in few words what differs."""
 
+import json
+import os
+from pathlib import Path
+
 import pytest
 
-from zoo.build import listing
+from lesions.split import PARTS
+from zoo.build import listing, prepare
 from zoo.entry import catalog
+from zoo.kinds.base import Data
+from zoo.study import Folders, Study
 
 
 @pytest.mark.parametrize(
@@ -24,3 +31,35 @@ def test_every_entry_can_be_described() -> None:
     assert "diffaugment by translation" in messages["projected"]
     assert not [words for words in messages.values() if "[" in words or "None" in words], "no Python among the words"
     assert len(set(messages.values())) == len(messages) - 1, "but for the two baselines, each differs from every other"
+
+
+def test_states(tmp_path: Path) -> None:
+    folders = Folders("mine", tmp_path)
+    counts = dict.fromkeys(PARTS, [9] * 7)
+    data = Data(store_sha256="a" * 64, split_sha256="b" * 64, counts=counts, mean=[0.5] * 3, std=[0.2] * 3)
+    folders.runs.mkdir(parents=True)
+    folders.data.write_text(data.model_dump_json())
+    (folders.runs / "study.json").write_text(Study().model_dump_json())
+    run, archive = folders.run("baseline"), folders.archives / "baseline.mar"
+    run.mkdir()
+    archive.parent.mkdir(parents=True)
+    recipe = prepare.resolve_recipes(Study(), data, catalog(), ["baseline"])["baseline"]
+    scores = {"valid": {"macro_f1": 0.5}, "test": {"macro_f1": 0.25, "macro_f1_interval": [0.2, 0.3]}}
+
+    def baseline() -> tuple[str, str, str]:
+        [row] = [row for row in listing.rows(folders, catalog()) if row.entry == "baseline"]
+        return row.valid, row.test, row.state
+
+    assert baseline() == ("", "", "to train")
+    (run / "last.ckpt").touch()
+    assert baseline() == ("", "", "interrupted")
+    (run / "scores.json").write_text(json.dumps(scores | {"recipe_sha256": "of an earlier recipe"}))
+    assert baseline() == ("", "", "to train")
+    (run / "scores.json").write_text(json.dumps(scores | {"recipe_sha256": recipe.sha256}))
+    (run / "weights.safetensors").touch()
+    known = ("0.500", "0.250 (0.20 to 0.30)")
+    assert baseline() == (*known, "trained")
+    archive.touch()
+    assert baseline() == (*known, "archived")
+    os.utime(archive, (0, 0))  # older than its weights: it is packed again
+    assert baseline() == (*known, "trained")

@@ -1,6 +1,7 @@
 """What a run records of the machines that it was trained on."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,15 @@ def test_beside_a_gpu_stands_the_processor(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_processor_has_a_name() -> None:
     assert provenance._processor()
+
+
+def test_a_copy_inside_another_repository_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outer, copy = tmp_path / "outer", tmp_path / "outer" / "copy"
+    copy.mkdir(parents=True)
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for command in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "x"]):
+        subprocess.run([*git, *command], cwd=outer, check=True)
+    monkeypatch.setattr(provenance, "ROOT", outer)
+    assert len(provenance.commit() or "") == 40
+    monkeypatch.setattr(provenance, "ROOT", copy)
+    assert provenance.commit() is None
