@@ -92,7 +92,8 @@ def _recipe(described: Mapping[str, Any]) -> dict[str, str]:
     own = ("architecture", "pixels", "start")
     words |= card.recipe_in_words({name: value for name, value in recipe.items() if name not in own})
     if "best_epoch" in described["scores"]:
-        words["best epoch, by validation"] = f"{described['scores']['best_epoch']} of {len(recipe.get('draws', ()))}"
+        kept = "epoch kept, the last" if recipe.get("keep") == "last" else "best epoch, by validation"
+        words[kept] = f"{described['scores']['best_epoch']} of {len(recipe.get('draws', ()))}"
     return words
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Literal
@@ -10,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from lesions.errors import UserError
 from lesions.files import atomic_write
 
 
@@ -21,6 +23,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         content = io.BytesIO()  # torch, writing into a file itself, hides why it fails
         torch.save(checkpoint, content)
         atomic_write(Path(path), content.getvalue())
+
+
+class DivergedError(UserError):
+    """A training whose weights have grown without end."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"in epoch {epoch} the loss is no number any more: choose a lower learning_rate")
 
 
 class BestEpoch(pl.Callback):
@@ -39,8 +48,13 @@ class BestEpoch(pl.Callback):
         self.weights: dict[str, torch.Tensor] = {}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Note the epoch's scores, keep its weights if it is the best so far, and write the checkpoint."""
+        """Note the epoch's scores, keep its weights if it is the best so far, and write the checkpoint.
+
+        Raises `DivergedError` where the loss is no number any more.
+        """
         scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if not math.isfinite(scores["valid_loss"]):
+            raise DivergedError(trainer.current_epoch + 1)
         earlier = [past["valid_macro_f1"] for past in self.history]
         self.history.append(scores)
         if self.keep == "last" or not earlier or scores["valid_macro_f1"] > max(earlier):

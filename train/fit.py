@@ -16,9 +16,9 @@ from lesions import split, store
 from lesions.errors import UserError
 from lesions.files import file_lock, is_json_object, sha256
 from lesions.labels import CLASSES
-from train.best import AtomicCheckpointIO, BestEpoch, checkpoint_origin
+from train.best import AtomicCheckpointIO, BestEpoch, DivergedError, checkpoint_origin
 from train.data import LesionDataModule
-from train.loss import ClassificationLoss
+from train.loss import ClassificationLoss, NotDrawnError
 from train.module import ClassifierModule, freeze
 from train.progress import Progress
 from train.score import finish, shares_seen
@@ -35,14 +35,15 @@ Precision = Literal["16-mixed", "32-true"]
 
 
 class TrainingError(UserError):
-    """A training that cannot go on: what it depends on has changed, or the disk is full."""
+    """A training that cannot go on: what it depends on has changed, its loss is no number, or the disk is full."""
 
 
 def fit(folders: Folders, name: str) -> None:
     """Train the entry `name` by its `recipe.json`, or go on with it, and write weights, predictions and scores.
 
     `weights.safetensors` is written last, and says in its metadata what it was made of. Raises `TrainingError` where
-    data or split are not those of the recipe, the recipe was rewritten meanwhile, or a file cannot be written.
+    data or split are not those of the recipe, the recipe was rewritten meanwhile, a class that needs a weight is not
+    drawn, the loss is no number any more, or a file cannot be written.
     """
     run = folders.run(name)
     with file_lock(run):
@@ -57,6 +58,8 @@ def fit(folders: Folders, name: str) -> None:
             return
         try:
             _train(folders, run, recipe, start, origin)
+        except (DivergedError, NotDrawnError) as error:
+            raise TrainingError(f"{name}: {error}") from None
         except OSError as error:
             where = f"{error.filename or run}: {error.strerror or error}"
             raise TrainingError(f"{name}: {where}; with that mended, `make zoo` goes on from the last epoch") from None
@@ -89,8 +92,8 @@ def _train(folders: Folders, run: Path, recipe: ClassifierRecipe, start: Path | 
     mean, std = described.mean, described.std
     if start is not None:
         network.load(model, start, without_classifier=not isinstance(recipe.start, Parent))
-        if not recipe.draws:
-            mean, std = (_scores_of(start)[key] for key in ("mean", "deviation"))  # the parent's
+        if isinstance(recipe.start, Parent):
+            mean, std = (_scores_of(start)[key] for key in ("mean", "deviation"))
         elif recipe.normalise == "weights":
             mean, std = network.pretrained_statistics(model, start)
     if recipe.trainable_tensors is not None:

@@ -8,9 +8,14 @@ from numpy.typing import NDArray
 from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import cross_entropy
 
+from lesions.errors import UserError
 from lesions.labels import CLASSES
 from zoo.kinds.classifier import ClassifierRecipe
 from zoo.metrics.calibration import class_shares
+
+
+class NotDrawnError(UserError):
+    """A class that is not drawn, so that it can have no weight."""
 
 
 class ClassificationLoss(torch.nn.Module):
@@ -46,7 +51,7 @@ class ClassificationLoss(torch.nn.Module):
 
 
 def log_shares(labels: NDArray[np.int64]) -> torch.Tensor:
-    """Float32 [7]: the logarithm of each class's share of `labels` as drawn. Raises `ValueError` as `class_weights`."""
+    """Float32 [7]: the logarithm of each class's share of `labels` as drawn. Raises `NotDrawnError`."""
     _check_all_drawn(labels)
     return torch.tensor(np.log(class_shares(labels)), dtype=torch.float32)
 
@@ -55,7 +60,7 @@ def class_weights(labels: NDArray[np.int64]) -> torch.Tensor:
     """Float32 [7]: scikit-learn's "balanced" weights of `labels` as drawn, divided by their mean.
 
     Of the labels as an epoch draws them (thesis sections 4.1 and 4.7): with balanced sampling they are nearly 1.
-    Raises `ValueError` where a class is not drawn at all.
+    Raises `NotDrawnError` where a class is not drawn at all.
     """
     _check_all_drawn(labels)
     weights = compute_class_weight("balanced", classes=np.arange(len(CLASSES)), y=labels)
@@ -64,4 +69,5 @@ def class_weights(labels: NDArray[np.int64]) -> torch.Tensor:
 
 def _check_all_drawn(labels: NDArray[np.int64]) -> None:
     if missing := sorted(set(range(len(CLASSES))) - set(labels.tolist())):
-        raise ValueError(f"no image of {', '.join(CLASSES[k] for k in missing)} was drawn, so it has no weight")
+        names = ", ".join(CLASSES[k] for k in missing)
+        raise NotDrawnError(f"of {names} no image is drawn, so there is no weight for it: more draws, or another loss")

@@ -62,6 +62,8 @@ def finish(
     predictor = Predictor(model, recipe.pixels, len(CLASSES))
     for block in np.array_split(rows, max(1, len(rows) // CHUNK)):
         probabilities[block] = predictor.probabilities(images[block])
+    # Killed from here on, the run has no weights that what is written now does not belong to.
+    (run / "weights.safetensors").unlink(missing_ok=True)
     report = {
         "recipe_sha256": recipe.sha256,
         "model_sha256": hashlib.sha256(model).hexdigest(),

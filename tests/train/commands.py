@@ -19,6 +19,7 @@ ENTRIES = {
     "pretrained": Classifier(about="x", weights="pretrained", normalise="weights"),
     "frozen": Classifier(about="x", weights="pretrained", trainable_tensors=2),
     "child": Classifier(about="x", parent="pretrained", epochs=5),
+    "same": Classifier(about="x", parent="pretrained", epochs=0),
     "modern": Classifier(
         about="x",
         weights="pretrained",

@@ -12,15 +12,19 @@ from safetensors.torch import load_file
 from sklearn.metrics import log_loss
 
 from compare.records import record, recording
+from lesions import store
 from lesions.labels import CLASSES
 from tests.train.commands import ENTRIES, prepare_pretrained, train
 from train import fit
 from train.best import BestEpoch
+from train.fit import TrainingError
+from train.module import ClassifierModule
 from zoo.build import prepare
 from zoo.kinds.classifier import Classifier, ClassifierRecipe
 from zoo.metrics.calibration import without_temperature
 from zoo.metrics.scores import Predictions, reliability, score
 from zoo.models import network
+from zoo.models.predictor import Predictor
 from zoo.packaging import card
 from zoo.study import Folders, settle
 
@@ -29,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 def test_everything_a_run_leaves(folders: Folders) -> None:
     prepare_pretrained(folders)
-    train(folders, "plain", "pretrained", "frozen", "child")
+    train(folders, "plain", "pretrained", "frozen", "child", "same")
     run = folders.run("plain")
     report = json.loads((run / "scores.json").read_text())
 
@@ -92,6 +96,8 @@ def test_everything_a_run_leaves(folders: Folders) -> None:
     # "normalise = weights" uses the statistics that timm names, the others those of the training split.
     own = json.loads((folders.run("pretrained") / "scores.json").read_text())["mean"]
     assert own == network.pretrained_statistics(built)[0]
+    for name in ("child", "same"):  # what a parent learned with
+        assert json.loads((folders.run(name) / "scores.json").read_text())["mean"] == own
     assert report["mean"] == json.loads((folders.runs / "data.json").read_text())["mean"]
 
     # A child goes on from its parent: it stays near to it, and far from what random weights with its seed became.
@@ -133,6 +139,72 @@ def test_dropout_and_which_epoch_is_kept_are_the_recipe_s(folders: Folders, monk
     assert kept == ["best", "last"]
     report = json.loads((folders.run("modern") / "scores.json").read_text())
     assert report["best_epoch"] == len(report["history"])
+    # What is validated is what is kept, the average.
+    assert report["valid"]["macro_f1"] == pytest.approx(report["history"][-1]["valid_macro_f1"], abs=1e-6)
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, epoch: int, value: float) -> None:
+    """Let all weights become `value` when an epoch (from 0) begins."""
+
+    def begin(module: ClassifierModule) -> None:
+        if module.current_epoch == epoch:
+            with torch.no_grad():
+                for parameter in module.parameters():
+                    parameter.fill_(value)
+
+    monkeypatch.setattr(ClassifierModule, "on_train_epoch_start", begin)
+
+
+def test_the_best_epoch_is_what_is_served(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = ClassifierRecipe.read(folders.run("plain") / "recipe.json")
+    spoil(monkeypatch, recipe.epochs - 1, 0.0)
+    train(folders, "plain")
+    run = folders.run("plain")
+    report = json.loads((run / "scores.json").read_text())
+    assert report["best_epoch"] < recipe.epochs
+    assert report["last_epoch"]["valid"]["macro_f1"] < report["valid"]["macro_f1"]
+    built = network.build("test_efficientnet")
+    network.load(built, run / "weights.safetensors")
+    index, images = store.load(folders.store(folders.read())).index, store.load(folders.store(folders.read())).images
+    values = network.logits(built, images[:50], report["mean"], report["deviation"])
+    expected = torch.softmax(torch.from_numpy(values / report["calibration"]["temperature"]), dim=1).numpy()
+    predictor = Predictor((run / "model.onnx").read_bytes(), recipe.pixels, len(CLASSES))
+    assert len(index.images) > 50
+    assert predictor.probabilities(images[:50]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    spoil(monkeypatch, 1, float("nan"))
+    for _ in range(2):  # again, from the checkpoint of the first epoch
+        with pytest.raises(TrainingError, match="plain: in epoch 2 the loss is no number any more: choose a lower"):
+            train(folders, "plain")
+    assert not (folders.run("plain") / "weights.safetensors").exists()
+
+
+def test_a_class_that_is_not_drawn_can_have_no_weight(folders: Folders) -> None:
+    study = folders.read()
+    few = {"few": Classifier(about="x", sampling="balanced", draws=100, loss="weighted_cross_entropy")}
+    prepare.write(folders, study, few, prepare.resolve_recipes(study, prepare.make_data(folders, study), few))
+    with pytest.raises(TrainingError, match=r"few: of .* no image is drawn, so there is no weight for it: more draws"):
+        train(folders, "few")
+
+
+def test_a_run_killed_while_it_is_written_has_no_weights(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(folders, "plain")
+    weights = folders.run("plain") / "weights.safetensors"
+    begun = weights.read_bytes()
+
+    def killed(*_: object) -> bytes:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("train.fit.integrity.is_complete", lambda *_: False)  # as when a pool was drawn anew
+    with monkeypatch.context() as patched:
+        patched.setattr("train.score.save", killed)  # after the scores, before the weights
+        with pytest.raises(KeyboardInterrupt):
+            train(folders, "plain")
+    assert not weights.exists()
+    train(folders, "plain")
+    assert weights.read_bytes() == begun
 
 
 def test_siblings_that_are_left_out_are_neither_learned_nor_scored(tiny: Path, tmp_path: Path) -> None:

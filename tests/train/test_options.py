@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from lesions.labels import CLASSES
 from train.best import BestEpoch
 from train.fit import shares_of_parent
-from train.loss import ClassificationLoss
+from train.loss import ClassificationLoss, NotDrawnError
 from train.module import ClassifierModule
 from train.score import shares_seen
 from zoo.kinds.classifier import ClassifierRecipe
@@ -116,7 +116,7 @@ def test_logit_adjustment_adds_the_log_shares_of_the_classes_drawn() -> None:
     assert ClassificationLoss.from_recipe(recipe(), labels)(logits, true).item() == pytest.approx(
         cross_entropy(logits, true).item()
     )
-    with pytest.raises(ValueError, match="no image of vasc was drawn"):
+    with pytest.raises(NotDrawnError, match="of vasc no image is drawn"):
         ClassificationLoss.from_recipe(recipe(logit_adjustment=1.0), labels[labels != 6])
 
 
@@ -146,7 +146,7 @@ def test_the_best_epoch_is_kept_or_the_last(keep: Any, epoch: int, weight: float
 
     trainer = Trainer()
     for number, score in enumerate((0.1, 0.5, 0.5)):
-        trainer.current_epoch, trainer.callback_metrics = number, {"valid_macro_f1": score}
+        trainer.current_epoch, trainer.callback_metrics = number, {"valid_macro_f1": score, "valid_loss": 1.0}
         with torch.no_grad():
             weight_of(trained.network).fill_(number + 1.0)
         callback.on_train_epoch_end(trainer, trained)  # type: ignore[arg-type]

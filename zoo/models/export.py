@@ -68,10 +68,17 @@ def with_views(network: nn.Module, views: int) -> nn.Module:
 
 
 def check_exportable(architecture: str, pixels: int, views: int, cache: Path) -> None:
-    """Raise `ExportError` where torch cannot export the network. torch's generator keeps its state."""
+    """Raise `ExportError` where the network takes no such images, or torch cannot export it.
+
+    torch's generator keeps its state.
+    """
     with torch.random.fork_rng(devices=[]):
         network = with_views(build(architecture), views)
-        _classifier_to_onnx(ClassifierGraph(network, [0.5] * 3, [0.5] * 3, 1, pixels), architecture, cache)
+        try:
+            graph = ClassifierGraph(network, [0.5] * 3, [0.5] * 3, 1, pixels)
+        except (AssertionError, RuntimeError, ValueError) as error:
+            raise ExportError(f"{architecture} takes no images of {pixels} pixels a side ({error})") from None
+        _classifier_to_onnx(graph, architecture, cache)
 
 
 def export_classifier(graph: ClassifierGraph, architecture: str, images: NDArray[np.uint8], cache: Path) -> bytes:

@@ -45,7 +45,7 @@ def load(network: torch.nn.Module, weights: Path, without_classifier: bool = Fal
         raise WeightsError(f"{weights}: not a readable safetensors file ({error})") from None
     expected = dict(network.state_dict())
     if without_classifier:
-        head = classifier_name(network)
+        head = classifier_prefixes(network)
         expected = {name: tensor for name, tensor in expected.items() if not name.startswith(head)}
         tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(head)}
     missing = sorted(expected.keys() - tensors.keys())
@@ -92,9 +92,13 @@ def logits(
     return outputs
 
 
-def classifier_name(network: torch.nn.Module) -> str:
-    """The prefix of the classifier's tensors, `classifier.` or `fc.` or whatever timm calls it for this network."""
-    return f"{network.default_cfg['classifier']}."  # type: ignore[index]
+def classifier_prefixes(network: torch.nn.Module) -> tuple[str, ...]:
+    """The prefixes of the classifier's tensors: `classifier.` or `fc.`, as timm calls it for this network.
+
+    Some networks have two.
+    """
+    names: str | Sequence[str] = network.default_cfg["classifier"]  # type: ignore[index,assignment]
+    return tuple(f"{name}." for name in ([names] if isinstance(names, str) else names))
 
 
 Statistics = tuple[list[float], list[float]]

@@ -1,7 +1,6 @@
 """The weights that transfer starts from: ImageNet's, from a package or timm's hub, or a file's."""
 
 import json
-from pathlib import Path
 
 import httpx
 import timm
@@ -13,7 +12,7 @@ from lesions.files import atomic_write
 from zoo.kinds.base import source_run
 from zoo.models import imagenet, network
 from zoo.models.weights import WeightsError
-from zoo.study import THESIS_ARCHITECTURE, Folders, Study
+from zoo.study import ROOT, THESIS_ARCHITECTURE, Folders, Study
 
 THESIS_TAG = "aa_in1k"
 """timm's tag of the weights that the bare name tf_efficientnet_b0 meant in 2021 (ImageNet, AutoAugment)."""
@@ -31,13 +30,13 @@ def make(folders: Folders, study: Study, own: str | None = None) -> None:
     model = network.build(architecture)
     statistics = network.pretrained_statistics(model)
     if study.weights != "imagenet" and own is None:
-        network.load(model, Path(study.weights), without_classifier=True)
+        network.load(model, ROOT / study.weights, without_classifier=True)
         tensors = dict(model.state_dict())
     elif architecture in imagenet.PACKAGES:
         tensors, statistics = imagenet.load(architecture), imagenet.STATISTICS
     else:
         tensors = _from_hub(architecture)
-    head = network.classifier_name(model)
+    head = network.classifier_prefixes(model)
     kept = {name: tensor.cpu().contiguous() for name, tensor in tensors.items() if not name.startswith(head)}
     target = folders.run(source_run(own)) / "weights.safetensors"
     atomic_write(target, save(kept, {"statistics": json.dumps(statistics)}))

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from lesions.labels import CLASSES
 from tests.networks import GRAPHS, probabilities
 from zoo.models import export
-from zoo.models.export import ClassifierGraph, export_classifier
+from zoo.models.export import ClassifierGraph, check_exportable, export_classifier
 from zoo.models.grad_cam import grad_cam
 from zoo.models.network import build
 from zoo.models.onnx_graph import OPSET, ExportError
@@ -123,13 +124,39 @@ def test_an_export_that_answers_otherwise_is_refused(
         exported(network, "test_efficientnet", images)
 
 
-def test_what_float32_cannot_tell_is_no_difference(images: NDArray[np.uint8]) -> None:
+class Probabilities:
+    """A predictor whose probabilities are given."""
+
+    def __init__(self, values: NDArray[np.floating]) -> None:
+        self._values = values
+
+    def probabilities(self, _: NDArray[np.uint8]) -> NDArray[np.floating]:
+        return self._values
+
+
+@pytest.mark.parametrize(("share", "refused"), [(0.9, False), (-0.9, False), (2.0, True)])
+def test_what_float32_cannot_tell_is_no_difference(
+    images: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch, share: float, refused: bool
+) -> None:
     network = trained("test_efficientnet")
-    with torch.no_grad():
-        network.get_parameter("classifier.weight").mul_(1e5)
-    expected = probabilities(network, images, MEAN, STD, 1.5)
-    predicted = Predictor(exported(network, "test_efficientnet", images), PIXELS, len(CLASSES)).probabilities(images)
-    assert (predicted.argmax(1) == expected.argmax(1)).mean() > 0.7
+    exact = np.full((len(images), 7), 1 / 7)
+    step = np.zeros_like(exact)
+    step[:, 0], step[:, 1] = 0.01, -0.01  # by which float32 is off, a hundred times what is allowed
+
+    def logits(of: torch.nn.Module, *_: object) -> NDArray[np.floating]:
+        double = next(of.parameters()).dtype == torch.float64
+        return np.asarray(np.log(exact if double else exact + step))
+
+    monkeypatch.setattr(export, "logits", logits)
+    graph = export.ClassifierGraph(network, MEAN, STD, 1.0, PIXELS)
+    predictor: Any = Probabilities(exact + share * step)  # off from float64, as a share of what torch in float32 is
+    difference = export._difference(predictor, graph, images, MEAN, STD)
+    assert (difference > export.TOLERANCE) == refused
+
+
+def test_a_network_that_takes_no_such_images_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"vit_tiny_patch16_224 takes no images of 64 pixels a side .*224"):
+        check_exportable("vit_tiny_patch16_224", 64, 1, tmp_path)
 
 
 def test_a_network_that_predicts_no_numbers_is_refused(images: NDArray[np.uint8]) -> None:

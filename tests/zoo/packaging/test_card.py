@@ -82,6 +82,27 @@ def test_a_classifiers_card() -> None:
     assert not [line for line in text.splitlines() if line != line.rstrip()]
 
 
+@pytest.mark.parametrize("recipe", [{"keep": "last"}, {"draws": [], "batch": 20}], ids=["last", "untrained"])
+def test_what_was_not_chosen_is_not_called_chosen(recipe: dict[str, Any]) -> None:
+    entry = entry_of_a_classifier()
+    assert "epoch and temperature were chosen on validation" in markdown(entry)
+    assert "- best epoch, by validation: 2" in markdown(entry)
+    entry["recipe"] |= recipe
+    text = markdown(entry)
+    assert "; the temperature was fitted on validation;" in text
+    assert "best epoch" not in text
+    assert "- epoch kept, the last one: 2" in text
+
+
+def test_no_correction_is_mentioned_where_there_is_none() -> None:
+    entry = entry_of_a_classifier()
+    assert "The correction for the class shares" in markdown(entry)
+    del entry["calibration"]["prior_corrected"]
+    entry["calibration"]["temperature"] = 0.752162467092892
+    assert "correct" not in markdown(entry).partition("## Calibration")[2].partition("## Ethical")[0]
+    assert "a temperature of 0.7522, fitted on validation, which changes no label.\n" in markdown(entry)
+
+
 @pytest.mark.parametrize(
     "lost", ["calibration", "scores", "recipe", "thesis", "about", "hardware", "commit", "versions"]
 )
