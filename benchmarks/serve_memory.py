@@ -13,18 +13,20 @@ import typer
 from benchmarks.pictures import draw
 from tests.servers import connect, free_ports, processes
 from zoo.kinds.generator import GENERATOR
-from zoo.serving.runtime import RUNTIMES
-from zoo.study import Folders, Study
+from zoo.serving.runtime import RUNTIMES, get_runtime
+from zoo.study import ROOT, Folders, Study
 
 
 def main(study: Annotated[str, typer.Argument(help="As `make zoo` named it.")] = Study().name) -> None:
     """Print, for each runtime, seconds of `make serve`, and MiB of all its processes after the first answers."""
-    folders, picture = Folders(study), draw(0)
+    folders, picture = Folders(study).existing(), draw(0)
     archives = len(list(folders.archives.glob("*.mar")))
+    if any(get_runtime(runtime).processes(folders.serve.resolve()) for runtime in RUNTIMES):
+        raise SystemExit(f"error: {study} is served now: first make stop STUDY={study}")
     for runtime in RUNTIMES:
         port = free_ports()
         began = time.perf_counter()
-        _make("serve", f"STUDY={study}", f"RUNTIME={runtime}", f"PORT={port}")
+        _make("serve", f"STUDY={study}", f"RUNTIME={runtime}", f"PORT={port}", f"GATEWAY_PORT={free_ports()}")
         took = time.perf_counter() - began
         try:
             with connect(folders.serve, port, seconds=60) as zoo:
@@ -43,7 +45,7 @@ def main(study: Annotated[str, typer.Argument(help="As `make zoo` named it.")] =
 
 
 def _make(*arguments: str) -> None:
-    subprocess.run(["make", "--silent", *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(["make", "--silent", *arguments], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":

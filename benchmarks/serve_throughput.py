@@ -38,12 +38,15 @@ from tests.servers import pack as pack_archive
 from zoo.models.network import build
 from zoo.models.predictor import Predictor
 from zoo.serving.runtime import RUNTIMES
+from zoo.study import ROOT
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
 IN_FLIGHT = 16
 """Requests at a time, as in `make compare`."""
 LONE = 40
 """Requests one after the other, whose median is the time of a lone request."""
+NAMES_OF_PEERS = {peer: f"{peer} (torch)" for peer in peers.KINDS}
+"""Ray Serve is a runtime of ours, too, which answers by onnxruntime."""
 NONE: Mapping[str, Mood | None] = {}
 TOLERANCE = 1e-4
 """The most by which any two may differ."""
@@ -85,13 +88,13 @@ def main(
             runtime: partial(serving, folder, runtime) for runtime in RUNTIMES
         }
         if with_peers:
-            venv = peers.make_venv(Path(tempfile.gettempdir()) / "lesion-zoo-peers")
-            sides |= {peer: partial(_peer, peer, settings, venv) for peer in peers.KINDS}
+            venv = peers.make_venv(ROOT / ".venv" / "peers")
+            sides |= {name: partial(_peer, peer, settings, venv) for peer, name in NAMES_OF_PEERS.items()}
         for _ in range(rounds):
             for side, serve in sides.items():
                 with serve() as post:
                     turns.setdefault(side, []).append(take(post, contents))
-    _report(turns, set(peers.KINDS) if with_peers else set())
+    _report(turns, list(NAMES_OF_PEERS.values()) if with_peers else [])
 
 
 def prepare(folder: Path, arch: str, pixels: int, moods: Mapping[str, Mood | None] = NONE) -> Path:
@@ -225,7 +228,7 @@ def _by_torch(settings: Path, contents: list[bytes]) -> Turn:
 # ---- the report
 
 
-def _report(turns: dict[str, list[Turn]], names_of_peers: set[str]) -> None:
+def _report(turns: dict[str, list[Turn]], names_of_peers: Sequence[str]) -> None:
     reference, *_ = turns.values()
     for side, taken in turns.items():
         difference = max(float(np.abs(turn.rows - reference[0].rows).max()) for turn in taken)

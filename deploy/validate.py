@@ -73,7 +73,9 @@ def published(folder: Path, kind: str, version: str) -> dict[str, Any]:
             if document and document.get("kind") == "CustomResourceDefinition":
                 spec = document["spec"]
                 if spec["names"]["kind"] == kind:
-                    [found] = [one for one in spec["versions"] if f"{spec['group']}/{one['name']}" == version]
+                    found = next((one for one in spec["versions"] if f"{spec['group']}/{one['name']}" == version), None)
+                    if found is None:
+                        raise UserError(f"{file}: the CRD of {kind} has no version {version}")
                     contents: dict[str, Any] = close(found["schema"]["openAPIV3Schema"])
                     contents["properties"]["metadata"] = OBJECT_META
                     return contents
@@ -125,7 +127,12 @@ def main(
     if not manifests:
         raise UserError(f"{folder}: no manifest there; write them: make manifests")
     for file in manifests:
-        manifest = yaml.safe_load(file.read_text())
+        try:
+            manifest = yaml.safe_load(file.read_text())
+        except yaml.YAMLError as error:
+            raise UserError(f"{file}: not one document of YAML ({' '.join(str(error).split()):.300})") from None
+        if not isinstance(manifest, dict) or not isinstance(manifest.get("kind"), str):
+            raise UserError(f"{file}: no manifest: it has no kind")
         wrong = problems(manifest)
         if crds:
             crd = published(crds, manifest["kind"], manifest["apiVersion"])

@@ -26,8 +26,10 @@ def write(folder: Path, wanted: settings.Settings) -> list[Path]:
             )
         manifests |= {"kserve.yaml": kserve.service(wanted), "kserve-canary.yaml": kserve.canary(wanted)}
     folder.mkdir(parents=True, exist_ok=True)
+    for name in {"kserve.yaml", "kserve-canary.yaml"} - manifests.keys():
+        (folder / name).unlink(missing_ok=True)  # they would have the archives of an earlier call
     for name, manifest in manifests.items():
-        atomic_write(folder / name, "# `make manifests` writes this file: see README.md beside it.\n" + _yaml(manifest))
+        atomic_write(folder / name, "# `make manifests` writes this file: see deploy/README.md.\n" + _yaml(manifest))
     return [folder / name for name in manifests]
 
 
@@ -59,12 +61,14 @@ def main(
     for file in write(out, wanted):
         print(file)
     if place.startswith(settings.HTTP):
-        print("none for KServe, which fetches single files from such a URL, and no folder")
+        print("none for KServe, which fetches single files from such a URL, and no folder; earlier ones are removed")
     print("how to apply them, and what has been tried: deploy/README.md")
 
 
 def _with_ray(image: str) -> str:
-    """The image's name with -ray, before its tag."""
+    """The image's name with -ray, before its tag. Raises `UserError` for one that is named by its digest."""
+    if "@" in image:
+        raise UserError(f"CONTAINER={image:.80}: by its digest, so name the one with Ray, too: RAY_CONTAINER=...")
     name, colon, tag = image.rpartition(":")
     return f"{name}-ray:{tag}" if colon and "/" not in tag else f"{image}-ray"
 

@@ -9,8 +9,10 @@ MODELS = "/mnt/models"
 """Where KServe's storage initializer puts what `STORAGE_URI` names."""
 CPUS = 2
 """So many pictures are answered at a time: `zoo.serving.local.threads.processors`."""
-MEMORY = {"requests": "768Mi", "limits": "2Gi"}
-"""18 versions take 391 MiB (docs/benchmarks.md); a picture of 50 million pixels takes 150 MB, and there are two."""
+MEMORY = {"requests": "1Gi", "limits": "4Gi"}
+"""18 versions take 391 MiB (docs/benchmarks.md). A picture of 50 million pixels takes up to 1 GB while it is decoded
+(docs/security.md): one a core, and one more for a shadow.
+"""
 CONCURRENCY = 4 * CPUS
 """Calls at a time from which on another replica is wanted. The gateway takes 16 of a version, and lets 64 wait."""
 

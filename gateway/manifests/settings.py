@@ -10,7 +10,7 @@ from zoo.serving.ray.settings import least_and_most
 
 ARCHIVES = re.compile(r"(pvc|s3|gs|https?)://[^\s/][^\s]*")
 HTTP = ("http://", "https://")
-IMAGE = re.compile(r"[a-z0-9][a-z0-9._/:@-]{0,254}")
+IMAGE = re.compile(r"[a-z0-9]([a-z0-9._/:-]{0,253}[a-z0-9])?(:[A-Za-z0-9._-]{1,128})?(@sha256:[0-9a-f]{1,64})?")
 
 
 class Replicas(NamedTuple):

@@ -1,4 +1,4 @@
-"""Rows a second are measured in an empty database only: another one may have a gateway's answers."""
+"""What benchmarks must not do: measure in a database with answers, and take one server for another."""
 
 from pathlib import Path
 
@@ -6,8 +6,11 @@ import pytest
 import sqlalchemy as sql
 
 from benchmarks.figures import _rows_a_second
+from benchmarks.peers.run import KINDS
+from benchmarks.serve_throughput import NAMES_OF_PEERS
 from gateway.events.database import connect, sqlite_url
 from gateway.events.tables import LOSSES
+from zoo.serving.runtime import RUNTIMES
 
 
 def test_a_database_with_a_gateway_s_events_stays_as_it_is(tmp_path: Path) -> None:
@@ -26,3 +29,8 @@ def test_nothing_is_left_in_an_empty_one(tmp_path: Path) -> None:
     assert _rows_a_second(engine, rounds=3) > 0
     assert sql.inspect(engine).get_table_names() == []
     engine.dispose()
+
+
+def test_peers_are_not_taken_for_runtimes_of_ours() -> None:
+    assert not set(NAMES_OF_PEERS.values()) & set(RUNTIMES)
+    assert set(NAMES_OF_PEERS) == set(KINDS)
