@@ -51,7 +51,7 @@ def test_the_thesis_split_without_siblings(data: ImageFiles) -> None:
     assert np.bincount(without).tolist() == [6369, 1502, 1502, 642]
 
 
-def test_the_lesion_split(data: ImageFiles) -> None:
+def test_the_lesion_split(data: ImageFiles, tmp_path: Path) -> None:
     parts = split.split(data.index, "lesion")
     parts_by_lesion: dict[str, set[int]] = {}
     for lesion, part in zip(data.index.lesions, parts.tolist(), strict=True):
@@ -59,6 +59,9 @@ def test_the_lesion_split(data: ImageFiles) -> None:
     assert all(len(parts_of_lesion) == 1 for parts_of_lesion in parts_by_lesion.values())
     counts = np.array([np.bincount(data.index.labels[parts == part], minlength=7) for part in range(3)])
     assert np.abs(counts / counts.sum(0) - np.array(split.SHARES)[:, None]).max() < 0.01
+    record = Path(__file__).parents[2] / "docs" / "results" / "ham10000-small" / "transfer.json"
+    recorded = json.loads(record.read_text())["recipe"]["split_sha256"]
+    assert split.write(tmp_path / "split.csv", data.index, parts) == recorded
 
 
 def test_the_five_folds_are_those_of_the_records(data: ImageFiles, tmp_path: Path) -> None:

@@ -52,9 +52,28 @@ def test_no_lesion_is_in_two_parts_and_every_class_gets_its_share(sizes: list[li
         assert np.abs(counted - np.array(split.SHARES) * sum(class_sizes)).max() <= tolerance
 
 
-def test_it_is_deterministic() -> None:
-    data = index([k % 7 for k in range(700)], [f"l{k}" for k in range(700)])
-    assert split.by_lesion(data).tolist() == split.by_lesion(data).tolist()
+@pytest.mark.parametrize(
+    ("name", "sha256"),
+    [
+        ("lesion", "c6a1bbd32fd8b59d19438e997816eef62ba1ff70b3b849b00f23ca513f38dc7f"),
+        ("thesis", "9844cf990ed426acaad15f388f9886c879da24de71eb46d33e490bc4fe09024d"),
+        ("fold1", "a78d9cd9fd9a1503099fbdf54ea1644d5d8fdbe371327a9a762c2353c65ce9ea"),
+        ("fold5", "6bde9134be7c3f687c4e279804bd2168e36917d2c1f6c9c201d88492438fe778"),
+    ],
+)
+def test_no_image_ever_moves_to_another_part(name: split.SplitName, sha256: str, tmp_path: Path) -> None:
+    lesions = [k % 520 for k in range(700)]  # of some there are two images
+    data = index([lesion % 7 for lesion in lesions], [f"l{lesion}" for lesion in lesions])
+    assert split.write(tmp_path / "split.csv", data, split.split(data, name)) == sha256
+
+
+def test_lesions_with_several_images_are_shared_as_the_others_are() -> None:
+    """They are no random sample: of HAM10000's, three times as many are melanomas."""
+    lesions = [k % 1000 for k in range(1200)]
+    data = index([5] * len(lesions), [f"l{lesion}" for lesion in lesions])
+    parts = split.by_lesion(data)
+    twice = np.bincount(parts[1000:], minlength=3)  # of lesions with two images
+    assert np.abs(twice / twice.sum() - np.array(split.SHARES)).max() <= 0.01
 
 
 def test_a_part_without_a_class_is_an_error() -> None:

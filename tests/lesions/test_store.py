@@ -2,8 +2,10 @@
 
 import io
 import shutil
+import threading
 from collections import namedtuple
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +46,39 @@ def test_it_is_made_once(copy: Path, tmp_path: Path) -> None:
     before = (tmp_path / "cache" / "images.npy").stat().st_mtime_ns
     store.prepare(copy, tmp_path / "cache", 16)
     assert (tmp_path / "cache" / "images.npy").stat().st_mtime_ns == before
+
+
+def test_other_pixels_or_another_way_to_decode_make_it_anew(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for pixels, code in ((16, store.CODE), (16, store.CODE), (8, store.CODE), (8, "of another version")):
+        monkeypatch.setattr(store, "CODE", code)
+        store.prepare(copy, tmp_path / "cache", pixels)
+        assert store.load(tmp_path / "cache").images.shape[1:] == (pixels, pixels, 3)
+        made.append((tmp_path / "cache" / "images.npy").stat().st_mtime_ns)
+    assert made[0] == made[1] < made[2] < made[3]
+
+
+def test_two_at_once_decode_once(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded, begun = [], threading.Barrier(2, timeout=20)
+    original = store.decode_all
+
+    def decode_all(*arguments: Any) -> None:
+        decoded.append(threading.get_ident())
+        original(*arguments)
+
+    def prepare() -> None:
+        begun.wait()
+        store.prepare(copy, tmp_path / "cache", 16)
+
+    monkeypatch.setattr(store, "decode_all", decode_all)
+    threads = [threading.Thread(target=prepare) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(decoded) == 1
 
 
 def test_a_replaced_image_is_noticed(copy: Path, tmp_path: Path) -> None:

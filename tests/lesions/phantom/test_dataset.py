@@ -1,6 +1,7 @@
 """The phantom: HAM10000's layout and imbalance, the same bytes for the same seed, complete or not there."""
 
 import csv
+import dataclasses
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from PIL import Image
 from lesions.labels import CLASSES
 from lesions.phantom import dataset
 from lesions.phantom.canvas import HEIGHT, WIDTH
+from lesions.phantom.patch import Traits, patch
 from lesions.phantom.structures import STRUCTURES
 from lesions.sources import open_source
 
@@ -127,3 +129,40 @@ def test_a_folder_with_files_is_kept(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="delete it"):
         dataset.draw(tmp_path)
     assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+PLAIN = Traits(
+    skin=(0.86, 0.67, 0.63),
+    colors=[(0.66, 0.47, 0.38)],
+    size=0.6,
+    elongation=1.2,
+    irregularity=0.1,
+    asymmetry=0.4,
+    softness=0.2,
+    opacity=0.8,
+    structures={},
+    hair=0.0,
+)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_a_structure_is_seen_and_more_of_it_the_stronger_it_is(name: str) -> None:
+    without, weak, strong = (
+        np.asarray(patch(dataclasses.replace(PLAIN, structures=structures), np.random.default_rng(7))).astype(int)
+        for structures in ({}, {name: 0.3}, {name: 1.0})
+    )
+    weakly, strongly = (np.abs(painted - without).mean() for painted in (weak, strong))
+    assert strongly > 0.1
+    assert not np.array_equal(weak, strong)
+    assert weakly > 0
+
+
+def test_lesions_have_the_traits_of_their_class() -> None:
+    structures = dataset.TRAITS["structures"]
+    for column, dx in enumerate(CLASSES):
+        drawn = [dataset._traits(dx, np.random.default_rng([7, number])) for number in range(400)]
+        for name, probabilities in structures.items():
+            share = sum(name in traits.structures for traits in drawn) / len(drawn)
+            assert share == pytest.approx(probabilities[column], abs=0.11), (dx, name)  # more than four deviations
+        sizes = [traits.size for traits in drawn]
+        assert np.mean(sizes) == pytest.approx(dataset.TRAITS["shape"]["size"][column], abs=0.05), dx
