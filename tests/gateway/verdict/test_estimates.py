@@ -11,6 +11,7 @@ from gateway.verdict.estimates import LEAST_OF_CLASS, difference, estimate, miss
 from gateway.verdict.metrics import METRICS
 from gateway.verdict.sequences import EXTRA, LEAST_CLIENTS, TIGHTEST, clients_needed, half_width
 from tests.gateway.verdict.simulation import differences
+from zoo.study import ROOT
 
 
 def arm(n: int, seed: int = 0, clients: int | None = None, name: str = "") -> Clients:
@@ -148,3 +149,11 @@ def test_a_bound_is_where_the_mixture_of_likelihoods_reaches_one_over_alpha(clie
     top = total / (clients + 1 / rho**2)
     integral, _ = quad(mixed, -5, 5, points=[top, -top], limit=500)
     assert integral == pytest.approx(1 / alpha, rel=1e-6)
+
+
+def test_what_looking_at_any_time_costs_is_what_the_docs_say() -> None:
+    single_look = norm.ppf(0.975)
+    ratios = {clients: float(half_width(1, clients)) / single_look for clients in (50, 200, TIGHTEST, 2000, 20_000)}
+    assert min(ratios, key=lambda clients: ratios[clients]) == TIGHTEST == 500
+    text = (ROOT / "docs" / "live.md").read_text()
+    assert f"At about 500 clients in each arm, an interval is {ratios[500]:.2f} times as\nwide" in text

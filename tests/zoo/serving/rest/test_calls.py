@@ -192,17 +192,20 @@ class UnseenWaits(Echo):
         return [Answer(200, {}) for _ in calls]
 
 
-@run
-async def test_an_answer_that_nobody_sees_keeps_nobody_waiting(_: Server) -> None:
+def test_an_answer_that_nobody_sees_keeps_nobody_waiting() -> None:
     echo = UnseenWaits("baseline")
-    echo.go.clear()
     threads = Threads(echo, Workers(1), aside=Workers(1))
-    unseen = asyncio.create_task(threads.answer(b"unseen", {}, explain=False, unseen=True))
-    await until(lambda: bool(echo.asked))
-    assert (await asyncio.wait_for(threads.answer(b"x", {}, explain=False), 10)).status == 200
-    assert not unseen.done()
-    echo.go.set()
-    assert (await unseen).status == 200
+
+    async def ask() -> None:
+        echo.go.clear()
+        unseen = asyncio.create_task(threads.answer(b"unseen", {}, explain=False, unseen=True))
+        await until(lambda: bool(echo.asked))
+        assert (await asyncio.wait_for(threads.answer(b"x", {}, explain=False), 10)).status == 200
+        assert not unseen.done()
+        echo.go.set()
+        assert (await unseen).status == 200
+
+    asyncio.run(ask())
 
 
 def _waiting(server: Server) -> int:
