@@ -127,9 +127,9 @@ def class_recall(confusions: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def macro_f1(confusions: NDArray[Any]) -> NDArray[np.float64]:
-    """The mean F1, [resamples], of the classes that the images of [resamples, 7, 7] have."""
-    present = confusions.sum((0, 2)) > 0
-    return np.asarray(class_f1(confusions)[:, present].mean(1))
+    """The mean F1, [resamples], of the classes that the images of each of [resamples, 7, 7] have."""
+    present = confusions.sum(2) > 0
+    return np.asarray(np.mean(class_f1(confusions), axis=1, where=present))
 
 
 def accuracy(confusions: NDArray[np.float64]) -> NDArray[np.float64]:
