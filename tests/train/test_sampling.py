@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from train.loss import class_weights
+from train.loss import NotDrawnError, class_weights
 from train.sampling import draw, fill_up, seed_of
 
 COUNTS = (233, 353, 767, 79, 758, 4711, 110)
@@ -60,7 +60,7 @@ def test_with_balanced_draws_the_weights_are_nearly_one() -> None:
 
 
 def test_a_class_that_is_not_drawn_has_no_weight() -> None:
-    with pytest.raises(ValueError, match="no image of df"):
+    with pytest.raises(NotDrawnError, match="of df no image is drawn"):
         class_weights(LABELS[LABELS != 3])
 
 
