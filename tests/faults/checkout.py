@@ -32,10 +32,10 @@ class Harmed(Checkout):
         folder.mkdir(parents=True)
         super().__init__(folder, data)
         os.utime(folder / "requirements.lock", (0, 0))  # nothing is installed, whoever edits the original meanwhile
-        self._begin(folder / "w.safetensors")
+        self._begin()
 
-    def _begin(self, weights: Path) -> None:
-        self.weights, self.temporary = weights, self.folder / "tmp"
+    def _begin(self) -> None:
+        self.weights, self.temporary = self.folder / "w.safetensors", self.folder / "tmp"
         self.temporary.mkdir(exist_ok=True)
         self.within: Sequence[str] = ()
         """What every command is run by; nothing, usually."""
@@ -44,7 +44,7 @@ class Harmed(Checkout):
         """Another checkout, in which everything is built that is built in this one."""
         other = Harmed.__new__(Harmed)
         other.folder, other.data = Path(shutil.copytree(self.folder, folder, symlinks=True)), self.data
-        other._begin(self.weights)
+        other._begin()
         return other
 
     @property
