@@ -114,7 +114,7 @@ def lock_range(descriptor: int, name: str, message: str) -> None:
 
 
 def is_locked(descriptor: int) -> bool:
-    """Whether another process holds a lock of `lock_range` on an open file, by whatever name."""
+    """Whether another process holds a lock of `lock_range` on an open file, of any name."""
     if not hasattr(fcntl, "F_OFD_GETLK"):
         return False
     whole = struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)

@@ -179,7 +179,7 @@ class RestServer:
 
 
 def upload(picture: Path | None) -> str:
-    """What curl is told to send a picture, a file of any name."""
+    """The option of curl that sends a picture, a file of any name."""
     # In double quotes, or curl would end a path at a comma; it takes JSON's escapes for a quote and a backslash.
     path = json.dumps(str(picture.absolute()) if picture else "mole.jpg", ensure_ascii=False)
     return f"-F {shlex.quote(f'image=@{path}')}"
