@@ -261,14 +261,8 @@ def test_archives_of_no_study_are_an_error(checkout: Checkout) -> None:
 def busy(checkout: Checkout) -> Iterator[Callable[[], None]]:
     """While another process builds the study "mine"; called, it ends that."""
     (checkout.folder / "runs").mkdir()
-    claim = "from lesions.files import lock_range; lock_range(9, 'mine', ''); print(input(), flush=True)"
-    with subprocess.Popen(
-        ["sh", "-c", f'exec 9>>runs/.lock; .venv/bin/python -c "{claim}"'],
-        cwd=checkout.folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as holder:
+    claim = "from lesions.files import lock_range; lock_range(9, 'mine', ''); input()"
+    with python_with_lock(checkout, "-c", claim) as holder:
         assert holder.stdin is not None
         while not locked(checkout.folder / "runs" / ".lock"):
             assert holder.poll() is None
@@ -281,6 +275,18 @@ def busy(checkout: Checkout) -> Iterator[Callable[[], None]]:
         holder.kill()
 
 
+def python_with_lock(checkout: Checkout, *arguments: str) -> subprocess.Popen[str]:
+    """Python with the file that make locks open as 9, as the recipe of `make zoo` has it."""
+    return subprocess.Popen(
+        ["sh", "-c", 'exec 9>>runs/.lock; exec .venv/bin/python "$@"', "sh", *arguments],
+        cwd=checkout.folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
 def locked(file: Path) -> bool:
     if not file.exists():
         return False
@@ -289,14 +295,8 @@ def locked(file: Path) -> bool:
 
 
 def test_two_that_make_one_study_of_other_settings_do_not_mix(checkout: Checkout, busy: Callable[[], None]) -> None:
-    command = 'exec 9>>runs/.lock; exec .venv/bin/python -m zoo resolve STUDY=mine SEED=2 "DATA=$1" --claim 9'
-    with subprocess.Popen(
-        ["sh", "-c", command, "sh", str(checkout.data)],
-        cwd=checkout.folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as late:
+    settings = ("STUDY=mine", "SEED=2", f"DATA={checkout.data}")
+    with python_with_lock(checkout, "-m", "zoo", "resolve", *settings, "--claim", "9") as late:
         assert late.stderr is not None
         assert "another `make zoo` is at work on mine" in late.stderr.readline()
         folders, study = settle({"data": str(checkout.data), "seed": "1"}, "mine", checkout.folder)
