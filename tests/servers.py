@@ -1,8 +1,10 @@
 """Real archives and real servers, for tests in many rooms."""
 
+import itertools
+import os
 import random
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -26,10 +28,24 @@ LOGS = {"torchserve": ("ts_log.log", "access_log.log")} | dict.fromkeys(("local"
 """The logs of each runtime."""
 
 
+def _blocks() -> Iterator[int]:
+    """The first ports of blocks of `PORTS`, by chance, each again only after all the others.
+
+    Two that were asked for at once are never the same, nor are those of two workers of one run of pytest: each is
+    still free until its server starts, seconds later.
+    """
+    worker, workers = os.environ.get("PYTEST_XDIST_WORKER", "gw0"), os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")
+    firsts = range(11_000, 32_000, len(PORTS))[int(worker.removeprefix("gw")) :: int(workers)]
+    return itertools.cycle(random.SystemRandom().sample(firsts, len(firsts)))
+
+
+BLOCKS = _blocks()
+
+
 def free_ports() -> int:
-    """The first of as many free ports in a row as a server needs; by chance, since others may look at the same time."""
+    """The first of as many free ports in a row as a server needs."""
     while True:
-        first = random.SystemRandom().randrange(11_000, 32_000)
+        first = next(BLOCKS)
         try:
             for port in range(first, first + len(PORTS)):
                 with socket.socket() as probe:
