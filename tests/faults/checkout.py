@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tests.test_make import Checkout
+from tests.make.checkout import Checkout
 
 STUDY = "tiny-demo-test_efficientnet-w"
 """What its settings are called."""

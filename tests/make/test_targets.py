@@ -3,78 +3,14 @@
 import json
 import os
 import re
-import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lesions.files import is_locked
+from tests.make.checkout import ROOT, Checkout, make
 from tests.networks import save_network
-from zoo.study import settle
-
-ROOT = Path(__file__).parents[1]
-PARTS = (
-    "Makefile",
-    "requirements.lock",
-    "pyproject.toml",
-    "config.properties",
-    "lesions",
-    "zoo",
-    "train",
-    "gan",
-    "handlers",
-    "compare",
-    "gateway",
-)
-
-
-class Checkout:
-    """A checkout of its own, with the virtual environment of this one."""
-
-    def __init__(self, folder: Path, data: Path) -> None:
-        self.folder, self.data = folder, data
-        for part in PARTS:
-            copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
-            copy(ROOT / part, folder / part)
-        (folder / ".venv").symlink_to(sys.prefix)
-        save_network("test_efficientnet", folder / "w.safetensors")
-
-    def make(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        """`make` with the settings of a small study, unless others are given."""
-        usual = {"DATA": str(self.data), "SCALE": "demo", "ARCH": "test_efficientnet", "WEIGHTS": "w.safetensors"}
-        assignments = [f"{key}={value}" for key, value in (usual | settings).items()]
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
-        return subprocess.run(
-            ["make", *arguments, *assignments],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-
-    def edit(self, entry: str, old: str, new: str) -> None:
-        file = self.folder / "zoo" / "entries" / f"{entry}.toml"
-        text = file.read_text()
-        assert old in text
-        file.write_text(text.replace(old, new))
-
-    def built(self) -> dict[str, int]:
-        """When each archive and each file of weights was written."""
-        files = [*self.folder.glob("model_store/*/*.mar"), *self.folder.glob("runs/*/*/weights.safetensors")]
-        return {str(file.relative_to(self.folder)): file.stat().st_mtime_ns for file in files}
-
-
-@pytest.fixture
-def checkout(tmp_path: Path, tiny: Path) -> Checkout:
-    folder = tmp_path / "a checkout"  # with a blank, as people have them
-    folder.mkdir()
-    return Checkout(folder, tiny)
 
 
 @pytest.mark.slow
@@ -187,14 +123,6 @@ def test_help_names_every_target_and_setting(checkout: Checkout) -> None:
         assert re.search(rf"^  {setting}\s|\b{setting}=", explained, re.MULTILINE), setting
 
 
-def make(*arguments: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`make` as a person calls it."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
-    return subprocess.run(
-        ["make", *arguments], cwd=folder, env=kept | environment, capture_output=True, text=True, check=False
-    )
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -255,85 +183,6 @@ def test_archives_of_no_study_are_an_error(checkout: Checkout) -> None:
     refused = make("archives", folder=checkout.folder)
     assert refused.returncode == 2
     assert "error: of which study?" in refused.stderr
-
-
-@pytest.fixture
-def busy(checkout: Checkout) -> Iterator[Callable[[], None]]:
-    """While another process builds the study "mine"; called, it ends that."""
-    (checkout.folder / "runs").mkdir()
-    claim = "from lesions.files import lock_range; lock_range(9, 'mine', ''); input()"
-    with python_with_lock(checkout, "-c", claim) as holder:
-        assert holder.stdin is not None
-        while not locked(checkout.folder / "runs" / ".lock"):
-            assert holder.poll() is None
-            time.sleep(0.05)
-
-        def end() -> None:
-            holder.communicate("\n", timeout=60)
-
-        yield end
-        holder.kill()
-
-
-def python_with_lock(checkout: Checkout, *arguments: str) -> subprocess.Popen[str]:
-    """Python with the file that make locks open as 9, as the recipe of `make zoo` has it."""
-    return subprocess.Popen(
-        ["sh", "-c", 'exec 9>>runs/.lock; exec .venv/bin/python "$@"', "sh", *arguments],
-        cwd=checkout.folder,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def locked(file: Path) -> bool:
-    if not file.exists():
-        return False
-    with file.open("ab") as opened:
-        return is_locked(opened.fileno())
-
-
-def test_two_that_make_one_study_of_other_settings_do_not_mix(checkout: Checkout, busy: Callable[[], None]) -> None:
-    settings = ("STUDY=mine", "SEED=2", f"DATA={checkout.data}")
-    with python_with_lock(checkout, "-m", "zoo", "resolve", *settings, "--claim", "9") as late:
-        assert late.stderr is not None
-        assert "another `make zoo` is at work on mine" in late.stderr.readline()
-        folders, study = settle({"data": str(checkout.data), "seed": "1"}, "mine", checkout.folder)
-        folders.runs.mkdir()
-        (folders.runs / "study.json").write_text(study.model_dump_json())
-        busy()
-        assert "the study 'mine' was made with SEED=1; name another one" in late.communicate(timeout=60)[1]
-        assert late.returncode == 2
-    assert folders.read() == study
-
-
-def test_clean_removes_what_was_built_and_not_what_people_answered(
-    checkout: Checkout, busy: Callable[[], None]
-) -> None:
-    kept = [f"runs/mine/{name}" for name in ("events.sqlite", "events.key", "experiments/lite.toml")]
-    kept += ["model_store/mine/champion.json", "data/ham10000/a.jpg"]
-    built = ["runs/mine/study.json", "runs/mine/baseline/weights.safetensors", "model_store/mine/baseline.mar"]
-    built += ["runs/other/study.json", "model_store/other/baseline.mar", "reports/mine/comparison.html"]
-    built += ["data/cache/mine-64/images.npy", "data/phantom/a.jpg"]
-    for name in (*kept, *built):
-        (checkout.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (checkout.folder / name).touch()
-    refused = make("clean", folder=checkout.folder)
-    assert refused.returncode == 2
-    assert "error: a `make zoo` is at work here: wait for its end, or stop it" in refused.stderr
-    assert all((checkout.folder / name).exists() for name in (*kept, *built))
-    busy()
-    assert make("clean", folder=checkout.folder).returncode == 0
-    left = {
-        str(file.relative_to(checkout.folder))
-        for name in ("runs", "model_store", "data", "reports")
-        for file in (checkout.folder / name).rglob("*")
-        if file.is_file()
-    }
-    assert left == {*kept, "runs/.lock"}
-    assert not (checkout.folder / "runs" / "other").exists()
-    assert make("clean", folder=checkout.folder).returncode == 0
 
 
 def test_a_setting_is_of_the_command_line_and_of_the_outermost_make() -> None:

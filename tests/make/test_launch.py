@@ -6,10 +6,8 @@ import time
 
 import pytest
 
-from tests.test_make import Checkout, checkout
+from tests.make.checkout import Checkout
 from zoo.models.weights import origin_of
-
-__all__ = ["checkout"]  # the fixture
 
 NODE = """\
 #!/bin/sh
