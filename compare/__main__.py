@@ -13,6 +13,7 @@ from lesions.cli import command_group
 from lesions.errors import UserError
 from lesions.files import atomic_write
 from lesions.labels import CLASSES
+from lesions.sources.left_out import counted
 from zoo.build.prepare import check_names
 from zoo.entry import catalog
 from zoo.kinds.classifier import CLASSIFIER
@@ -254,7 +255,7 @@ def _print_results(results: "Results", folder: Path) -> None:
     console(120).print(table(results))
     if results.left_out:
         lines = [f"  {line}" for line in results.left_out_lines]
-        print("\n".join([f"left out: {len(results.left_out):,} images", *lines]))
+        print("\n".join([f"left out: {counted(len(results.left_out), 'image')}", *lines]))
     differences = [result.offline.largest for result in results.results if result.offline is not None]
     if differences:
         print(f"served and offline probabilities differ by {max(differences):.1e} at most")

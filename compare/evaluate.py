@@ -22,6 +22,7 @@ from compare.labeled import (
 from compare.results import Results
 from lesions.files import atomic_write
 from lesions.index import DataError
+from lesions.sources.left_out import counted
 from zoo.metrics.bootstrap import Difference
 from zoo.serving import champion
 from zoo.serving.http import ServerError
@@ -100,7 +101,8 @@ def collected_answers(labeled: LabeledImages, folder: Path, entries: list[str] |
         if of_entry.images not in ("", labeled.digest):
             raise ServerError(f"{name} was asked about other pictures, which have changed since; first: make compare")
         if missing := [image for image in labeled.index.images if image not in of_entry.by_image]:
-            raise ServerError(f"{name} has not answered {len(missing)} images, {missing[0]} first; first: make compare")
+            unanswered = f"{counted(len(missing), 'image')}, {missing[0]} first"
+            raise ServerError(f"{name} has not answered {unanswered}; first: make compare")
         answers_by_entry[name] = of_entry
     if not answers_by_entry:
         raise ServerError(f"no answers in {folder}/answers; first: make compare")
@@ -116,7 +118,7 @@ def ab(labeled: LabeledImages, folder: Path, first: str, second: str) -> Differe
 
 def table(computed: Results) -> Table:
     """The results for a terminal."""
-    title = f"{computed.study}: {computed.images:,} images of {computed.lesions:,} lesions, {computed.images_from}"
+    title = f"{computed.study}: {computed.test_images}, {computed.images_from}"
     rows = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     rows.add_column("entry", no_wrap=True)
     for heading in ("macro F1, 95 % interval", "thesis", "bal. acc.", "accuracy", "AUC", "ECE", "p50, p99 ms"):

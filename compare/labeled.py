@@ -19,7 +19,7 @@ from lesions.index import DataError, Index
 from lesions.sources import FORMS, open_source
 from lesions.sources.contents import Contents
 from lesions.sources.image_files import ImageFiles
-from lesions.sources.left_out import LeftOut, by_reason
+from lesions.sources.left_out import LeftOut, by_reason, counted
 from zoo.study import Folders
 
 OWN = "the study's test split"
@@ -54,7 +54,7 @@ def held_out_images(folders: Folders) -> LabeledImages:
         raise DataError(f"{folders.data} is damaged; run `make zoo` again") from None
     source = open_source(folders.source(study), study.scc)
     if missing := set(index.images).difference(source.index.images):
-        lacks = f"{len(missing)} images of the test split, {min(missing)} first"
+        lacks = f"{counted(len(missing), 'image')} of the test split, {min(missing)} first"
         raise DataError(f"{source.path} lacks {lacks}; were the data replaced?")
     split_sha256 = sha256(folders.split)
     digest = hashlib.sha256(f"{split_sha256} {store_sha256}".encode()).hexdigest()
@@ -126,7 +126,7 @@ def external_images(
     index = source.index.take(np.flatnonzero([reason is None for reason in reasons]))
     if left_out and (strict or not index.images):
         lines = "\n".join(f"  {line}" for line in by_reason(left_out))
-        raise DataError(f"{path}: {len(left_out):,} images cannot be used:\n{lines}")
+        raise DataError(f"{path}: {counted(len(left_out), 'image')} cannot be used:\n{lines}")
     rows = zip(index.images, index.labels.tolist(), index.lesions, strict=True)
     stamps = [(image, label, lesion, *source.files[image].stamp) for image, label, lesion in rows]
     digest = hashlib.sha256(json.dumps(stamps).encode()).hexdigest()

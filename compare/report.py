@@ -18,6 +18,7 @@ from compare.results import AGAINST, Result, Results, most_misclassified
 from lesions.files import atomic_write
 from lesions.images import center_square, decode
 from lesions.labels import CLASSES, DATA_LICENSE, DIAGNOSES, NOTICE
+from lesions.sources.left_out import counted
 from zoo.metrics import challenge, malignancy
 from zoo.metrics.bootstrap import PAIRED_RESAMPLES, RESAMPLES, SIGNIFICANCE_LEVEL
 from zoo.metrics.scores import BINS
@@ -35,6 +36,7 @@ def page(results: Results, labeled: LabeledImages, answers: Mapping[str, Answers
     first = answers[results.results[0].entry].described
     text = card.template(Path(__file__).with_name("report.html.j2"), autoescape=True).render(
         results=results,
+        counted=counted,
         notice=NOTICE,
         license=first.get("data_licence"),
         ham10000=first.get("data_licence") == DATA_LICENSE,

@@ -14,7 +14,7 @@ from compare.answers import Answers
 from compare.labeled import LabeledImages
 from compare.references import Agreement, Published, compare_offline, compare_record, record_messages
 from lesions.files import atomic_write
-from lesions.sources.left_out import LeftOut, by_reason
+from lesions.sources.left_out import LeftOut, by_reason, counted
 from zoo.metrics import bootstrap, challenge, malignancy, scores
 from zoo.metrics.calibration import without_temperature
 from zoo.metrics.challenge import ChallengeScore
@@ -89,6 +89,11 @@ class Results(BaseModel):
     results: list[Result]
     """The highest macro F1 first."""
     questions: list[Question]
+
+    @property
+    def test_images(self) -> str:
+        """How many they are, of how many lesions; for people."""
+        return f"{counted(self.images, 'image')} of {counted(self.lesions, 'lesion')}"
 
     @property
     def left_out_lines(self) -> list[str]:

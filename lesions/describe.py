@@ -14,6 +14,7 @@ from rich.text import Text
 from lesions import split, store
 from lesions.index import Index
 from lesions.labels import CLASSES, DIAGNOSES
+from lesions.sources.left_out import counted
 
 PIXELS = 224  # the image size of the thesis
 ROWS, COLUMNS = 4, 8  # of a contact sheet
@@ -36,7 +37,7 @@ def describe(source: Path, folder: Path, scc: str | None = None) -> None:
 def _print(source: Path, data: store.Store) -> None:
     labels, lesions = data.index.labels, np.array(data.index.lesions)
     console = Console()
-    title = f"{source}: {len(labels):,} images of {len(set(data.index.lesions)):,} lesions"
+    title = f"{source}: {counted(len(labels), 'image')} of {counted(len(set(data.index.lesions)), 'lesion')}"
     table = Table(title=Text(title), title_justify="left")
     for heading in ("class", "diagnosis", "images", "share", "lesions", *split.PARTS):
         table.add_column(heading, justify="left" if heading in ("class", "diagnosis") else "right")

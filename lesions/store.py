@@ -24,7 +24,7 @@ from lesions.labels import CLASSES
 from lesions.sources import open_source
 from lesions.sources.contents import Contents
 from lesions.sources.image_files import ImageFiles
-from lesions.sources.left_out import by_reason
+from lesions.sources.left_out import by_reason, counted
 
 # Of the code that turns an image into pixels. Servers run it, so a cache that other code made is not fresh.
 CODE = "-".join(sha256(Path(str(module.__file__))) for module in (images, colors, metadata, formats))
@@ -126,7 +126,7 @@ def _warn(data: ImageFiles) -> None:
     """Print what people must know of the data before they learn from them."""
     if data.left_out:
         lines = "\n".join(f"  {line}" for line in by_reason(data.left_out))
-        print(f"{data.path}: {len(data.left_out):,} images are left out:\n{lines}", file=sys.stderr)
+        print(f"{data.path}: {counted(len(data.left_out), 'image')} left out:\n{lines}", file=sys.stderr)
     if not data.lesions_known:
         consequence = "each image counts as a lesion of its own, so images of one lesion may be in training and test"
         print(f"warning: {data.path} names no lesions; {consequence}", file=sys.stderr)

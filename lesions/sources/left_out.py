@@ -28,9 +28,13 @@ def by_reason(left_out: Iterable[LeftOut]) -> list[str]:
     for short, images in groups.items():
         reasons = {image.reason for image in images}
         reason = reasons.pop() if len(reasons) == 1 else short
-        count = f"{len(images):,} image{'' if len(images) == 1 else 's'}"
-        lines.append(f"{reason}: {count} ({some_names([image.image for image in images])})")
+        lines.append(f"{reason}: {counted(len(images), 'image')} ({some_names([image.image for image in images])})")
     return lines
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 image`, `1,502 images`"""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def some_names(images: Sequence[str]) -> str:

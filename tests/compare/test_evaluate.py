@@ -224,8 +224,12 @@ def test_answers_about_pictures_that_have_changed_are_of_no_use(
     picture.parent.mkdir(parents=True)
     first, second = study_server.labeled.index.images[:2]
     picture.write_bytes(study_server.labeled.source.read(first))
-    assert run("evaluate", "--test", "mine").exit_code == 0
+    done = run("evaluate", "--test", "mine")
+    assert done.exit_code == 0
+    assert ": 1 image of 1 lesion, mine" in done.output
     assert run("report", "--test", "mine").exit_code == 0
+    (page,) = study_server.reports.glob("outside-mine-*/index.html")
+    assert "about 1 image of 1 lesion:\nmine." in page.read_text()
     picture.write_bytes(study_server.labeled.source.read(second))
     done = run("report", "--test", "mine")
     assert done.exit_code == 2
@@ -254,13 +258,14 @@ def test_images_from_outside(study_server: StudyServer, run: Run, tmp_path: Path
     study_server.described["transfer"]["split_sha256"] = "another"  # no matter: these are not the split's
     done = run("evaluate", "--test", "mine")
     assert done.exit_code == 0, done.output
-    assert "left out: 1 images\n  unlabeled (it lies in no class's folder): 1 image (mole.jpg)\n" in done.output
+    assert "left out: 1 image\n  unlabeled (it lies in no class's folder): 1 image (mole.jpg)\n" in done.output
     assert "served and offline" not in done.output
     (folder,) = study_server.reports.glob("outside-mine-*")
     results = json.loads((folder / "results.json").read_text())
     assert results["images"] == 10
     page = (folder / "index.html").read_text()
     assert "folder): 1 image (mole.jpg)" in page
+    assert "<p>1 image was left out:</p>" in page
     assert "The pictures on this page are those of <strong>mine</strong>: their license" in page
     assert "nobody’s" not in page
     assert "The data are a" not in page

@@ -36,7 +36,7 @@ def test_the_test_split_and_nothing_else(study_server: StudyServer) -> None:
     assert labeled.source.read(labeled.index.images[0]).startswith(b"\xff\xd8")
     with study_server.folders.split.open("a") as file:
         file.write("ELSEWHERE,l,nv,test\n")
-    with pytest.raises(DataError, match="lacks 1 images of the test split, ELSEWHERE first"):
+    with pytest.raises(DataError, match="lacks 1 image of the test split, ELSEWHERE first"):
         held_out_images(study_server.folders)
     study_server.folders.split.write_text("image,part\nx,test\n")
     with pytest.raises(DataError, match=r"split\.csv is damaged; run `make zoo` again"):
@@ -138,7 +138,7 @@ def test_a_zip_that_python_cannot_unpack(tmp_path: Path) -> None:
     content[content.find(b"PK\x01\x02") + 10] = 9
     (tmp_path / "set.zip").write_bytes(content)
     with pytest.raises(
-        DataError, match=r"1 images cannot be used:\n  set\.zip: compressed with Deflate64, which Python"
+        DataError, match=r"1 image cannot be used:\n  set\.zip: compressed with Deflate64, which Python"
     ):
         external_images(tmp_path / "set.zip", ())
 
@@ -160,7 +160,7 @@ def test_the_digest_changes_with_an_image(tmp_path: Path) -> None:
         (
             "a.csv",
             f"{HEADER}\nx,1,0,0,0,0,0,0\n",
-            r"1 images cannot be used:\n  no such image beside a\.csv: 1 image",
+            r"1 image cannot be used:\n  no such image beside a\.csv: 1 image",
         ),
         ("", "", "no table of classes, and no images in folders of classes; TEST is a folder"),
     ],

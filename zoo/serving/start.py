@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from lesions.files import file_lock
@@ -116,11 +116,8 @@ def wait(runtime: Runtime, folder: Path) -> None:
 
 def _renew_credentials(runtime: Runtime, folder: Path) -> None:
     """Renew credentials that have expired or soon will."""
-    server = runtime.connect(folder)
-    try:
+    with closing(runtime.connect(folder)) as server:
         server.renew_credentials()
-    finally:
-        server.close()
 
 
 def _apply_champion(runtime: Runtime, archives: Path, folder: Path) -> None:
@@ -129,7 +126,8 @@ def _apply_champion(runtime: Runtime, archives: Path, folder: Path) -> None:
         current = champion.current(archives)
         if current is None:
             return
-        runtime.connect(folder).set_default(CLASSIFIER.model, current.entry)
+        with closing(runtime.connect(folder)) as server:
+            server.set_default(CLASSIFIER.model, current.entry)
     except ChampionError as error:
         print(f"warning: {error}")
     except ServerError as error:

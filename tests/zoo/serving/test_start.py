@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +18,9 @@ from PIL import Image
 from tests.faults.small_zoo import made
 from tests.images import file_of
 from tests.servers import SERVED_BY, connect, free_ports, pack, start, state, stop
+from tests.zoo.serving.champions import promoted
 from zoo.packaging.manifest import install
-from zoo.serving import limits
+from zoo.serving import champion, limits
 from zoo.serving.connection import KEY_FILE, upload
 from zoo.serving.http import ServerError
 from zoo.serving.limits import Limits
@@ -85,6 +87,30 @@ def test_again_it_goes_on_with_the_same_tokens(served: Served, capsys: pytest.Ca
     served.start()
     assert (served.pid(), served.keys()) == before
     assert RUNNING in capsys.readouterr().out
+
+
+def test_it_warns_of_a_champion_that_is_not_what_was_promoted(
+    served: Served, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def printed(entry: str, weights_sha256: str) -> str:
+        champion.append(served.store, promoted(entry, weights_sha256))
+        capsys.readouterr()
+        served.start()
+        return capsys.readouterr().out
+
+    with zipfile.ZipFile(served.store / "baseline.mar") as archive:
+        weights = json.loads(archive.read("entry.json"))["weights_sha256"]
+    try:
+        assert "warning" not in (usual := printed("baseline", weights))
+        assert "champion: baseline, since 2026-11-24" in usual
+        assert "warning: it was trained anew since; score and promote it again" in printed("baseline", "another")
+        assert "warning: the champion, transfer, is not the default version (" in printed("transfer", weights)
+        (served.store / champion.FILE).write_text("{")
+        capsys.readouterr()
+        served.start()
+        assert "champion.json is damaged; delete it, and promote again" in capsys.readouterr().out
+    finally:
+        (served.store / champion.FILE).unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("left", [timedelta(minutes=-1), timedelta(minutes=1)])
