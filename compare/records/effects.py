@@ -114,9 +114,10 @@ def by_question(study: StudyRecords, estimates: Estimates) -> dict[str, list[Eff
         for measure in (RARE_F1, RARE_RECALL)
     ]
     comparisons["duplicates"] = [
-        (name, other, MACRO_F1)
+        (name, other, measure)
         for name in study.classifiers
         if (other := filled_up_alike(study, name)) is not None and other in estimates
+        for measure in MEASURES
     ]
     effects = {}
     for question, rows in comparisons.items():

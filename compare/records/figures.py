@@ -49,6 +49,8 @@ def differences(effects: Sequence[Effect]) -> bytes:
                 difference = effect.difference
                 plots.interval_dot(axes, row, difference.difference, difference.interval, COLORS[effect.outcome])
         plots.value_grid(axes)
+        if len(measures) > 2:
+            axes.locator_params(axis="x", nbins=4)  # numbers like -0.025 need room
         if len(references) == 1:
             names, label = [entry for entry, _ in pairs], f"less that of {references[0]}"
         else:

@@ -205,10 +205,12 @@ def test_synthetic_images_are_compared_with_copies_of_real_ones(tmp_path: Path) 
     assert set(pairs) == {("gan_2", "duplicates_2"), ("projected_2", "duplicates_2")}
     assert pairs["gan_2", "duplicates_2"].difference.is_significant
     questions = effects.by_question(studies[0], effects.estimate(studies[0]))
-    assert {effect.entry: effect.outcome for effect in questions["duplicates"]} == {
-        "gan_2": "helped",
-        "projected_2": "no difference shown",
-    }
+    assert {effect.measure for effect in questions["duplicates"]} == set(effects.MEASURES)
+    for measure in effects.MEASURES:
+        assert {effect.entry: effect.outcome for effect in questions["duplicates"] if effect.measure == measure} == {
+            "gan_2": "helped",
+            "projected_2": "no difference shown",
+        }
     assert effects.techniques(studies[0], "duplicates_2") == ["copies of real images"]
     # What differs in more than where the images come from is not compared.
     classifiers = dict(studies[0].classifiers)
