@@ -39,8 +39,13 @@ def serve(runtime: Runtime, settings: Settings, host: str, limits: Limits, partl
         if front:  # the one process has both; another gateway would keep the port
             process.halt(folder)
 
+    def start_gateway() -> None:
+        if may_start and not front and runtime.processes(folder):
+            with file_lock(folder), start.ended_by_interrupt(runtime, folder, running):  # another `make serve`
+                process.start(settings)
+
     try:
-        return start.serve(
+        served = start.serve(
             runtime,
             settings.archives,
             folder,
@@ -51,10 +56,11 @@ def serve(runtime: Runtime, settings: Settings, host: str, limits: Limits, partl
             checked=checked,
             partly=partly,
         )
-    finally:  # also where some versions cannot be served: the others are
-        if may_start and not front and runtime.processes(folder):
-            with file_lock(folder):  # another `make serve`
-                process.start(settings)
+    except ServerError:  # some versions cannot be served: the others are
+        start_gateway()
+        raise
+    start_gateway()
+    return served
 
 
 def stop(folder: Path) -> bool:

@@ -215,6 +215,33 @@ def test_starting_again(served: Served, capfd: pytest.CaptureFixture[str]) -> No
     served.start()
 
 
+def test_an_interrupted_start_starts_no_gateway_and_leaves_no_runtime(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def interrupted(at: object, name: str, **changes: object) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(at, name, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                served.start(**changes)
+
+    runtime, folder = get_runtime(served.runtime), served.settings.folder
+    if runtime.hosts_front:
+        pytest.skip("the gateway is in the same process")
+    before = set(runtime.processes(folder))
+    interrupted(type(runtime), "start", origins=())
+    assert start.running(folder) == served.settings.model_dump(mode="json"), "the one that ran goes on"
+    interrupted(process, "answers", origins=())
+    assert set(runtime.processes(folder)) == before, "the runtime ran before"
+    assert start.stop(folder)
+    interrupted(process, "answers")
+    assert not runtime.processes(folder)
+    assert not process.processes_of(folder)
+    served.start()
+
+
 def test_the_runtime_dies_and_comes_back(served: Served) -> None:
     if get_runtime(served.runtime).hosts_front:
         pytest.skip("the gateway is in the same process")

@@ -2,9 +2,11 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+
+import psutil
 
 from lesions.files import file_lock
 from zoo.kinds.classifier import CLASSIFIER
@@ -48,18 +50,20 @@ def serve(
     with file_lock(folder):  # another `make serve`
         verified = manifest.verify(archives)
         refused = {name: archive.problem for name, archive in verified.items() if archive.problem}
-        versions: dict[str, tuple[str, str]] = {}
+        identified: dict[str, tuple[str, str]] = {}
         for name, archive in verified.items():
             if not archive.problem:
                 try:
-                    version = identify(archives / name)
+                    identified[name] = identify(archives / name)
                 except ArchiveError as error:
                     refused[name] = str(error)
-                    continue
-                if same := [file for file, other in versions.items() if other == version]:
-                    refused[name] = f"not loaded: {archives / name} is {version[1]}, as {same[0]} is"
-                else:
-                    versions[name] = version
+        versions: dict[str, tuple[str, str]] = {}
+        # A file that is named as its version goes before copies of it, so that a running server goes on.
+        for name, version in sorted(identified.items(), key=lambda item: Path(item[0]).stem != item[1][1]):
+            if same := [file for file, other in versions.items() if other == version]:
+                refused[name] = f"not loaded: {archives / name} is {version[1]}, as {same[0]} is"
+            else:
+                versions[name] = version
         if not versions:
             raise ServerError("\n".join(["no archive can be served:", *refused.values()]))
         if host != LOOPBACK:
@@ -72,16 +76,13 @@ def serve(
         checked()
         if other.name != runtime.name and other.stop(request.folder):
             print(f"was served by {other.name}: stopped, to serve by {runtime.name}")
-        try:
-            failures = refused | runtime.start(archives.resolve(), versions, request)
-        except KeyboardInterrupt:  # the server has a session of its own and would live on
-            if set(ours).isdisjoint(runtime.processes(request.folder)):  # it is not one that ran before
-                runtime.stop(request.folder)
-            raise
         total = len(versions) + len(refused)
+        with ended_by_interrupt(runtime, request.folder, ours):
+            failures = refused | runtime.start(archives.resolve(), versions, request)
+            if len(failures) < total:
+                _renew_credentials(runtime, request.folder)
+                _apply_champion(runtime, archives, request.folder)
         if len(failures) < total:
-            _renew_credentials(runtime, request.folder)
-            _apply_champion(runtime, archives, request.folder)
             rest = f"The other {total - len(failures)} are served on port {port}."
         else:
             runtime.stop(request.folder)
@@ -94,6 +95,17 @@ def serve(
                 raise ServerError(message)
             print(f"warning: {message}")
         return min(served)  # a classifier before a generator
+
+
+@contextmanager
+def ended_by_interrupt(runtime: Runtime, folder: Path, before: Iterable[psutil.Process]) -> Iterator[None]:
+    """Ctrl-C stops the server of `folder`, unless it is one that ran before: it would live on, in its own session."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if set(before).isdisjoint(runtime.processes(folder)):
+            runtime.stop(folder)
+        raise
 
 
 @contextmanager
