@@ -176,11 +176,13 @@ ifdef STUDY
 -include $(RUNS)/entries.mk
 endif
 
+there_is_one = $(if $(strip $(ENTRIES_MADE)),:,echo "error: of which study? make $@ STUDY=... goes on with one of make zoo" >&2; exit 2)
+
 source: $(SOURCES:%=$(RUNS)/%/weights.safetensors)
-	@:
+	@$(there_is_one)
 
 archives: $(ENTRIES_MADE:%=$(ARCHIVES)/%.mar)
-	@$(if $(strip $(ENTRIES_MADE)),:,echo "error: of which study? make archives STUDY=... goes on with one of make zoo" >&2; exit 2)
+	@$(there_is_one)
 
 # Trainings (also of ensembles), pools and archives are what LAUNCH puts elsewhere. Pretrained weights take seconds, and
 # may need the network, which nodes often lack.
@@ -354,5 +356,5 @@ clean: ## stop what is served, and remove what was built, but neither .venv, nor
 	@for serve in runs/*/serve; do test ! -d "$$serve" || $(PYTHON) -m gateway stop --study "$$(basename "$$(dirname "$$serve")")"; done
 	rm -rf site reports data/phantom data/cache
 	@for kept in runs model_store; do test ! -d $$kept || { \
-		find $$kept -mindepth 2 -maxdepth 2 ! -name 'events.*' ! -name experiments ! -name champion.json -exec rm -rf {} + && \
-		find $$kept -mindepth 1 -maxdepth 1 -type d -empty -delete; }; done
+		find $$kept/ -mindepth 2 -maxdepth 2 ! -name 'events.*' ! -name experiments ! -name champion.json -exec rm -rf {} + && \
+		find $$kept/ -mindepth 1 -maxdepth 1 -type d -empty -delete; }; done

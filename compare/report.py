@@ -93,7 +93,7 @@ def _recipe(described: Mapping[str, Any]) -> dict[str, str]:
     words = {"network": f"{described['architecture']}, {described['pixels']} px", "starts from": _start(described)}
     own = ("architecture", "pixels", "start")
     words |= card.recipe_in_words({name: value for name, value in recipe.items() if name not in own})
-    if "best_epoch" in described["scores"]:
+    if described["scores"].get("best_epoch"):  # 0 of an entry that trains nothing
         kept = "epoch kept, the last" if recipe.get("keep") == "last" else "best epoch, by validation"
         words[kept] = f"{described['scores']['best_epoch']} of {len(recipe.get('draws', ()))}"
     return words

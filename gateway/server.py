@@ -10,7 +10,7 @@ from gateway.app import start
 from gateway.process import STATE
 from gateway.rest import RestBackend
 from gateway.settings import Settings
-from zoo.serving.rest.connections import KEEP_ALIVE, TimedProtocol, allow_many
+from zoo.serving.rest.connections import UVICORN, allow_many
 
 GRACE = 5
 """Seconds that requests have to end in when a signal has come; events that wait have some more."""
@@ -24,13 +24,8 @@ def main(folder: Path) -> None:
         start(settings, RestBackend(settings.folder, settings.runtime_port)),
         host=settings.host,
         port=settings.port,
-        loop="asyncio",  # and no other that is installed: behind `local` they are the same
-        http=TimedProtocol,
+        **UVICORN,
         access_log=False,  # the gateway writes its own
-        proxy_headers=False,
-        server_header=False,
-        ws="none",
-        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
     )
 

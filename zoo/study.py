@@ -182,9 +182,13 @@ class Folders:
             raise StudyError(f"{self.runs / 'study.json'} is damaged; delete it, and run `make zoo` again") from None
 
     def existing(self) -> "Folders":
-        """The same. Raises `StudyError` where there is no such study, nor a folder of archives served by that name."""
-        if not any((self.runs / name).exists() for name in ("study.json", "serve")):
-            raise self._missing("study.json", "serve")
+        """The same. Raises `StudyError` where there is no such study, nor a folder of archives served by that name.
+
+        What `make clean` keeps of a study, people's answers, is enough.
+        """
+        marks = ("study.json", "serve", "experiments", "events.*")
+        if not any(any(self.runs.glob(mark)) for mark in marks):
+            raise self._missing(*marks)
         return self
 
     def _missing(self, *marks: str) -> StudyError:

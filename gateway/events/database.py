@@ -48,7 +48,7 @@ def check_url(text: str) -> str:
     if url.password is not None or SECRETS & url.query.keys():
         raise EventsError("EVENTS: no password in it, others would see it; put it into ~/.pgpass, or into PGPASSWORD")
     if find_spec("psycopg") is None:
-        raise EventsError('PostgreSQL needs psycopg: .venv/bin/pip install "psycopg[binary]"')
+        raise EventsError('PostgreSQL needs psycopg: .venv/bin/python -m pip install "psycopg[binary]"')
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
 
 

@@ -18,6 +18,7 @@ from gateway.experiments.experiment import Experiment, check_name
 from gateway.experiments.files import FOLDER, ExperimentError
 from gateway.keys import Keys
 from lesions.errors import UserError
+from lesions.sources.left_out import counted
 from zoo.kinds.classifier import CLASSIFIER
 from zoo.serving.http import NoServerError
 from zoo.serving.options import StudyName
@@ -126,7 +127,7 @@ def forget(
         raise EventsError(f"not all is deleted ({reason(error)}); run it again") from None
     finally:
         engine.dispose()
-    print(f"deleted: {answers} answers and {feedback} feedback of {client or 'the key ' + key}")
+    print(f"deleted: {counted(answers, 'answer')} and {feedback} feedback of {client or 'the key ' + key}")
 
 
 def _weights(folders: Folders, wanted: Experiment) -> dict[str, str]:

@@ -9,7 +9,7 @@ from lesions.sources import persons
 from lesions.sources.diagnoses import OTHERS, class_of
 from lesions.sources.files import File, Found, stem
 from lesions.sources.image_files import ImageFiles
-from lesions.sources.left_out import LeftOut, some_names
+from lesions.sources.left_out import LeftOut, counted, some_names
 from lesions.sources.persons import description
 from lesions.sources.tables import IMAGE, LESION, columns_of, first, read_table
 
@@ -98,7 +98,7 @@ class LabeledTable(ImageFiles):
             rows.append(persons.row(label.image, CLASSES.index(label.diagnosis), described))
         if missing and not is_test:
             raise DataError(
-                f"{table} names {len(missing):,} images that are not in {found.root}: {some_names(missing)}{found.hint}"
+                f"{table} names {counted(len(missing), 'image')} not in {found.root}: {some_names(missing)}{found.hint}"
             )
         beside = f"no such image beside {table.path.name}{found.hint}"
         self.left_out += [LeftOut(image, beside) for image in missing]

@@ -35,14 +35,14 @@ def test_an_image_replaced_then_deleted(empty: Harmed, built: Harmed, tmp_path: 
     failed = empty.make("zoo", ENTRIES="baseline")
     deleted.tried = 1
     assert failed.returncode == 2
-    assert f"names 1 images that are not in {empty.data}: {file.stem}" in failed.stderr
+    assert f"names 1 image not in {empty.data}: {file.stem}" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert empty.digests() == second
     file.write_bytes(content)
     empty.made("zoo", ENTRIES="baseline")
     assert _cache(empty) == before
     assert empty.digests() == first
-    deleted.seen = "“names 1 images that are not in ...”; put back as it was at first, it gave the first bytes again"
+    deleted.seen = "“names 1 image not in ...”; put back as it was at first, it gave the first bytes again"
 
 
 def _cache(checkout: Harmed) -> str:

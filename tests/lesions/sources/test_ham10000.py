@@ -105,7 +105,7 @@ def cut_zip(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("break_data", "message"),
     [
-        (lose_image, "names 1 images that are not in"),
+        (lose_image, "names 1 image not in"),
         (lose_metadata, "no table of classes, and no images in folders of classes; DATA is a folder or zip file"),
         (cut_zip, "HAM10000_images_part_1.zip: not a whole zip file (cut short?)"),
         (lambda folder: rewrite(folder, ",akiec,", ",akeic,"), "line 2: unknown class 'akeic'; known: akiec, bcc"),

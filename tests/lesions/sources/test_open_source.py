@@ -98,13 +98,13 @@ def test_images_beside_a_tables_folder_are_only_taken_for_a_table(tmp_path: Path
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "truth.csv").write_text(dx_table({"a": "nv"}))
     assert classes_of(open_source(tmp_path / "labels" / "truth.csv")) == {"a": "nv"}
-    with pytest.raises(DataError, match=r"truth\.csv names 1 images that are not in .*/labels: a$"):
+    with pytest.raises(DataError, match=r"truth\.csv names 1 image not in .*/labels: a$"):
         open_source(tmp_path / "labels")
 
 
 def test_a_thousand_missing_images_are_three_names_and_a_count(tmp_path: Path) -> None:
     (tmp_path / "truth.csv").write_text(dx_table({f"i{k}": "nv" for k in range(1000)}))
-    with pytest.raises(DataError, match=r"truth\.csv names 1,000 images that are not in .*: i0, i1, i2, \.\.\.$"):
+    with pytest.raises(DataError, match=r"truth\.csv names 1,000 images not in .*: i0, i1, i2, \.\.\.$"):
         open_source(tmp_path)
     assert len(open_source(tmp_path, is_test=True).left_out) == 1000
 

@@ -68,9 +68,14 @@ def test_it_serves_without_torch_and_java(tmp_path: Path) -> None:
         assert process.poll() is None, (tmp_path / "log").read_text()
         keys = json.loads((checkout / "runs" / "mine" / "serve" / "key_file.json").read_text())
         make_key = [command[0], "-m", "gateway", "key", "phone"]
-        for wanting in (["drift"], ["experiment-demo"]):  # these need packages that train
-            refused = subprocess.run(
-                [command[0], "-m", "gateway", *wanting, "--study", "mine"],
+        for wanting in (
+            "gateway drift --study mine",
+            "gateway experiment-demo",
+            "lesions describe",
+            "lesions download",
+        ):
+            refused = subprocess.run(  # these need packages that train
+                [command[0], "-m", *wanting.split()],
                 cwd=checkout,
                 env=kept,
                 capture_output=True,
@@ -78,6 +83,7 @@ def test_it_serves_without_torch_and_java(tmp_path: Path) -> None:
                 check=False,
             )
             assert refused.returncode == 2
+            assert "is not installed here" in refused.stderr
             assert "Traceback" not in refused.stderr
         key = subprocess.run(
             make_key, cwd=checkout, env=kept, capture_output=True, text=True, check=True

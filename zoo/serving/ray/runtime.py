@@ -12,7 +12,7 @@ from zoo.serving.ray.settings import Settings, settings
 from zoo.serving.rest.runtime import OneProcess
 from zoo.serving.runtime import ServeRequest
 
-INSTALL = ".venv/bin/pip install 'ray[serve]>=2.60,<2.61'"
+INSTALL = ".venv/bin/python -m pip install 'ray[serve]>=2.60,<2.61'"
 
 
 class Ray(OneProcess):

@@ -1,7 +1,9 @@
-"""Connections of clients: many at a time, and none that waits for ever."""
+"""Connections of clients: many at a time, and none that waits for ever for the head of a request."""
 
 import asyncio
 import resource
+from collections.abc import Mapping
+from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -27,14 +29,30 @@ class TimedProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Go on waiting where the head is not complete yet; not longer because a part of it has come."""
-        waiting = self.timeout_keep_alive_task
-        until = waiting.when() if waiting else self.loop.time() + self.timeout_keep_alive
+        waiting, begun = self.timeout_keep_alive_task, self.conn.trailing_data[0]
+        until = waiting.when() if waiting and begun else self.loop.time() + self.timeout_keep_alive
         super().data_received(data)
         if self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
             self._wait_until(until)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no longer: uvicorn forgets it after a reset, and the connection would stay in memory until then."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
     def _wait_until(self, time: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_at(time, self.timeout_keep_alive_handler)
+
+
+UVICORN: Mapping[str, Any] = {
+    "loop": "asyncio",  # and no other that is installed
+    "http": TimedProtocol,
+    "ws": "none",
+    "proxy_headers": False,
+    "server_header": False,
+    "timeout_keep_alive": KEEP_ALIVE,
+}
+"""Settings of every uvicorn that clients reach."""
 
 
 def allow_many() -> None:

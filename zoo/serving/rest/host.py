@@ -15,7 +15,7 @@ import uvicorn
 from lesions.files import atomic_write
 from zoo.serving.connection import KEY_FILE
 from zoo.serving.rest.app import App
-from zoo.serving.rest.connections import KEEP_ALIVE, TimedProtocol, allow_many
+from zoo.serving.rest.connections import UVICORN, allow_many
 from zoo.serving.rest.process import ACCESS_LOG, LOG, LOGS, PORTS, READY
 from zoo.serving.rest.tokens import Tokens
 from zoo.serving.rest.versions import Versions
@@ -57,14 +57,9 @@ def serve(folder: Path, open_all: Callable[[dict[str, Any], Note], Versions]) ->
     gc.freeze()  # what is there now stays: no collection need look at it again
     config = uvicorn.Config(
         app,
-        loop="asyncio",
-        http=TimedProtocol,
-        ws="none",
+        **UVICORN,
         lifespan="on" if front else "off",  # the front may have something to write down in the end
         log_config=None,
-        proxy_headers=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
     )
     # After its grace it raises the signal once more, which ends the process, even if its threads do not.

@@ -2,6 +2,7 @@
 
 import resource
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -15,30 +16,33 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from tests.servers import free_ports
-from zoo.serving.rest.connections import MOST_FILES, TimedProtocol
+from zoo.serving.rest.connections import MOST_FILES, UVICORN, TimedProtocol
 
 TIMEOUT = 1
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
+def server() -> Iterator[uvicorn.Server]:
     async def count(scope: Scope, receive: Receive, send: Send) -> None:
         body = await Request(scope, receive).body()
         await PlainTextResponse(str(len(body)))(scope, receive, send)
 
-    port = free_ports()
-    config = uvicorn.Config(
-        count, port=port, http=TimedProtocol, lifespan="off", log_config=None, timeout_keep_alive=TIMEOUT
-    )
+    usual = {**UVICORN, "lifespan": "off", "log_config": None, "timeout_keep_alive": TIMEOUT}
+    config = uvicorn.Config(count, port=free_ports(), **usual)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield port
+    yield server
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture
+def port(server: uvicorn.Server) -> int:
+    return server.config.port
 
 
 def dripped(connection: socket.socket, content: bytes) -> bytes:
@@ -70,6 +74,47 @@ def test_nor_does_one_that_drips(port: int) -> None:
         except ConnectionError:
             answer = b""
         assert answer == b""
+
+
+def protocol_of(server: uvicorn.Server, connection: socket.socket) -> TimedProtocol:
+    """The server's side of a connection."""
+    while True:
+        for protocol in set(server.server_state.connections):
+            assert isinstance(protocol, TimedProtocol)
+            if protocol.client == connection.getsockname():
+                return protocol
+        time.sleep(0.01)
+
+
+def test_the_time_begins_with_the_first_byte_of_a_head(server: uvicorn.Server, port: int) -> None:
+    def sent(content: bytes) -> float:
+        """When the connection ends, after these bytes have come."""
+        before = len(protocol.conn.trailing_data[0])
+        connection.sendall(content)
+        while len(protocol.conn.trailing_data[0]) == before:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        task = protocol.timeout_keep_alive_task
+        assert task is not None
+        return task.when()
+
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        protocol = protocol_of(server, connection)
+        protocol.timeout_keep_alive = 60
+        first = sent(HEAD[:1])
+        assert first > protocol.loop.time() + 50
+        assert sent(HEAD[1:9]) == first
+
+
+def test_a_reset_connection_is_forgotten_at_once(server: uvicorn.Server, port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(HEAD[:9])
+        protocol = protocol_of(server, connection)
+        assert protocol.timeout_keep_alive_task is not None
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset at its end
+    while protocol in server.server_state.connections:
+        time.sleep(0.01)
+    assert protocol.timeout_keep_alive_task is None
 
 
 def test_a_body_may_take_its_time(port: int) -> None:
