@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from lesions import phantom
 from lesions.cli import command_group
+from lesions.describe import describe as describe_data
 
 app = command_group(__doc__)
 
@@ -18,9 +20,6 @@ def describe(
     scc: Annotated[str | None, typer.Option(help="The class that squamous cell carcinomas count as.")] = None,
 ) -> None:
     """Print class counts, channel statistics and images per lesion; draw a contact sheet of each class."""
-    from lesions import phantom  # here, as below: a machine that only serves lacks what these need
-    from lesions.describe import describe as describe_data
-
     source = _root() / "data" / "phantom" if data == "phantom" else Path(data).expanduser()
     if data == "phantom" and not source.is_dir():
         phantom.draw(source)
@@ -32,7 +31,7 @@ def download(
     folder: Annotated[Path | None, typer.Argument(help="Where HAM10000 goes; data/ham10000 unless given.")] = None,
 ) -> None:
     """Download HAM10000 (about 2.8 GB) by its DOI and verify its checksums."""
-    from lesions.download import fetch
+    from lesions.download import fetch  # here: a machine that only serves lacks what it needs
 
     folder = folder or _root() / "data" / "ham10000"
     fetch(folder)

@@ -25,7 +25,7 @@ ORIGINAL = {"study": "tests", "notice": NOTICE}
 
 
 class Runtime:
-    """Answers every picture but those that say that they are bad (`gateway.backend.Backend`)."""
+    """Answers every picture but those that say that they are damaged (`gateway.backend.Backend`)."""
 
     def __init__(self) -> None:
         self.asked: list[Question] = []
@@ -44,7 +44,7 @@ class Runtime:
             return self.reply
         if version not in (None, *SERVED[model]):
             return _json(404, {"message": f"Model version: {version} does not exist for model: {model}"})
-        if b"bad" in body:
+        if b"damaged" in body:  # a word that no form's random boundary, a hexadecimal number, can have
             return _json(400, {"message": "the image is damaged"})
         if b"crash" in body:
             raise RuntimeError("secret")

@@ -57,7 +57,7 @@ def test_every_answer_to_a_page_can_be_read_by_it(front: Front, client: TestClie
         client.post("/v1/nothing", headers=page),
         client.get(CLASSIFY, headers=page),
         client.post(CLASSIFY, content=bytes(200_000), headers=page),
-        client.post(CLASSIFY, content=b"bad", headers=page),
+        client.post(CLASSIFY, content=b"damaged", headers=page),
         small.post("/v1/explain/transfer", content=PICTURE, headers=page),
         small.post("/v1/explain/transfer", content=PICTURE, headers=page),
         client.post(CLASSIFY, content=b"crash", headers=page),

@@ -78,7 +78,7 @@ def test_a_large_file_of_a_form_stays_in_memory(client: TestClient, monkeypatch:
 
 
 def test_several_files_with_a_bad_one(client: TestClient) -> None:
-    files = [("image", ("a.jpg", PICTURE)), ("image", ("b.jpg", b"bad")), ("other", ("c.jpg", PICTURE))]
+    files = [("image", ("a.jpg", PICTURE)), ("image", ("b.jpg", b"damaged")), ("other", ("c.jpg", PICTURE))]
     answer = client.post(CLASSIFY, files=files)
     assert answer.status_code == 200
     rows = answer.json()["answers"]
@@ -169,7 +169,7 @@ def test_what_is_served(front: Front, client: TestClient, tmp_path: Path) -> Non
     ("content", "status", "message"),
     [
         (b"", 422, "no picture"),
-        (b"bad", 422, "the image is damaged"),
+        (b"damaged", 422, "the image is damaged"),
         (b"{oops", 400, "not JSON"),
         (b"[" * 90_000, 400, "not JSON"),
         (b"{}", 422, "no picture"),

@@ -111,7 +111,7 @@ def test_flat_pixels(client: TestClient) -> None:
         (image(BASE64, shape=[2]), 422, "1 elements, and the shape is [2]"),
         (image(shape=[0]), 422, "no picture"),
         (image(*["aaaa"] * (MOST_PICTURES + 1)), 413, "at most 64"),
-        (image(BASE64, base64.b64encode(b"bad").decode()), 422, "picture 1: the image is damaged"),
+        (image(BASE64, base64.b64encode(b"damaged").decode()), 422, "picture 1: the image is damaged"),
         (pixels([1, 2], [2]), 422, "pixels have [n, height, width, 3]"),
         (pixels([1, 2, 3], [1, 1, 1, 4]), 422, "pixels have"),
         (pixels([1, 2], [1, 1, 3]), 422, "2 values, and the shape is [1, 1, 3]"),

@@ -74,7 +74,7 @@ def test_changes_count_at_once(front: Front, client: TestClient, caplog: pytest.
 
 def test_several_pictures_have_an_id_each(front: Front, client: TestClient) -> None:
     begin(front)
-    encoded = [base64.b64encode(picture).decode() for picture in (PICTURE, b"bad", b"other")]
+    encoded = [base64.b64encode(picture).decode() for picture in (PICTURE, b"damaged", b"other")]
     rows = client.post(CLASSIFY, json=encoded).json()["answers"]
     assert [row["status"] for row in rows] == [200, 422, 200]
     ids = [row["answer"]["id"] for row in rows if "answer" in row]

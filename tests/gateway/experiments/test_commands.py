@@ -119,7 +119,7 @@ def test_forgetting(commands: Commands) -> None:
     assert commands.done("forget", "--client", "anna") == "deleted: 2 answers and 2 feedback of anna\n"
     assert commands.done("forget", "--key", "tablet") == "deleted: 1 answer and 1 feedback of the key tablet\n"
     # A key that was revoked since.
-    assert commands.done("forget", "--client", "anna", "--key", "gone").startswith("deleted: 1 answers")
+    assert commands.done("forget", "--client", "anna", "--key", "gone").startswith("deleted: 1 answer")
     assert commands.done("forget", "--client", "anna").startswith("deleted: 0 answers")
 
 

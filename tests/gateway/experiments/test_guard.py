@@ -195,7 +195,7 @@ def test_what_ails_all_arms_or_is_a_picture_s_own_takes_none_out(
     def everybody(content: bytes = PICTURE) -> set[int]:
         return {open_client.post(CLASSIFY, content=content, headers={"X-Client-Id": name}).status_code for name in who}
 
-    assert everybody(b"bad") == {422}
+    assert everybody(b"damaged") == {422}
     front.runtime.dead = True
     assert everybody() == {503}
     front.runtime.dead = False

@@ -38,7 +38,7 @@ def test_versions_side_by_side(front: Front, questions: Questions) -> None:
 @pytest.mark.parametrize(
     ("sent", "versions", "message"),
     [
-        (url(b"bad"), ["baseline"], "the image is damaged"),
+        (url(b"damaged"), ["baseline"], "the image is damaged"),
         (url(), ["<b>"], "&lt;b&gt;&#39; is not served"),
         (url(), ["../../etc"], "is not served"),
         ("data:image/png;base64,???", ["baseline"], "the browser sent no picture"),

@@ -68,13 +68,8 @@ def test_it_serves_without_torch_and_java(tmp_path: Path) -> None:
         assert process.poll() is None, (tmp_path / "log").read_text()
         keys = json.loads((checkout / "runs" / "mine" / "serve" / "key_file.json").read_text())
         make_key = [command[0], "-m", "gateway", "key", "phone"]
-        for wanting in (
-            "gateway drift --study mine",
-            "gateway experiment-demo",
-            "lesions describe",
-            "lesions download",
-        ):
-            refused = subprocess.run(  # these need packages that train
+        for wanting in ("gateway drift --study mine", "gateway experiment-demo", "lesions download"):
+            refused = subprocess.run(  # these need packages that it lacks
                 [command[0], "-m", *wanting.split()],
                 cwd=checkout,
                 env=kept,
