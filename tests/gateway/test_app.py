@@ -1,5 +1,6 @@
 """What is around the calls: pages of other origins, ids, the log, metrics, the description."""
 
+import base64
 import json
 import logging
 import re
@@ -170,7 +171,7 @@ def test_uvicorn_s_log_of_the_same_process_has_no_line_of_the_gateway_s(
 
 def test_metrics(client: TestClient) -> None:
     client.post(CLASSIFY, content=PICTURE)
-    client.post(CLASSIFY, json=["YmFk", "aaaa"])
+    client.post(CLASSIFY, json=[base64.b64encode(b"damaged").decode(), "aaaa"])
     for name in ("one", "two"):
         client.get(f"/{name}")
     text = client.get("/metrics").text
