@@ -9,9 +9,8 @@ from starlette.requests import Request
 
 from gateway.problems import Problem
 from zoo.serving.limits import how_to_raise
+from zoo.serving.rest.inference import BODY_SECONDS
 
-SECONDS = 60
-"""The time in which a body must have arrived."""
 STEP = 65_536
 """Bytes that are unpacked before other requests have their turn."""
 PACKED = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
@@ -28,10 +27,10 @@ async def read(request: Request, most: int) -> bytes:
 async def in_time() -> AsyncIterator[None]:
     """Limit the time in which a body must have arrived. Raises `Problem` (408)."""
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(BODY_SECONDS):
             yield
     except TimeoutError:
-        raise Problem(408, f"the body did not arrive in {SECONDS} seconds") from None
+        raise Problem(408, f"the body did not arrive in {BODY_SECONDS} seconds") from None
 
 
 async def stream(request: Request, most: int) -> AsyncGenerator[bytes, None]:

@@ -70,7 +70,7 @@ def test_slow_bodies_keep_nobody_waiting(tmp_path: Path) -> None:
 
 
 def test_a_body_that_does_not_arrive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(body, "SECONDS", 0.05)
+    monkeypatch.setattr(body, "BODY_SECONDS", 0.05)
 
     async def main() -> None:
         front = Front(tmp_path)

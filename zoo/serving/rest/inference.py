@@ -21,6 +21,8 @@ Result = TypeVar("Result")
 
 SECONDS = 60
 """The time for an answer, waiting included: responseTimeout of an archive."""
+BODY_SECONDS = 60
+"""The time in which a body must have arrived."""
 
 
 class Inference:
@@ -85,14 +87,18 @@ class Inference:
 
 
 async def _body(request: Request, largest: int) -> bytes:
-    """The body. Raises `RequestError` as soon as it is known to be too large, without reading the rest."""
+    """The body. Raises `RequestError`: too late, or as soon as it is known to be too large, without the rest."""
     _check_size(int(request.headers.get("content-length", 0)), largest)
     parts, size = [], 0
-    async for part in request.stream():
-        parts.append(part)
-        size += len(part)
-        if size > largest:
-            raise _too_large(f"more bytes than the server takes, {largest:,}; {how_to_raise(2 * largest)}")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                parts.append(part)
+                size += len(part)
+                if size > largest:
+                    raise _too_large(f"more bytes than the server takes, {largest:,}; {how_to_raise(2 * largest)}")
+    except TimeoutError:
+        raise RequestError(408, "RequestTimeout", f"the body did not arrive in {BODY_SECONDS} seconds") from None
     return b"".join(parts)
 
 

@@ -22,6 +22,8 @@ from zoo.serving.service import Answer, Call
 
 PORT = 8080
 BASELINE = f"/predictions/{CLASSIFIER.model}/baseline"
+TRANSFER = f"/predictions/{CLASSIFIER.model}/transfer"
+SAGAN = f"/predictions/{GENERATOR.model}/sagan"
 
 
 LARGEST = 10_000_000
