@@ -19,7 +19,8 @@ MOST_FILES = 65_536
 class TimedProtocol(H11Protocol):
     """HTTP where uvicorn's keep-alive timeout is also that of a request's head, from its first byte to its last.
 
-    uvicorn itself waits for a head as long as the client likes, and a process has so many open files.
+    So is it of the rest of a body that was answered early, as one that is too large. uvicorn itself waits for either as
+    long as the client likes, and a process has so many open files.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -28,17 +29,24 @@ class TimedProtocol(H11Protocol):
         self._wait_until(self.loop.time() + self.timeout_keep_alive)
 
     def data_received(self, data: bytes) -> None:
-        """Go on waiting where the head is not complete yet; not longer because a part of it has come."""
-        waiting, begun = self.timeout_keep_alive_task, self.conn.trailing_data[0]
-        until = waiting.when() if waiting and begun else self.loop.time() + self.timeout_keep_alive
+        """Go on waiting where head or rest are not complete yet; not longer because a part of it has come."""
+        waiting, before = self.timeout_keep_alive_task, self._incomplete()
         super().data_received(data)
-        if self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
-            self._wait_until(until)
+        now = self._incomplete()
+        if self.timeout_keep_alive_task is None and (now or self.conn.their_state is h11.IDLE):
+            longer = self.loop.time() + self.timeout_keep_alive
+            self._wait_until(waiting.when() if waiting and now and now == before else longer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer: uvicorn forgets it after a reset, and the connection would stay in memory until then."""
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
+
+    def _incomplete(self) -> str:
+        """What has come in part, and nobody else waits for; empty if nothing has."""
+        if self.conn.their_state is h11.IDLE:
+            return "head" if self.conn.trailing_data[0] else ""
+        return "rest" if (self.conn.our_state, self.conn.their_state) == (h11.DONE, h11.SEND_BODY) else ""
 
     def _wait_until(self, time: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_at(time, self.timeout_keep_alive_handler)

@@ -1,4 +1,4 @@
-"""Connections: as many as the system allows, and none that waits for ever for the head of a request."""
+"""Connections: as many as the system allows, and none that waits for ever for the rest of a request."""
 
 import resource
 import socket
@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 import uvicorn
@@ -25,7 +26,8 @@ HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n"
 @pytest.fixture(scope="module")
 def server() -> Iterator[uvicorn.Server]:
     async def count(scope: Scope, receive: Receive, send: Send) -> None:
-        body = await Request(scope, receive).body()
+        early = scope["path"] == "/early"
+        body = b"" if early else await Request(scope, receive).body()
         await PlainTextResponse(str(len(body)))(scope, receive, send)
 
     usual = {**UVICORN, "lifespan": "off", "log_config": None, "timeout_keep_alive": TIMEOUT}
@@ -45,14 +47,14 @@ def port(server: uvicorn.Server) -> int:
     return server.config.port
 
 
-def dripped(connection: socket.socket, content: bytes) -> bytes:
-    """What is answered, while these bytes are sent one by one: all in five times the timeout."""
+def dripped(connection: socket.socket, content: bytes, seconds: float = 5 * TIMEOUT) -> bytes:
+    """What is answered, while these bytes are sent one by one, over some seconds."""
     for byte in content:
         try:
             connection.sendall(bytes([byte]))
         except OSError:  # the other side has closed
             break
-        time.sleep(5 * TIMEOUT / len(content))
+        time.sleep(seconds / len(content))
     return connection.recv(1000)
 
 
@@ -121,6 +123,40 @@ def test_a_body_may_take_its_time(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.sendall(HEAD)
         assert dripped(connection, b"abc").startswith(b"HTTP/1.1 200")
+
+
+def test_nor_does_the_rest_of_a_body_that_was_answered_early(port: int) -> None:
+    head = HEAD.replace(b"POST /", b"POST /early").replace(b"3", b"1000")
+    for drips in (1, 10):
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            connection.sendall(head + b"x")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+            begun = time.monotonic()
+            with suppress(ConnectionError):
+                dripped(connection, b"x" * drips, 3 * TIMEOUT if drips > 1 else 0)
+                assert connection.recv(1000) == b""
+            assert time.monotonic() - begun < 10 * TIMEOUT
+
+
+def test_a_rest_that_comes_is_followed_by_the_next_request(server: uvicorn.Server, port: int) -> None:
+    def sent(content: bytes) -> float:
+        """When the connection ends, after these bytes have come."""
+        before = protocol.timeout_keep_alive_task
+        connection.sendall(content)
+        while (task := protocol.timeout_keep_alive_task) in (before, None):
+            time.sleep(0.01)
+        assert task is not None
+        return task.when()
+
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        protocol = protocol_of(server, connection)
+        protocol.timeout_keep_alive = 60
+        first = sent(HEAD.replace(b"POST /", b"POST /early") + b"x")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+        assert sent(b"y") == first
+        assert sent(b"z") > first
+        sent(HEAD + b"abc")
+        assert b"HTTP/1.1 200" in connection.recv(1000)
 
 
 def test_as_many_files_as_the_system_allows() -> None:

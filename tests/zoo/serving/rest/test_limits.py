@@ -165,7 +165,9 @@ def test_an_answer_that_takes_too_long(server: Server, monkeypatch: pytest.Monke
 def test_a_body_that_does_not_arrive(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     async def ask() -> None:
         wire = Wire(server, headers={"content-length": "9"})
-        wire.send(b"x", more=True)
+        while not wire.task.done():  # no part makes it wait for longer
+            wire.send(b"x", more=True)
+            await asyncio.sleep(0.03)
         status, body = await wire.answer()
         assert (status, body["type"]) == (408, "RequestTimeout")
         assert body["message"] == "the body did not arrive in 0.1 seconds"
