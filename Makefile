@@ -176,7 +176,7 @@ ifdef STUDY
 -include $(RUNS)/entries.mk
 endif
 
-there_is_one = $(if $(strip $(ENTRIES_MADE)),:,echo "error: of which study? make $@ STUDY=... goes on with one of make zoo" >&2; exit 2)
+there_is_one = $(if $(strip $(ENTRIES_MADE)),:,echo "error: $(if $(STUDY),no study "$(call quoted,STUDY)" here: make zoo makes one,of which study? make $@ STUDY=... goes on with one of make zoo)" >&2; exit 2)
 
 source: $(SOURCES:%=$(RUNS)/%/weights.safetensors)
 	@$(there_is_one)
@@ -353,7 +353,9 @@ format: .venv/installed ## put the code into its style
 
 clean: ## stop what is served, and remove what was built, but neither .venv, nor downloaded data, nor events and experiments
 	@test ! -d runs || test ! -x $(PYTHON) || { exec 9>>runs/.lock && $(PYTHON) -m zoo idle 9; }
-	@for serve in runs/*/serve; do test ! -d "$$serve" || $(PYTHON) -m gateway stop --study "$$(basename "$$(dirname "$$serve")")"; done
+	@for serve in runs/*/serve; do test ! -d "$$serve" || { test -x $(PYTHON) || \
+		{ echo "error: .venv, which stops what is served, is missing: make .venv/installed, or rm -r runs/*/serve" >&2; exit 2; }; \
+		$(PYTHON) -m gateway stop --study "$$(basename "$$(dirname "$$serve")")"; } || exit; done
 	rm -rf site reports data/phantom data/cache
 	@for kept in runs model_store; do test ! -d $$kept || { \
 		find $$kept/ -mindepth 2 -maxdepth 2 ! -name 'events.*' ! -name experiments ! -name champion.json -exec rm -rf {} + && \

@@ -40,16 +40,17 @@ def start(settings: Settings) -> None:
         return
     halt(folder)
     atomic_write(folder / STATE, json.dumps({"settings": wanted}, indent=1))
-    pid = detached.launch(MODULE, folder, folder / CONSOLE, {})
-    atomic_write(folder / STATE, json.dumps({"settings": wanted, "pid": pid}, indent=1))
     deadline = time.monotonic() + SECONDS
     try:
+        pid = detached.launch(MODULE, folder, folder / CONSOLE, {})
+        atomic_write(folder / STATE, json.dumps({"settings": wanted, "pid": pid}, indent=1))
         while not answers(settings.port):
             if read_state(folder) is None or time.monotonic() > deadline:
                 raise ServerError(f"the gateway did not start:\n{tail(folder / CONSOLE)}")
             time.sleep(0.1)
     except (KeyboardInterrupt, ServerError):  # it has a session of its own and would live on
-        halt(folder)
+        with detached.uninterrupted():
+            halt(folder)
         raise
 
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from psutil import Process
+
 from gateway import process
 from gateway.settings import Settings
 from lesions.files import file_lock
@@ -26,22 +28,22 @@ def serve(runtime: Runtime, settings: Settings, host: str, limits: Limits, partl
     folder, port = settings.folder, settings.port
     if settings.runtime_port <= port < settings.runtime_port + len(PORTS):
         raise ServerError(f"port {port} (gateway): it is one of the runtime's; choose another: make serve {OTHER}")
-    running = [one for name in RUNTIMES for one in get_runtime(name).processes(folder)] + process.processes_of(folder)
-    if port not in listening(running):
+    before = _processes(folder)
+    if port not in listening(before):
         check_free({"gateway": (settings.host, port)}, OTHER)
     front, may_start = None, False
     if runtime.hosts_front:
         front = Front(MODULE, settings.host, port, settings.model_dump(mode="json"))
 
     def checked() -> None:
-        nonlocal may_start
-        may_start = True
+        nonlocal may_start, before
+        may_start, before = True, _processes(folder)  # another `make serve` may have ended meanwhile
         if front:  # the one process has both; another gateway would keep the port
             process.halt(folder)
 
     def start_gateway() -> None:
         if may_start and not front and runtime.processes(folder):
-            with file_lock(folder), start.ended_by_interrupt(runtime, folder, running):  # another `make serve`
+            with file_lock(folder), start.ended_by_interrupt(runtime, folder, before):  # another `make serve`
                 process.start(settings)
 
     try:
@@ -61,6 +63,11 @@ def serve(runtime: Runtime, settings: Settings, host: str, limits: Limits, partl
         raise
     start_gateway()
     return served
+
+
+def _processes(folder: Path) -> list[Process]:
+    """The runtimes and gateways of `folder` that run."""
+    return [one for name in RUNTIMES for one in get_runtime(name).processes(folder)] + process.processes_of(folder)
 
 
 def stop(folder: Path) -> bool:

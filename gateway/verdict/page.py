@@ -17,6 +17,7 @@ from gateway.verdict.sides import Arm, asked
 from gateway.verdict.verdict import Comparison, Verdict, in_words
 from lesions.files import atomic_write
 from lesions.labels import CLASSES, NOTICE
+from lesions.sources.left_out import counted
 from zoo.packaging import card
 from zoo.study import Folders
 
@@ -54,7 +55,7 @@ def page(verdict: Verdict, answers: Answers, folders: Folders) -> Path:
 def table(verdict: Verdict) -> Table:
     """The verdict for a terminal."""
     experiment = verdict.experiment
-    title = f"{experiment.name}: {verdict.answers:,} answers since {_minute(experiment.started)}"
+    title = f"{experiment.name}: {counted(verdict.answers, 'answer')} since {_minute(experiment.started)}"
     rows = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     rows.add_column("arm", no_wrap=True)
     metric = metric_in_words(experiment.metric)

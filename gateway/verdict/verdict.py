@@ -17,6 +17,7 @@ from gateway.verdict.periods import matched
 from gateway.verdict.sequences import ALPHA, clients_needed
 from gateway.verdict.sides import Arm, arm_of, asked, feedback_shares, pairs, seen_by
 from lesions.labels import CLASSES
+from lesions.sources.left_out import counted
 
 UNDER_WAY = 60.0
 """Seconds that an answer takes at most (`gateway.ask.SECONDS`)."""
@@ -112,9 +113,11 @@ class Verdict(BaseModel):
                     f"({estimate.value:+.3f}): what is missing may not be missing by chance"
                 )
         if self.contradictions:
-            lines.append(f"{self.contradictions:,} answers have feedback of more than one class; the last counts")
+            lines.append(
+                f"feedback of more than one class, of which the last counts: {counted(self.contradictions, 'answer')}"
+            )
         if self.lost:
-            lines.append(f"{self.lost:,} events were lost, and are missing here: make logs says why")
+            lines.append(f"lost, and missing here: {counted(self.lost, 'event')}; make logs says why")
         lines += [f"{arm} was taken out: {removal.reason}" for arm, removal in self.experiment.removed.items()]
         return lines
 

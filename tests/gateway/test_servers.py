@@ -265,4 +265,9 @@ def test_stopping(served: Served) -> None:
     wait_for(lambda: is_gone(one.pid), "the end of the gateway", seconds=10)
     assert start.running(served.settings.folder) is None
     assert not start.stop(served.settings.folder)
-    served.start()
+    (damaged := served.settings.archives / "damaged.mar").write_bytes(b"no archive")
+    with pytest.raises(ServerError, match="1 of 3 versions cannot be served"):
+        served.start()
+    damaged.unlink()
+    with served.http() as http:
+        assert http.get("/v2/health/ready").status_code == 200, "the gateway is before the others"

@@ -261,7 +261,7 @@ def test_a_version_that_cannot_load_is_named_and_the_others_are_served(tmp_path:
         assert "2 of 3 versions cannot be served" in message
         assert "the model of another network" in message
         assert "torn.mar is not in manifest.json" in message
-        assert "The other 1 are served" in message
+        assert f"Served on port {port}: the other 1." in message
         with connect(folder, port) as zoo:
             assert zoo.classify(file_of(Image.new("RGB", (64, 64))), "baseline")["entry"] == "baseline"
         running = processes(folder)

@@ -1,5 +1,6 @@
 """Real make beside another: what is at work on a study keeps it, and nothing is removed under it."""
 
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lesions.files import is_locked
-from tests.make.checkout import Checkout, make
+from tests.make.checkout import ROOT, Checkout, make
 from zoo.study import settle
 
 
@@ -91,6 +92,19 @@ def test_clean_removes_what_was_built_and_not_what_people_answered(
     assert left == {*kept, "runs/.lock"}
     assert not (checkout.folder / "runs" / "other").exists()
     (checkout.folder / "runs" / "mine" / "events.key").unlink()  # an empty one is damaged
+    shutil.rmtree(checkout.folder / "runs" / "mine" / "experiments")  # most studies have none
     forgotten = make("forget", "STUDY=mine", "CLIENT=tablet-3", "KEY=phone", folder=checkout.folder)
     assert "deleted: 0 answers and 0 feedback of tablet-3" in forgotten.stdout, forgotten.stderr
     assert make("clean", folder=checkout.folder).returncode == 0
+
+
+def test_clean_without_the_environment_that_stops_what_is_served(tmp_path: Path) -> None:
+    shutil.copy2(ROOT / "Makefile", tmp_path)
+    (tmp_path / "data" / "cache").mkdir(parents=True)
+    assert make("clean", folder=tmp_path).returncode == 0
+    assert not (tmp_path / "data" / "cache").exists()
+    (tmp_path / "runs" / "mine" / "serve").mkdir(parents=True)
+    refused = make("clean", folder=tmp_path)
+    assert refused.returncode == 2
+    assert "error: .venv, which stops what is served, is missing: make .venv/installed, or rm -r" in refused.stderr
+    assert (tmp_path / "runs" / "mine" / "serve").exists()

@@ -184,6 +184,9 @@ def test_what_is_made_of_no_study_is_an_error(checkout: Checkout, goal: str) -> 
     refused = make(goal, folder=checkout.folder)
     assert refused.returncode == 2
     assert f"error: of which study? make {goal} STUDY=..." in refused.stderr
+    refused = make(goal, "STUDY=typo", folder=checkout.folder)
+    assert refused.returncode == 2
+    assert "error: no study typo here: make zoo makes one" in refused.stderr
 
 
 def test_a_setting_is_of_the_command_line_and_of_the_outermost_make() -> None:

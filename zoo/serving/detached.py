@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,16 @@ def halt(module: str, folder: Path) -> None:
     left = processes_of(module, folder)
     for number in (signal.SIGTERM, signal.SIGKILL):
         left = end(left, number)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C does nothing meanwhile, also to processes that are started: to stop a server takes a few seconds."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def end(processes: list[psutil.Process], number: signal.Signals) -> list[psutil.Process]:

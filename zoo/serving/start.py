@@ -14,6 +14,7 @@ from zoo.packaging import manifest
 from zoo.packaging.archive import ArchiveError, identify
 from zoo.serving import champion
 from zoo.serving.champion import ChampionError
+from zoo.serving.detached import uninterrupted
 from zoo.serving.http import ServerError
 from zoo.serving.limits import Limits
 from zoo.serving.limits import limits as default_limits
@@ -83,7 +84,7 @@ def serve(
                 _renew_credentials(runtime, request.folder)
                 _apply_champion(runtime, archives, request.folder)
         if len(failures) < total:
-            rest = f"The other {total - len(failures)} are served on port {port}."
+            rest = f"Served on port {port}: the other {total - len(failures)}."
         else:
             runtime.stop(request.folder)
             rest = "Nothing is left to serve: stopped."
@@ -103,8 +104,12 @@ def ended_by_interrupt(runtime: Runtime, folder: Path, before: Iterable[psutil.P
     try:
         yield
     except KeyboardInterrupt:
-        if set(before).isdisjoint(runtime.processes(folder)):
-            runtime.stop(folder)
+        with uninterrupted():
+            started = runtime.processes(folder)
+            if set(before).isdisjoint(started):
+                if started:
+                    print("stopping what was started ...", flush=True)
+                runtime.stop(folder)
         raise
 
 
@@ -115,7 +120,8 @@ def until_signal(stop: Callable[[], object]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        stop()
+        with uninterrupted():
+            stop()
 
 
 def wait(runtime: Runtime, folder: Path) -> None:

@@ -3,16 +3,20 @@
 import io
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from compare.records.effects import Effect
+from compare.records.markdown import templates
 from compare.records.page import PAGE, page, publish
 from compare.records.record import RESULTS
 from compare.records.studies import load_all
 from tests.compare.records.made_up import STUDY, classifier, generator, write
 from zoo.entry import catalog
 from zoo.kinds.classifier import Classifier, ClassifierRecipe
+from zoo.metrics.bootstrap import Difference
 
 ROOT = Path(__file__).parents[3]
 
@@ -127,6 +131,17 @@ def test_the_page_in_short(text: str) -> None:
         short[6],
     )
     assert len(short) == 7
+
+
+def test_each_effect_is_against_its_own_reference() -> None:
+    effects = [
+        Effect(f"gan_{fill_up}", f"duplicates_{fill_up}", "macro F1", Difference(0.1, (0.05, 0.15), 0.001, 0.001))
+        for fill_up in (1, 2)
+    ]
+    macros: Any = templates().get_template("sentences.md.j2").module
+    sentences = " ".join(macros.against_reference(effects).split())
+    for fill_up in (1, 2):
+        assert f"Macro F1 against `duplicates_{fill_up}`: shown higher for `gan_{fill_up}` (" in sentences
 
 
 def test_calibration_of_natural_classes_and_of_others(tmp_path: Path) -> None:

@@ -70,4 +70,4 @@ def test_both_databases_give_the_same_verdict(address: str, tmp_path: Path) -> N
         engine.dispose()
     assert verdicts[0] == verdicts[1]
     assert verdicts[0].comparisons[0].conclusion == "better"
-    assert "3 events were lost" in verdicts[0].warnings[0]
+    assert "lost, and missing here: 3 events" in verdicts[0].warnings[0]

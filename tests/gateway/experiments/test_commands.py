@@ -152,9 +152,7 @@ def test_it_is_known_where_events_are_though_a_version_is_not_served(commands: C
     serve = ["serve", "--runtime", "local", "--archives", str(store), "--port", str(ports[0])]
     with serving() as postgresql:
         try:
-            commands.fails(
-                "The other 1 are served", *serve, "--gateway-port", str(ports[1]), "--events", postgresql.url
-            )
+            commands.fails("the other 1.", *serve, "--gateway-port", str(ports[1]), "--events", postgresql.url)
             assert (commands.runs / "events.url").read_text().strip() == postgresql.url
             # Refused before anything is started: the server that runs writes where it did.
             commands.fails("one of the runtime's", *serve, "--gateway-port", str(ports[0]))

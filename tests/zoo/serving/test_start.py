@@ -21,6 +21,7 @@ from tests.servers import SERVED_BY, connect, free_ports, pack, start, state, st
 from tests.zoo.serving.champions import promoted
 from zoo.packaging.manifest import install
 from zoo.serving import champion, limits
+from zoo.serving import start as serving
 from zoo.serving.connection import KEY_FILE, upload
 from zoo.serving.http import ServerError
 from zoo.serving.limits import Limits
@@ -157,7 +158,7 @@ def test_an_archive_that_is_refused_leaves_the_server_alone(served: Served) -> N
         first, refused, rest = str(caught.value).splitlines()
         assert first == "1 of 2 versions cannot be served:"
         assert refused.startswith(f"  {file.name}: not loaded: ")
-        assert rest == f"The other 1 are served on port {served.port}."
+        assert rest == f"Served on port {served.port}: the other 1."
         assert served.pid() == pid
     served.start()
     assert served.pid() == pid
@@ -189,15 +190,17 @@ def test_an_interrupted_start_stops_what_it_has_started_and_nothing_else(
         raise KeyboardInterrupt
 
     pid, other = served.pid(), tmp_path / "serve"
-    for module in (torchserve_runtime, hosted_runtime):
-        monkeypatch.setattr(module, "_wait", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        served.start()
-    assert served.pid() == pid
-    with pytest.raises(KeyboardInterrupt):
-        start(served.store, other, free_ports(), runtime=served.runtime)
-    assert not (other / STATE).exists()
-    assert get_runtime(served.runtime).processes(other.resolve()) == []
+    for late in (False, True):
+        for module in (serving,) if late else (torchserve_runtime, hosted_runtime):
+            monkeypatch.setattr(module, "_apply_champion" if late else "_wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            served.start()
+        assert served.pid() == pid
+        with pytest.raises(KeyboardInterrupt):
+            start(served.store, other, free_ports(), runtime=served.runtime)
+        assert not (other / STATE).exists()
+        assert get_runtime(served.runtime).processes(other.resolve()) == []
+        monkeypatch.undo()
 
 
 def test_a_taken_port_leaves_the_server_alone(served: Served) -> None:
