@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,8 @@ def fit(folders: Folders, name: str) -> None:
             return
         compute_deterministically(recipe.threads)
         run = Run(folders, recipe)
-        with timed(folder / "training.json"):
-            run.train()
+        with timed(folder / "training.json") as note:
+            run.train(note)
             run.finish()
 
 
@@ -94,9 +94,12 @@ class Run:
         self._resume()
         self.board = SummaryWriter(self.folder / "logs" / "tensorboard", purge_step=self.step)
 
-    def train(self) -> None:
-        """Do all steps that are left, with canvases, measurements and checkpoints at the recipe's intervals."""
-        saved = time.monotonic()
+    def train(self, saved: Callable[[], object]) -> None:
+        """Do all steps that are left, with canvases, measurements and checkpoints at the recipe's intervals.
+
+        `saved` is called after each checkpoint.
+        """
+        last_saved = time.monotonic()
         progress = ProgressBar(self.recipe.entry, "step", self.recipe.steps, self.step)
         with closing(progress), closing(self.board):
             while self.step < self.recipe.steps and not self.failed:
@@ -107,9 +110,10 @@ class Run:
                 self._warn(["the losses are no numbers any more: training ends here"] if self.failed else [])
                 self._warn(self.monitor.update(step_metrics))
                 self._log(step_metrics)
-                if self._evaluate(progress) or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                if self._evaluate(progress) or time.monotonic() - last_saved > CHECKPOINT_SECONDS:
                     self._save()
-                    saved = time.monotonic()
+                    saved()
+                    last_saved = time.monotonic()
         if not self.best:
             raise Diverged(f"{self.recipe.entry}: the losses are no numbers at step {self.step}; lower learning rates")
 

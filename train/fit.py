@@ -111,9 +111,11 @@ def _train(folders: Folders, run: Path, recipe: ClassifierRecipe, start: Path | 
         provenance.begin(run / "training.json")
     if not resumed:
         checkpoint.unlink(missing_ok=True)
-    with provenance.timed(run / "training.json"):
+    with provenance.timed(run / "training.json") as note:
         if recipe.draws:
-            trainer = configure_trainer(recipe.epochs, precision, run, [best, Progress(recipe.entry, recipe.draws)])
+            noted = pl.callbacks.LambdaCallback(on_train_epoch_end=lambda *_: note())
+            callbacks = [best, noted, Progress(recipe.entry, recipe.draws)]
+            trainer = configure_trainer(recipe.epochs, precision, run, callbacks)
             trainer.fit(module, datamodule=data, ckpt_path=checkpoint if resumed else None, weights_only=True)
         else:
             best.weights = dict(model.state_dict())

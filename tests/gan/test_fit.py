@@ -65,7 +65,10 @@ def test_killed_and_run_again_it_ends_in_the_same_bytes(
                 process.send_signal(signal.SIGKILL)
                 break
     assert not (run / "weights.safetensors").exists()
+    killed = json.loads((run / "training.json").read_text())["seconds"]
+    assert killed > 0
     fit.fit(folders, name)
+    assert json.loads((run / "training.json").read_text())["seconds"] > killed
     assert f"{name}: goes on from step" in capsys.readouterr().err
     assert {file: (run / file).read_bytes() for file in uninterrupted} == uninterrupted
     assert json.loads((run / "scores.json").read_text()) == report

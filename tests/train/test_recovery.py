@@ -47,6 +47,7 @@ def kill_and_train_again(folders: Folders, name: str) -> None:
                     process.send_signal(signal.SIGKILL)
                     break
     assert not (folders.run(name) / "weights.safetensors").exists()
+    assert json.loads((folders.run(name) / "training.json").read_text())["seconds"] > 0
     assert f"{name}: goes on from epoch" in train(folders, name)
     assert weights(folders, name) == uninterrupted
     assert not list(folders.root.rglob("*.part")), "nothing half-written is left"

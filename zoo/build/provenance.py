@@ -4,7 +4,7 @@ import json
 import platform
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -34,17 +34,25 @@ def begin(file: Path) -> None:
 
 
 @contextmanager
-def timed(file: Path) -> Iterator[None]:
-    """Add this machine's hardware to that in `file`, if it goes on here from another one; then the block's seconds."""
+def timed(file: Path) -> Iterator[Callable[[], None]]:
+    """Add this machine's hardware to that in `file`, if it goes on here from another one; then the block's seconds.
+
+    What is yielded adds the seconds until now: called with each checkpoint, for a training that is killed after it.
+    """
     start, record = time.monotonic(), json.loads(file.read_text(encoding="utf-8"))
+    earlier = record["seconds"]
     if (hardware := _hardware()) not in record["hardware"].split(THEN):
         record["hardware"] += THEN + hardware
+
+    def note() -> None:
+        record["seconds"] = round(earlier + time.monotonic() - start, 1)
         atomic_write(file, json.dumps(record, indent=1) + "\n")
+
+    note()
     try:
-        yield
+        yield note
     finally:
-        record["seconds"] = round(record["seconds"] + time.monotonic() - start, 1)
-        atomic_write(file, json.dumps(record, indent=1) + "\n")
+        note()
 
 
 def commit() -> str | None:
