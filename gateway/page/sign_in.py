@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gateway.body import in_time
 from gateway.problems import Problem
 from zoo.serving.limits import how_to_raise
 from zoo.serving.runtime import LOOPBACK
@@ -62,7 +63,7 @@ class SignIn:
         self._cookie = f"lesion_zoo_{port}"  # browsers send a cookie to every port of a host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on. Raises `Problem`: 401, 403, 411, 413."""
+        """Pass a request on. Raises `Problem`: 401, 403, 408, 411, 413."""
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -70,7 +71,7 @@ class SignIn:
             await send(message)
 
         answer = self._answer(Request(scope)) or await self._page()
-        await answer(scope, receive, with_headers)
+        await answer(scope, await _in_time(scope, receive), with_headers)
 
     async def _page(self) -> ASGIApp:
         async with self._lock:
@@ -106,6 +107,18 @@ class SignIn:
         size = int(request.headers.get("content-length", "0"))
         if size > self._largest * 4 / 3 + AROUND:  # base64 has four letters for three bytes
             raise Problem(413, f"more than {self._largest:,} bytes; {how_to_raise(self._largest * 2)}")
+
+
+async def _in_time(scope: Scope, receive: Receive) -> Receive:
+    """The same messages, of which the body has come. Raises `Problem` (408)."""
+    async with in_time():
+        body = await Request(scope, receive).body()
+    whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return whole.pop() if whole else await receive()
+
+    return receive_again
 
 
 def _is_own(request: Request) -> bool:

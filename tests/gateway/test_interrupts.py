@@ -82,25 +82,46 @@ INTERRUPTED = """
 import subprocess, sys, time
 from pathlib import Path
 from types import SimpleNamespace
-from zoo.serving.start import ended_by_interrupt
+from gateway import process
+from zoo.serving.start import ended_by_interrupt, until_signal
 
-def stop(folder):
-    subprocess.run([sys.executable, "-c", "import time; time.sleep(1)"], check=True)
-    print("stopped")
-
-with ended_by_interrupt(SimpleNamespace(processes=lambda folder: ["new"], stop=stop), Path(), []):
+def wait():
     print("ready", flush=True)
     time.sleep(60)
+
+def stop(folder=None):
+    print("stopping", file=sys.stderr, flush=True)
+    subprocess.run([sys.executable, "-c", "import time; time.sleep(1)"], check=True)
+    print("stopped", file=sys.stderr, flush=True)
+
+def answers(port):
+    process.halt = stop
+    wait()
+
+what, folder = sys.argv[1], Path(sys.argv[2])
+if what == "runtime":
+    with ended_by_interrupt(SimpleNamespace(processes=lambda folder: ["new"], stop=stop), folder, []):
+        wait()
+if what == "container":
+    with until_signal(stop):
+        wait()
+if what == "gateway":
+    process.detached.launch, process.answers = lambda *_: 1, answers
+    process.start(SimpleNamespace(folder=folder, port=1, model_dump=lambda mode: {}))
 """
 
 
-def test_ctrl_c_again_while_it_stops() -> None:
-    command = [sys.executable, "-c", INTERRUPTED]
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("what", ["runtime", "container", "gateway"])
+def test_a_second_signal_while_it_stops(what: str, second: signal.Signals, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, what, str(tmp_path)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True) as one:
         assert one.stdout is not None
+        assert one.stderr is not None
         assert one.stdout.readline() == "ready\n"
+        one.stdout.close()  # Ctrl-C ends also what reads the output: make serve | tee log
         os.killpg(one.pid, signal.SIGINT)
-        assert one.stdout.readline() == "stopping what was started ...\n"
-        os.killpg(one.pid, signal.SIGINT)
-        assert one.communicate(timeout=60)[0] == "stopped\n"
+        assert one.stderr.readline() == "stopping\n"
+        os.killpg(one.pid, second)
+        assert one.stderr.readline() == "stopped\n"

@@ -19,14 +19,14 @@ from tests.gateway.calls import PICTURE, Front
 class Wire:
     """One request to an app, on a connection that the test holds in its hands."""
 
-    def __init__(self, front: Front, key: str, path: str = "/v1/classify") -> None:
+    def __init__(self, front: Front, key: str, path: str = "/v1/classify", cookie: str = "") -> None:
         scope: dict[str, Any] = {
             "type": "http",
             "method": "POST",
             "path": path,
             "root_path": "",
             "query_string": b"",
-            "headers": [(b"authorization", f"Bearer {key}".encode())],
+            "headers": [(b"authorization", f"Bearer {key}".encode()), (b"cookie", cookie.encode())],
             "server": ("testserver", 8000),
         }
         self.incoming: asyncio.Queue[Message] = asyncio.Queue()
@@ -74,11 +74,12 @@ def test_a_body_that_does_not_arrive(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     async def main() -> None:
         front = Front(tmp_path)
-        wire = Wire(front, front.keys.add("tests", SCOPES, "1000/minute"))
-        while not wire.task.done():  # no part makes it wait for longer
-            wire.send(b"x", more=True)
-            await asyncio.sleep(0.01)
-        assert await wire.status() == 408
+        key, cookie = front.keys.add("tests", SCOPES, "1000/minute"), f"lesion_zoo_8000={front.gateway.page_token}"
+        for wire in (Wire(front, key), Wire(front, "", "/gradio_api/run/classify", cookie)):
+            while not wire.task.done():  # no part makes it wait for longer
+                wire.send(b"x", more=True)
+                await asyncio.sleep(0.01)
+            assert await wire.status() == 408
 
     asyncio.run(main())
 

@@ -50,12 +50,13 @@ def halt(module: str, folder: Path) -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C does nothing meanwhile, also to processes that are started: to stop a server takes a few seconds."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Ctrl-C and SIGTERM do nothing meanwhile, nor to processes that are started: to stop a server takes seconds."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def end(processes: list[psutil.Process], number: signal.Signals) -> list[psutil.Process]:

@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -108,7 +108,8 @@ def ended_by_interrupt(runtime: Runtime, folder: Path, before: Iterable[psutil.P
             started = runtime.processes(folder)
             if set(before).isdisjoint(started):
                 if started:
-                    print("stopping what was started ...", flush=True)
+                    with suppress(OSError):  # Ctrl-C ends also what reads our output, as in `make serve | tee log`
+                        print("stopping what was started ...", flush=True)
                 runtime.stop(folder)
         raise
 

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,18 @@ def test_a_training_that_goes_on_elsewhere_names_both_processors(
         with provenance.timed(file):
             pass
     assert record(file)["hardware"] == "2 x Model A, then 8 x Model B"
+
+
+def test_seconds_are_those_of_all_parts_also_of_one_that_was_killed(tmp_path: Path) -> None:
+    file = tmp_path / "training.json"
+    provenance.begin(file)
+    file.write_text(json.dumps(record(file) | {"seconds": 100.0}))
+    with provenance.timed(file) as note:
+        time.sleep(0.1)
+        note()
+        assert 100.1 <= float(str(record(file)["seconds"])) < 200
+        time.sleep(0.1)
+    assert 100.2 <= float(str(record(file)["seconds"])) < 200
 
 
 def test_beside_a_gpu_stands_the_processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import resource
+import socket
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,13 +21,17 @@ MOST_FILES = 65_536
 class TimedProtocol(H11Protocol):
     """HTTP where uvicorn's keep-alive timeout is also that of a request's head, from its first byte to its last.
 
-    So is it of the rest of a body that was answered early, as one that is too large. uvicorn itself waits for either as
-    long as the client likes, and a process has so many open files.
+    So is it of the rest of a body that was answered early, as one that is too large; and of answers that the client
+    does not read. uvicorn itself waits for all of these as long as the client likes, and a process has so many open
+    files.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first head."""
         super().connection_made(transport)
+        if sys.platform == "linux":
+            own = transport.get_extra_info("socket")
+            own.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1000 * self.timeout_keep_alive)
         self._wait_until(self.loop.time() + self.timeout_keep_alive)
 
     def data_received(self, data: bytes) -> None:
@@ -33,9 +39,16 @@ class TimedProtocol(H11Protocol):
         waiting, before = self.timeout_keep_alive_task, self._incomplete()
         super().data_received(data)
         now = self._incomplete()
-        if self.timeout_keep_alive_task is None and (now or self.conn.their_state is h11.IDLE):
+        if now or self.conn.their_state is h11.IDLE:
             longer = self.loop.time() + self.timeout_keep_alive
             self._wait_until(waiting.when() if waiting and now and now == before else longer)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP; where it was answered already, the connection ends without a word."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer: uvicorn forgets it after a reset, and the connection would stay in memory until then."""

@@ -1,5 +1,6 @@
 """Connections: as many as the system allows, and none that waits for ever for the rest of a request."""
 
+import logging
 import resource
 import socket
 import struct
@@ -28,7 +29,9 @@ def server() -> Iterator[uvicorn.Server]:
     async def count(scope: Scope, receive: Receive, send: Send) -> None:
         early = scope["path"] == "/early"
         body = b"" if early else await Request(scope, receive).body()
-        await PlainTextResponse(str(len(body)))(scope, receive, send)
+        size = scope["path"].removeprefix("/bytes/")
+        content = "x" * int(size) if size.isdecimal() else str(len(body))
+        await PlainTextResponse(content)(scope, receive, send)
 
     usual = {**UVICORN, "lifespan": "off", "log_config": None, "timeout_keep_alive": TIMEOUT}
     config = uvicorn.Config(count, port=free_ports(), **usual)
@@ -136,6 +139,31 @@ def test_nor_does_the_rest_of_a_body_that_was_answered_early(port: int) -> None:
                 dripped(connection, b"x" * drips, 3 * TIMEOUT if drips > 1 else 0)
                 assert connection.recv(1000) == b""
             assert time.monotonic() - begun < 10 * TIMEOUT
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the option")
+@pytest.mark.parametrize(("size", "requests"), [(10_000_000, 1), (100_000, 200)], ids=["large", "many"])
+def test_nor_do_answers_that_nobody_reads(server: uvicorn.Server, port: int, size: int, requests: int) -> None:
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", port))
+        protocol = protocol_of(server, connection)
+        connection.sendall(requests * f"GET /bytes/{size} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        begun = time.monotonic()
+        while protocol in server.server_state.connections:
+            time.sleep(0.1)
+            assert time.monotonic() - begun < 30 * TIMEOUT
+
+
+def test_what_is_no_http_after_an_early_answer(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    head = b"POST /early HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(head + b"1\r\nx\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"zz\r\n")
+        while connection.recv(1000):
+            pass
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_a_rest_that_comes_is_followed_by_the_next_request(server: uvicorn.Server, port: int) -> None:
