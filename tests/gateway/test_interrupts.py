@@ -79,15 +79,18 @@ def test_a_runtime_that_another_one_started_meanwhile_goes_on(
 
 
 INTERRUPTED = """
-import subprocess, sys, time
+import os, signal, subprocess, sys, time
 from pathlib import Path
 from types import SimpleNamespace
 from gateway import process
 from zoo.serving.start import ended_by_interrupt, until_signal
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let what they start in the background ignore it
+
 def wait():
     print("ready", flush=True)
     time.sleep(60)
+    os._exit(1)  # no signal came
 
 def stop(folder=None):
     print("stopping", file=sys.stderr, flush=True)
