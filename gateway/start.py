@@ -37,7 +37,7 @@ def serve(runtime: Runtime, settings: Settings, host: str, limits: Limits, partl
 
     def checked() -> None:
         nonlocal may_start, before
-        may_start, before = True, _processes(folder)  # another `make serve` may have ended meanwhile
+        may_start, before = True, _processes(folder)  # another `make serve` may have started some
         if front:  # the one process has both; another gateway would keep the port
             process.halt(folder)
 
