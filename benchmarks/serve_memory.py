@@ -1,7 +1,7 @@
 """`python -m benchmarks.serve_memory [STUDY]`: memory of a served study, and the time until it answers, by runtime.
 
 The study is one that `make zoo` has built, with all its archives. `make serve` serves it, on ports of its own, and each
-version answers one picture, or draws one. Memory is PSS: pages that processes share count once.
+version answers one picture, or draws one. Memory is PSS: pages that processes share count once; the gateway counts.
 """
 
 import subprocess
@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.pictures import draw
+from gateway import process as gateway
 from tests.servers import connect, free_ports, processes
 from zoo.kinds.generator import GENERATOR
 from zoo.serving.runtime import RUNTIMES, get_runtime
@@ -34,7 +35,7 @@ def main(study: Annotated[str, typer.Argument(help="As `make zoo` named it.")] =
                     zoo.classify(picture, version)
                 for version in zoo.versions(GENERATOR.model):
                     zoo.synthesize("mel", 1, 0, version)
-            counted = processes(folders.serve)
+            counted = {*processes(folders.serve), *gateway.processes_of(folders.serve)}  # `local` has it within
             memory = sum(process.memory_full_info().pss for process in counted) / 2**20
             print(
                 f"{runtime:11} {archives} versions, {len(counted)} processes: {memory:.0f} MiB (PSS); "

@@ -10,7 +10,7 @@ MODELS = "/mnt/models"
 CPUS = 2
 """So many pictures are answered at a time: `zoo.serving.local.threads.processors`."""
 MEMORY = {"requests": "1Gi", "limits": "4Gi"}
-"""18 versions take 391 MiB (docs/benchmarks.md). A picture of 50 million pixels takes up to 1 GB while it is decoded
+"""28 versions take 588 MiB (docs/benchmarks.md). A picture of 50 million pixels takes up to 1 GB while it is decoded
 (docs/security.md): one a core, and one more for a shadow.
 """
 CONCURRENCY = 4 * CPUS
