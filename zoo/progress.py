@@ -32,7 +32,7 @@ class ProgressBar:
             self.bar.set_postfix_str(scores)
             return
         seconds = (time.monotonic() - self.started) / (self.done - self.first) * (self.total - self.done)
-        left = f"about {round(seconds) // 60}:{round(seconds) % 60:02} left" if seconds else "trained"
+        left = f"about {tqdm.format_interval(seconds)} left" if seconds else "trained"
         print(f"{self.name}: {position}  {scores}  {left}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
