@@ -53,7 +53,7 @@ OF_check := CRDS
 OF_experiment := $(STUDY_SETTINGS) NAME ARMS SHADOW METRIC DIFFERENCE GUARD
 OF_experiments := $(STUDY_SETTINGS)
 OF_stop-experiment := $(STUDY_SETTINGS) NAME
-OF_forget := $(STUDY_SETTINGS) CLIENT KEY
+OF_forget := $(STUDY_SETTINGS) CLIENT KEY EVENTS
 OF_experiment-report := $(STUDY_SETTINGS) NAME
 OF_experiment-demo := $(STUDY_SETTINGS)
 OF_drift := $(STUDY_SETTINGS) ENTRY HOURS
@@ -130,7 +130,7 @@ help: ## list targets and settings
 	@echo "  KEEP_DAYS=90  for serve: how long; without it as at the last start (at first 365)"
 	@echo "  NAME=lite ARMS=\"transfer=0.9 lite1=0.1\" [SHADOW=ensemble] [METRIC=accuracy] [DIFFERENCE=0.03]"
 	@echo "           [GUARD=\"errors=0.05 latency_ms=10000 answers=100\"]  for experiment, and NAME for stop-experiment"
-	@echo "  CLIENT=name [KEY=phone]  for forget: whose answers and feedback are deleted"
+	@echo "  CLIENT=name [KEY=phone]  for forget: whose answers and feedback are deleted; EVENTS=postgresql://zoo@db/events: those of a cluster (deploy/README.md)"
 	@echo "  IMAGE=\"a.jpg b.jpg\" [ENTRY=transfer] [OUT=answers.csv]  for predict: pictures, a folder, or a pattern (\"photos/*.jpg\")"
 	@echo "  IMAGE=mole.jpg [ENTRY=transfer] [CLASS=mel] [OUT=overlay.png]  for explain"
 	@echo "  TEST=folder-or-table [STRICT=1] [SCC=akiec]  for compare: labeled images from outside, in any form that DATA has"
@@ -264,9 +264,9 @@ stop-experiment: .venv/installed ## end one: NAME=lite
 	@test -n $(call given,NAME) || { echo "error: which experiment? make stop-experiment NAME=lite" >&2; exit 2; }
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway stop-experiment --study "$$study" -- $(call given,NAME)
 
-forget: .venv/installed ## delete a client's answers and feedback: CLIENT=name [KEY=phone]
+forget: .venv/installed ## delete a client's answers and feedback: CLIENT=name [KEY=phone] [EVENTS=...]
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway forget --study "$$study" $(call option,client,CLIENT) \
-		$(call option,key,KEY)
+		$(call option,key,KEY) $(call option,events,EVENTS)
 
 experiment-report: .venv/installed ## judge an experiment by its feedback, and write its page: [NAME=lite]
 	@study=$(STUDY_NAME) || exit 2; $(PYTHON) -m gateway experiment-report --study "$$study" $(call option,name,NAME)

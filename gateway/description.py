@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from gateway.problems import MEDIA_TYPE, ProblemBody
 from lesions.labels import CLASSES
@@ -18,7 +18,7 @@ REASONS = {
     406: "A picture is asked for, and the answer has several.",
     408: "The body did not arrive in time.",
     413: "Too many bytes, pixels or pictures.",
-    415: "An encoding (Content-Encoding) or a content type that is not read.",
+    415: "An encoding (Content-Encoding) that is not read.",
     422: "No picture, or one that cannot be read; a class or a key that is not known.",
     429: "The key has asked too often; Retry-After says when it may again.",
     501: "This version cannot explain.",
@@ -55,6 +55,8 @@ class Explanation(BaseModel):
     """Where a classifier sees a class."""
 
     label: str
+    explained: str = Field(alias="class")
+    """As asked, else the label."""
     overlay: str
     """A PNG, in base64."""
     blank: bool
@@ -82,7 +84,19 @@ class Rows(BaseModel):
 class Synthesis(BaseModel):
     """Synthetic lesions, as PNGs in base64: `images`, or one `image` for a grid."""
 
+    drawn: str = Field(alias="class")
+    """A class, or all."""
+    count: int
+    """Of each class."""
+    seed: int
+    first: int
+    """The number of the first image in its seed."""
+    format: str
+    pixels: int
+    """Of a side of one image."""
     images: list[str] | None = None
+    classes: list[str] | None = None
+    """Of each of `images`."""
     image: str | None = None
     entry: str
     study: str

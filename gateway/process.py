@@ -38,6 +38,8 @@ def start(settings: Settings) -> None:
     state = read_state(folder)
     if state and state["settings"] == wanted:
         return
+    if state:
+        print("gateway: was running with other settings: starting again; older links to its page end")
     halt(folder)
     atomic_write(folder / STATE, json.dumps({"settings": wanted}, indent=1))
     deadline = time.monotonic() + SECONDS

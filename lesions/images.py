@@ -96,6 +96,7 @@ def _read(content: bytes) -> Image.Image:
             raise UnreadableImage(f"a DICOM file that cannot be used: {error!s:.200}") from None
         if image is None:
             raise UnidentifiedImageError
+        _check_sides(image)
     else:
         image = Image.open(io.BytesIO(content), formats=formats.pillow_formats(FORMATS))
         _check(image, content)
@@ -125,8 +126,7 @@ def _check(image: Image.Image, content: bytes) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise UnreadableImage(f"{width} x {height} pixels; at most {MAX_PIXELS:,} are decoded", too_large=True)
-    if min(width, height) < MIN_SIDE:
-        raise UnreadableImage(f"{width} x {height} pixels; each side must have at least {MIN_SIDE}")
+    _check_sides(image)
     # A phone's JPEG may have a depth or gain map as further frames (Pillow calls it MPO); the first frame is the image.
     if image.format == "HEIF":
         return  # further pictures of a burst, or depth: the first is the image
@@ -144,6 +144,11 @@ def _check(image: Image.Image, content: bytes) -> None:
         raise UnreadableImage(f"a camera's raw file; {formats.SAVE}")
     elif getattr(image, "is_animated", False):  # not n_frames: counting a million pages takes hours
         raise UnreadableImage("more than one frame or page; send one still picture")
+
+
+def _check_sides(image: Image.Image) -> None:
+    if min(image.size) < MIN_SIDE:
+        raise UnreadableImage(f"{image.width} x {image.height} pixels; each side must have at least {MIN_SIDE}")
 
 
 def _scans(jpeg: bytes) -> int:

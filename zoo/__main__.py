@@ -222,16 +222,19 @@ def stop(study_name: StudyName = DEFAULT_STUDY) -> None:
 
 @app.command()
 def status(study_name: StudyName = DEFAULT_STUDY) -> None:
-    """Show what the study's server serves."""
+    """Show what the study's server serves, and which versions answer where a call names none."""
     from zoo.serving.runtime import runtime_of
 
     folder = Folders(study_name).serve
     runtime = runtime_of(folder)
     server = runtime.connect(folder)
-    table = Table("model", "version", "state", "workers", "port", "runtime")
-    for version in server.status():
+    versions = server.status()
+    defaults = {(model, server.default(model)) for model in {version.model for version in versions}}
+    table = Table("model", "version", "default", "state", "workers", "port", "runtime")
+    for version in versions:
+        default = "yes" if (version.model, version.name) in defaults else ""
         state = "ready" if version.ready else "not ready"
-        table.add_row(version.model, version.name, state, str(version.workers), str(server.port), runtime.name)
+        table.add_row(version.model, version.name, default, state, str(version.workers), str(server.port), runtime.name)
     console().print(table)
 
 

@@ -27,6 +27,10 @@ class Clients:
         self._file = common if (common := keys / FILE).exists() else runs / FILE
         self._secret = b""
 
+    def known(self) -> bool:
+        """Whether the secret is made already: else no event has a hash by it."""
+        return self._file.exists()
+
     def hash(self, key: str, own_name: str | None) -> str:
         """The hash (64 hex digits) of a client by its key's name and what it calls itself, or of the key alone.
 

@@ -103,6 +103,12 @@ def database_url(runs: Path) -> str:
         raise EventsError(f"{runs / ADDRESS} is damaged; say where they are: make serve EVENTS=...") from None
 
 
+def is_kept(address: str) -> bool:
+    """Whether events may be there: not where SQLite's file is missing."""
+    url = make_url(address)
+    return url.get_backend_name() != "sqlite" or Path(str(url.database)).exists()
+
+
 def sqlite_url(runs: Path) -> str:
     """SQLite in a study's folder."""
     return URL.create("sqlite", database=str(runs / FILE)).render_as_string()

@@ -97,11 +97,14 @@ def forget(
     study_name: StudyName = DEFAULT_STUDY,
     client: Annotated[str, typer.Option(help="What the client called itself (X-Client-Id).")] = "",
     key: Annotated[str, typer.Option(help="The name of its API key; all keys, where none is given.")] = "",
+    events: Annotated[
+        str, typer.Option(help="Where they are, as of a cluster: postgresql://zoo@db/events; else the study's own.")
+    ] = "",
 ) -> None:
     """Delete all events of a client: answers, shadows' answers, feedback. Without CLIENT, those of a key by itself."""
     from sqlalchemy.exc import SQLAlchemyError  # here: it takes a third of a second
 
-    from gateway.events.database import EventsError, connect, database_url, reason
+    from gateway.events.database import EventsError, check_url, connect, database_url, is_kept, reason
     from gateway.events.deletion import forget as delete
     from gateway.events.deletion import overwrite
 
@@ -113,12 +116,17 @@ def forget(
     names = [key] if key else [one.name for one in Keys(keys / "api_keys.json").all()]
     if not names:
         raise UserError("there is no API key any more; name the one that the client had: KEY=phone")
-    clients = Clients(runs, keys)
+    clients, address = Clients(runs, keys), check_url(events) if events else database_url(runs)
+    if not (clients.known() and is_kept(address)):
+        raise EventsError(
+            f"no answer is kept of {folders.name} on this machine; those of a cluster need its "
+            "keys/events.key, and EVENTS=postgresql://zoo@db/events"
+        )
     hashes = [clients.hash(name, own_name) for name in names]
-    engine = connect(database_url(runs))
+    engine = connect(address)
     try:
         answers, feedback = delete(engine, hashes)
-        if start.running(folders.serve):  # some may have waited
+        if events or start.running(folders.serve):  # some may have waited
             time.sleep(PAUSE)
             more = delete(engine, hashes)
             answers, feedback = answers + more[0], feedback + more[1]

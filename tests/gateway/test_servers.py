@@ -201,7 +201,9 @@ def test_starting_again(served: Served, capfd: pytest.CaptureFixture[str]) -> No
     before = gateway_process(served)
     served.start()
     assert gateway_process(served) == before
+    capfd.readouterr()
     served.start(origins=())
+    assert "was running with other settings: starting again" in capfd.readouterr().out
     assert gateway_process(served) != before
     with httpx.Client(base_url=served.url, trust_env=False) as http:
         assert http.get("/v2/health/ready", headers={"Origin": ORIGIN}).status_code == 200

@@ -1,6 +1,7 @@
 """The gateway on a machine that only serves: without the packages that training needs."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -45,7 +46,7 @@ def test_a_machine_that_only_serves(tmp_path: Path) -> None:
         study = ("--study", store.name)
         status = gateway("status", *study).stdout
         assert f"gateway: http://127.0.0.1:{ports[3]}" in status
-        assert "baseline" in status
+        assert re.search(r"\bbaseline\b.*\byes\b.*\bready\b", status)
         assert '"path": "/v1/classify"' in gateway("logs", *study).stdout
         assert gateway("stop", *study).stdout == "stopped\n"
         assert gateway("stop", *study).stdout == "nothing is running\n"

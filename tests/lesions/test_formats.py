@@ -135,6 +135,7 @@ def test_a_jpeg_in_dicom_is_read() -> None:
     [
         (dicom(PIXELS, "HSV"), "colors in HSV"),
         (dicom(PIXELS, NumberOfFrames=3), "more than one frame"),
+        (dicom(PIXELS[:3, :2]), "2 x 3 pixels; each side must have at least 16"),
         (dicom(PIXELS, Rows=60_000, Columns=60_000), "60000 x 60000 pixels; at most 50,000,000 are decoded"),
         (dicom(PIXELS[..., 0], "MONOCHROME2", WindowCenter=1, WindowWidth=2), "gray values that need a window"),
         (dicom((PIXELS[..., 0] // 4).astype(np.uint16), "MONOCHROME2", 12), "the highest of which is not used"),

@@ -91,7 +91,7 @@ def test_clean_removes_what_was_built_and_not_what_people_answered(
     }
     assert left == {*kept, "runs/.lock"}
     assert not (checkout.folder / "runs" / "other").exists()
-    (checkout.folder / "runs" / "mine" / "events.key").unlink()  # an empty one is damaged
+    (checkout.folder / "runs" / "mine" / "events.key").write_text("0" * 64)  # an empty one is damaged
     shutil.rmtree(checkout.folder / "runs" / "mine" / "experiments")  # most studies have none
     forgotten = make("forget", "STUDY=mine", "CLIENT=tablet-3", "KEY=phone", folder=checkout.folder)
     assert "deleted: 0 answers and 0 feedback of tablet-3" in forgotten.stdout, forgotten.stderr

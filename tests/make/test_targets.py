@@ -197,7 +197,7 @@ def test_a_setting_is_of_the_command_line_and_of_the_outermost_make() -> None:
 
 
 def test_what_documents_and_messages_tell_people_to_type_is_taken() -> None:
-    files = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "Makefile", *ROOT.glob("docs/*.md")]
+    files = [*ROOT.glob("*.md"), ROOT / "Makefile", ROOT / "deploy" / "README.md", *ROOT.glob("docs/*.md")]
     files += [file for room in ("lesions", "zoo", "gan", "compare", "gateway") for file in (ROOT / room).rglob("*.py")]
     text = "\n".join(file.read_text() for file in files)
     goals = re.findall(r"\bmake ((?:[a-z-]+ )+)((?: ?[A-Z][A-Z0-9_]*=(?:\"[^\"\n]*\"|[^ `;,)\n\"]*))+)", text)

@@ -9,6 +9,7 @@ import schemathesis
 import yaml
 
 from compare import client
+from gateway.description import Classification, Explanation, Synthesis
 from lesions import images
 from lesions.labels import CLASSES, NOTICE
 from zoo.kinds import KINDS, MODELS
@@ -109,6 +110,21 @@ def test_limits_of_pictures_are_those_of_the_code(described: Any) -> None:
     assert f"{images.MAX_PIXELS:,} pixels" in refusals["TooLarge"]["description"]
     assert f"{setting('job_queue_size')} requests" in refusals["Busy"]["description"]
     assert f"{setting('token_expiration_min')} minutes" in described["info"]["description"]
+
+
+def test_every_status_of_the_runtimes_is_described(described: Any) -> None:
+    page = (FILE.parent / "serving.md").read_text().partition("\n## Classify\n")[2].partition("\n## ")[0]
+    statuses = set(re.findall(r"^\| (\d{3}) \|", page, re.MULTILINE))
+    assert "408" in statuses
+    classified = described["paths"]["/predictions/lesion_classifier"]["post"]["responses"]
+    drawn = described["paths"]["/predictions/lesion_generator"]["post"]["responses"]
+    assert statuses == set(classified) - {"403"} | {"406"}
+    assert set(drawn) == set(classified) | {"406"}
+
+
+def test_the_gateway_s_answers_have_what_the_runtimes_answers_have(schemas: Any) -> None:
+    for model, name in ((Classification, "Classification"), (Explanation, "Explanation"), (Synthesis, "Drawing")):
+        assert set(model.model_json_schema()["properties"]) - {"id"} == set(schemas[name]["properties"])
 
 
 def test_every_status_of_the_handlers_is_described(described: Any) -> None:

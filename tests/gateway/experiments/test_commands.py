@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -56,7 +57,11 @@ class Commands:
 
 @pytest.fixture
 def commands(tmp_path: Path) -> Commands:
-    commands = Commands(tmp_path)
+    return checkout(tmp_path)
+
+
+def checkout(root: Path) -> Commands:
+    commands = Commands(root)
     commands.runs.mkdir(parents=True)
     (commands.runs / "study.json").write_text(Study().model_dump_json())
     return commands
@@ -109,6 +114,8 @@ def test_forgetting(commands: Commands) -> None:
     commands.fails("there is no API key any more; name the one that the client had: KEY=", "forget", "--client", "anna")
     for name in ("phone", "tablet"):
         Keys(commands.root / "keys" / "api_keys.json").add(name, ["classify"], "1/second")
+    commands.fails("no answer is kept of phantom-demo on this machine", "forget", "--client", "anna")
+    assert not list(commands.runs.glob("events.*"))
     clients, writer = Clients(commands.runs, commands.runs / "keys"), Writer(sqlite_url(commands.runs), 365, Metrics())
     rows = [("phone", "anna"), ("tablet", "anna"), ("tablet", None), ("gone", "anna"), ("phone", "bert")]
     for key, own_name in rows:
@@ -162,7 +169,8 @@ def test_it_is_known_where_events_are_though_a_version_is_not_served(commands: C
 
 
 @pytest.mark.server
-def test_a_server_with_its_events_in_postgresql(commands: Commands) -> None:
+def test_a_server_with_its_events_in_postgresql(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = checkout(tmp_path_factory.mktemp("elsewhere"))
     store, ports = commands.root / "archives" / STUDY, (free_ports(), free_ports())
     entry, model = made("classifier", commands.root)
     for name in ("baseline", "transfer"):
@@ -191,7 +199,14 @@ def test_a_server_with_its_events_in_postgresql(commands: Commands) -> None:
             # At once: what waits is deleted, too.
             assert commands.done("forget", "--client", "anna") == "deleted: 5 answers and 5 feedback of anna\n"
             with httpx.Client(base_url=f"http://127.0.0.1:{ports[1]}", headers=headers, trust_env=False) as http:
-                http.post("/v1/classify", content=picture).raise_for_status()
+                for name in ("bert", "anna"):
+                    http.post("/v1/classify", content=picture, headers={"X-Client-Id": name}).raise_for_status()
+            # From another machine, where nothing was served.
+            forget = ("forget", "--client", "bert", "--key", "phone", "--events", postgresql.url)
+            elsewhere.fails("need its keys/events.key", *forget)
+            (elsewhere.root / "keys").mkdir()
+            shutil.copy2(commands.runs / "events.key", elsewhere.root / "keys")
+            assert elsewhere.done(*forget) == "deleted: 1 answer and 0 feedback of bert\n"
             assert commands.done("stop") == "stopped\n"  # it writes what waits
             engine = connect(postgresql.url)
             with engine.connect() as connection:
