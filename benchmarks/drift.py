@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
 from compare.labeled import held_out_images
+from gateway.drift.answers import of_version
 from gateway.drift.drift import HOUR, Drift, measure, validation
 from gateway.drift.page import curves
-from gateway.verdict.answers import of_version
 from lesions.files import atomic_write
 from lesions.images import center_square, decode
 from tests.gateway.verdict.rows import STARTED, answer, database, write

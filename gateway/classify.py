@@ -134,6 +134,8 @@ async def _ask_shadow(gateway: Gateway, version: str, content: bytes, seen: dict
         status = reply.status
         if status == 503:  # its queue is full
             return False
+        if status == 404:  # it is not served: a failure, as with an arm
+            status = 503
         body = _body(reply) if status == 200 else None
     except Unavailable:
         return False

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from gateway.drift import measures
+from gateway.drift.answers import Answers
 from gateway.drift.measures import Shift
-from gateway.verdict.answers import Answers
 from lesions.index import DataError
 from lesions.labels import CLASSES
 from zoo.metrics import predictions
@@ -34,6 +34,8 @@ class Validation(NamedTuple):
     """Of the predicted class."""
     distances: NDArray[np.floating] | None
     """Of the features; none where the archive has no reference."""
+    since: float = 0.0
+    """When these predictions were made (seconds since 1970, UTC): answers from before are of other weights."""
 
 
 class Span(BaseModel):
@@ -80,39 +82,39 @@ class Drift(BaseModel):
 
 def validation(folders: Folders, version: str) -> Validation:
     """What `version` of a study predicted of validation. Raises `DataError` or `ModelError` where that is not there."""
-    table = predictions.read(folders.run(version) / "predictions.csv").part("valid")
+    file = folders.run(version) / "predictions.csv"
+    table = predictions.read(file).part("valid")
     if len(table.images) < LEAST:
         raise DataError(f"{version}: {len(table.images)} validation images are too few to compare with")
     archive = folders.archives / f"{version}.mar"
     if not archive.is_file():
         raise ModelError(f"no {archive}; first: make zoo")
     reference = FeatureReference.from_entry(read_archive(archive)[0])
-    return Validation(
-        table.probabilities.argmax(1), table.probabilities.max(1), None if reference is None else reference.distances
-    )
+    labels, confidences = table.probabilities.argmax(1), table.probabilities.max(1)
+    distances = None if reference is None else reference.distances
+    return Validation(labels, confidences, distances, file.stat().st_mtime)
 
 
 def measure(version: str, answers: Answers, valid: Validation) -> Drift:
     """The drift of `answers` of one version."""
-    predicted = answers.take(answers.answered)
-    numbers = np.floor(predicted.times / HOUR).astype(np.int64)
+    numbers = np.floor(answers.times / HOUR).astype(np.int64)
     starts = np.unique(numbers)
-    has_distances = valid.distances is not None and bool(np.isfinite(predicted.distances).any())
+    has_distances = valid.distances is not None and bool(np.isfinite(answers.distances).any())
     quantities = ["labels", "confidences", *(["distances"] if has_distances else [])]
     level = LEVEL / (len(quantities) * (len(starts) + 1))
-    spans = [_span(predicted.take(numbers == start), float(start) * HOUR, valid, quantities, level) for start in starts]
+    spans = [_span(answers.take(numbers == start), float(start) * HOUR, valid, quantities, level) for start in starts]
     first = float(starts[0]) * HOUR if len(starts) else 0.0
-    total = _span(predicted, first, valid, quantities, level)
+    total = _span(answers, first, valid, quantities, level)
     return Drift(version=version, images=len(valid.labels), quantities=quantities, hours=spans, total=total)
 
 
 def _span(answers: Answers, start: float, valid: Validation, quantities: list[str], level: float) -> Span:
     shifts: dict[str, Shift] = {}
-    if len(answers) >= LEAST:
-        shifts["labels"] = measures.classes(valid.labels, answers.predicted, len(CLASSES))
-        shifts["confidences"] = measures.values(valid.confidences, answers.probabilities.max(1))
+    if len(answers.times) >= LEAST:
+        shifts["labels"] = measures.classes(valid.labels, answers.labels, len(CLASSES))
+        shifts["confidences"] = measures.values(valid.confidences, answers.confidences)
         distances = answers.distances[np.isfinite(answers.distances)]
         if "distances" in quantities and valid.distances is not None and len(distances) >= LEAST:
             shifts["distances"] = measures.values(valid.distances, distances)
     drifted = [name for name, shift in shifts.items() if shift.psi >= LARGE and shift.p <= level]
-    return Span(start=start, answers=len(answers), shifts=shifts, drifted=drifted)
+    return Span(start=start, answers=len(answers.times), shifts=shifts, drifted=drifted)

@@ -56,7 +56,7 @@ def experiment(
     print(f"{now.name}: {_shares(now)}" + (f"; unseen: {', '.join(now.shadows)}" if now.shadows else ""))
     print(f"the reference is {now.reference}; it holds for /v1/classify without a version, at once")
     if not weights:
-        print("nothing is served now, so nobody has looked whether these versions are: make serve")
+        print("nothing is served now: make serve, then this command again, which looks whether these versions are")
 
 
 @app.command()
@@ -65,12 +65,12 @@ def experiments(study_name: StudyName = DEFAULT_STUDY) -> None:
     there = files.read_all(Folders(study_name).existing().runs / FOLDER)
     table = Table("name", "state", "since", "arms", "unseen", "metric")
     for one in there.experiments:
-        state = "running" if one.ended is None else f"ended {_day(one.ended)}"
-        table.add_row(one.name, state, _day(one.started), _shares(one), "\n".join(one.shadows), one.metric)
+        state = "running" if one.ended is None else f"ended {day(one.ended)}"
+        table.add_row(one.name, state, day(one.started), _shares(one), "\n".join(one.shadows), one.metric)
     console().print(table)
     for one in there.experiments:
         for arm, removal in one.removed.items():
-            print(f"{one.name}: {arm} was taken out {_day(removal.time)}: {removal.reason}")
+            print(f"{one.name}: {arm} was taken out {day(removal.time)}: {removal.reason}")
     if there.problems:
         raise ExperimentError("\n".join(there.problems))
 
@@ -81,7 +81,7 @@ def stop_experiment(name: Name, study_name: StudyName = DEFAULT_STUDY) -> None:
 
     def ended(one: Experiment) -> Experiment:
         if one.ended is not None:
-            raise ExperimentError(f"{name} has ended already, {_day(one.ended)}")
+            raise ExperimentError(f"{name} has ended already, {day(one.ended)}")
         return files.update(one, ended=time.time())
 
     try:
@@ -180,5 +180,6 @@ def _shares(one: Experiment) -> str:
     return ", ".join(share(arm, number) for arm, number in arms.items())
 
 
-def _day(seconds: float) -> str:
+def day(seconds: float) -> str:
+    """A time (seconds since 1970) as people read it, UTC."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

@@ -81,7 +81,7 @@ class Experiment(BaseModel):
     removed: dict[Version, Removal] = {}
     """Arms that were taken out; they keep their share in `arms`."""
     weights: dict[Version, str] = {}
-    """The sha256 of the weights of each version when it began, where they were served then."""
+    """The sha256 of the weights of each version when it began, or when `make experiment` first saw it served."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -134,6 +134,7 @@ def _changed(old: Experiment, wanted: Experiment) -> Experiment:
     if other := sorted(key for key in asked if getattr(wanted, key) != getattr(old, key)):
         raise ExperimentError(f"{old.name} is running; of it only ARMS can change, and not: {', '.join(other)}")
     arms = {arm: wanted.arms[arm] for arm in old.arms}  # in the old order: the first is the reference
+    old = update(old, weights=wanted.weights | old.weights)  # it may have begun before anything was served
     if arms == old.arms and not old.removed:
         return old
     before = Earlier(arms=old.arms, removed=old.removed, until=time.time())

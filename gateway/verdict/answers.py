@@ -1,5 +1,6 @@
 """An experiment's answers, with the labels that came for them, out of the database of events."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +13,13 @@ from gateway.experiments.experiment import Experiment
 from lesions.labels import CLASSES
 
 OK = 200
+AT_ONCE = 10_000
+"""Rows that are objects at a time."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """n answers, by time: of arms, or of one version."""
+    """n answers of arms and shadows, by time."""
 
     ids: NDArray[np.str_]
     times: NDArray[np.float64]
@@ -74,52 +77,36 @@ def of_experiment(engine: Engine, experiment: Experiment) -> Answers:
         return replace(_read(connection, select(ANSWERS).where(chosen)), lost=int(lost or 0))
 
 
-def of_version(engine: Engine, version: str, since: float, until: float) -> Answers:
-    """What one version answered in a time (seconds since 1970, UTC), in an experiment or not."""
-    chosen = (ANSWERS.c.arm == version) & (ANSWERS.c.time >= since) & (ANSWERS.c.time < until)
-    with engine.connect() as connection:
-        return _read(connection, select(ANSWERS).where(chosen), feedback=False)
-
-
-def versions(engine: Engine, since: float, until: float) -> list[str]:
-    """The versions that predicted something in a time (seconds since 1970, UTC), sorted."""
-    chosen = (ANSWERS.c.status == OK) & (ANSWERS.c.time >= since) & (ANSWERS.c.time < until)
-    with engine.connect() as connection:
-        return sorted(connection.scalars(select(ANSWERS.c.arm).where(chosen).distinct()))
-
-
-def last_time(engine: Engine) -> float | None:
-    """When the last prediction was made; none where there is none."""
-    with engine.connect() as connection:
-        last: float | None = connection.scalar(select(func.max(ANSWERS.c.time)).where(ANSWERS.c.status == OK))
-        return last
-
-
-def _read(connection: Connection, query: Select[tuple[object, ...]], feedback: bool = True) -> Answers:
-    rows = connection.execute(query.order_by(ANSWERS.c.time, ANSWERS.c.id)).all()
+def _read(connection: Connection, query: Select[tuple[object, ...]]) -> Answers:
     labels: dict[str, tuple[int, float]] = {}
     given: dict[str, set[str]] = {}
-    if feedback:
-        ids = select(query.subquery().c.id)
-        sent = select(FEEDBACK).where(FEEDBACK.c.answer.in_(ids)).order_by(FEEDBACK.c.number)
-        for row in connection.execute(sent):
-            given.setdefault(row.answer, set()).add(row.label)
-            if row.label in CLASSES:
-                labels[row.answer] = CLASSES.index(row.label), row.time
+    ids = select(query.subquery().c.id)
+    sent = select(FEEDBACK).where(FEEDBACK.c.answer.in_(ids)).order_by(FEEDBACK.c.number)
+    for row in connection.execute(sent):
+        given.setdefault(row.answer, set()).add(row.label)
+        if row.label in CLASSES:
+            labels[row.answer] = CLASSES.index(row.label), row.time
+    # Row objects are some ten times as large as the arrays.
+    found = connection.execution_options(yield_per=AT_ONCE).execute(query.order_by(ANSWERS.c.time, ANSWERS.c.id))
+    parts = [_arrays([], labels), *(_arrays(rows, labels) for rows in found.partitions())]
+    arrays: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return Answers(**arrays, contradictions=sum(len(labels_of_one) > 1 for labels_of_one in given.values()))
+
+
+def _arrays(rows: Sequence[Any], labels: Mapping[str, tuple[int, float]]) -> dict[str, NDArray[Any]]:
     none = (-1, float("nan"))
     last = [labels.get(row.shadow_of or row.id, none) for row in rows]
     empty = [float("nan")] * len(CLASSES)
-    return Answers(
-        ids=np.array([row.id for row in rows], dtype=np.str_),
-        times=np.array([row.time for row in rows], dtype=np.float64),
-        versions=np.array([row.arm for row in rows], dtype=np.str_),
-        shadow_of=np.array([row.shadow_of or "" for row in rows], dtype=np.str_),
-        clients=np.array([row.client for row in rows], dtype=np.str_),
-        statuses=np.array([row.status for row in rows], dtype=np.int64),
-        probabilities=np.array([row.probabilities or empty for row in rows], np.float64).reshape(-1, len(CLASSES)),
-        latencies=np.array([row.latency_ms for row in rows], dtype=np.float64),
-        distances=np.array([row.distance for row in rows], dtype=np.float64),
-        truth=np.array([label for label, _ in last], dtype=np.int64),
-        known=np.array([time for _, time in last], dtype=np.float64),
-        contradictions=sum(len(labels_of_one) > 1 for labels_of_one in given.values()),
-    )
+    return {
+        "ids": np.array([row.id for row in rows], dtype=np.str_),
+        "times": np.array([row.time for row in rows], dtype=np.float64),
+        "versions": np.array([row.arm for row in rows], dtype=np.str_),
+        "shadow_of": np.array([row.shadow_of or "" for row in rows], dtype=np.str_),
+        "clients": np.array([row.client for row in rows], dtype=np.str_),
+        "statuses": np.array([row.status for row in rows], dtype=np.int64),
+        "probabilities": np.array([row.probabilities or empty for row in rows], np.float64).reshape(-1, len(CLASSES)),
+        "latencies": np.array([row.latency_ms for row in rows], dtype=np.float64),
+        "distances": np.array([row.distance for row in rows], dtype=np.float64),
+        "truth": np.array([label for label, _ in last], dtype=np.int64),
+        "known": np.array([time for _, time in last], dtype=np.float64),
+    }

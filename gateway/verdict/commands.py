@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.experiments import files
+from gateway.experiments.commands import day
 from gateway.experiments.experiment import Experiment
 from gateway.experiments.files import FOLDER, ExperimentError
+from lesions.sources.left_out import counted
 from zoo.serving import champion
 from zoo.serving.options import StudyName
 from zoo.serving.runtime import runtime_of
@@ -24,7 +26,10 @@ app = typer.Typer()
 DEFAULT_STUDY = Study().name
 Name = Annotated[str, typer.Option(help="Of the experiment; the one that runs, or ran last, unless given.")]
 Hours = Annotated[
-    int, typer.Option(parser=whole_number("HOURS", 1, 24 * 366), metavar="N", help="The last so many hours.")
+    int,
+    typer.Option(
+        parser=whole_number("HOURS", 1, 24 * 366), metavar="N", help="The last so many hours before the last answer."
+    ),
 ]
 
 
@@ -100,11 +105,14 @@ def drift(
     entry: Annotated[str, typer.Option(help="This version only.")] = "",
     hours: Hours = 24 * 7,
 ) -> None:
-    """Compare what versions answered, hour by hour, with their answers about validation, and write a page."""
+    """Compare what versions answered, hour by hour, with their answers about validation, and write a page.
+
+    The hours count back from the last answer.
+    """
     from gateway.drift import drift as drifts
+    from gateway.drift.answers import last_time, of_version, versions
     from gateway.drift.page import page, table
     from gateway.events.database import database_url, reading
-    from gateway.verdict.answers import last_time, of_version, versions
     from lesions.index import DataError
     from zoo.models.session import ModelError
 
@@ -127,9 +135,12 @@ def drift(
             continue
         with reading(events) as engine:
             answers = of_version(engine, name, since, until)
-        measured.append(drifts.measure(name, answers, valid))
+        if earlier := int((answers.times < valid.since).sum()):
+            left_out.append(f"{name}: {counted(earlier, 'answer')} from before it was trained anew, not looked at")
+        measured.append(drifts.measure(name, answers.take(answers.times >= valid.since), valid))
     if not measured:
         raise StudyError("\n".join(left_out))
+    print(f"answers from {day(since)} to {day(last)} UTC, when the last one was given")
     console(120).print(table(measured))
     for line in [*left_out, *(line for one in measured for line in one.warnings)]:
         print(f"warning: {line}")
@@ -147,7 +158,8 @@ def _judge(folders: Folders, experiment: Experiment) -> tuple["Verdict", "Answer
     retrained = [
         name for name, sha256 in experiment.weights.items() if champion.is_retrained(folders.archives, name, sha256)
     ]
-    return judge(experiment, answers, folders.name, retrained), answers
+    unknown = [name for name in (*experiment.arms, *experiment.shadows) if name not in experiment.weights]
+    return judge(experiment, answers, folders.name, retrained, unknown), answers
 
 
 def _show(folders: Folders, verdict: "Verdict", answers: "Answers") -> None:

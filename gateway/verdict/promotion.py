@@ -88,7 +88,7 @@ def _evidence(verdict: Verdict, name: str) -> Evidence:
             metric=metric,
             difference=None,
             difference_interval=None,
-            labeled=sum(one.labeled for one in verdict.comparisons),
+            labeled=sum(arm.labeled for arm in verdict.arms if not arm.shadow),
         )
     estimate = comparison.differences[metric]
     return Evidence(

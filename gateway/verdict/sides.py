@@ -38,6 +38,8 @@ class Arm(BaseModel):
     """The share of each class among the predictions; empty where there is none."""
     confidence: float | None
     """The mean probability of the predicted class, of answers with feedback."""
+    right: float | None
+    """The share of these that are right: by answers, as the confidence is, and not by clients."""
     feedback: float | None
     """The share of predictions with feedback."""
     labeled: int
@@ -96,6 +98,7 @@ def arm_of(experiment: Experiment, answers: Answers, name: str) -> Arm:
         latency_p99_ms=times and times[1],
         labels={k: float(n / len(predictions)) for k, n in zip(CLASSES, counts, strict=True) if len(predictions)},
         confidence=float(labeled.probabilities.max(1).mean()) if len(labeled) else None,
+        right=float((labeled.predicted == labeled.truth).mean()) if len(labeled) else None,
         feedback=len(labeled) / len(predictions) if len(predictions) else None,
         labeled=len(labeled),
         labeled_clients=len(clients),

@@ -73,6 +73,8 @@ class Verdict(BaseModel):
     """By arm and shadow: its share of failures, and of answers for which nobody waited, less the reference's."""
     retrained: list[str]
     """Versions whose archive is not the one that the experiment began with."""
+    unknown: list[str]
+    """Versions of which it is not known, since they were not served when it began."""
     contradictions: int
     """Answers with feedback of more than one class: the last counts."""
     lost: int
@@ -100,6 +102,11 @@ class Verdict(BaseModel):
             lines.append(f"the arms' clients are not by their shares ({counts}): find out why, before all else")
         for arm in self.retrained:
             lines.append(f"{arm} was trained anew since the experiment began: its answers are of two networks")
+        if self.unknown:
+            lines.append(
+                f"the weights of {', '.join(self.unknown)} are not noted, so nobody sees whether they were trained "
+                "anew: give make experiment again while they are served"
+            )
         for arm, estimate in self.failure_differences.items():
             if estimate and estimate.interval[0] > 0:
                 lines.append(
@@ -130,8 +137,13 @@ class Verdict(BaseModel):
         return estimate.value if estimate else 0.0
 
 
-def judge(experiment: Experiment, answers: Answers, study: str, retrained: Sequence[str] = ()) -> Verdict:
-    """Look at an experiment's `answers`; `retrained` are versions that are no longer those that it began with."""
+def judge(
+    experiment: Experiment, answers: Answers, study: str, retrained: Sequence[str] = (), unknown: Sequence[str] = ()
+) -> Verdict:
+    """Look at an experiment's `answers`.
+
+    `retrained` are versions that are no longer those that it began with, and `unknown` those of which nobody knows.
+    """
     seen = answers.take(answers.shadow_of == "")
     reference = experiment.reference
     shares = feedback_shares(experiment, seen)
@@ -161,6 +173,7 @@ def judge(experiment: Experiment, answers: Answers, study: str, retrained: Seque
             if name != reference
         },
         retrained=list(retrained),
+        unknown=list(unknown),
         contradictions=answers.contradictions,
         lost=answers.lost,
     )

@@ -1,3 +1,5 @@
+import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -5,14 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 from typer.testing import CliRunner, Result
 
 from gateway.__main__ import app
 from gateway.drift import measures
-from gateway.drift.drift import HOUR, LEAST, Validation, measure
+from gateway.drift.answers import Answers, of_version
+from gateway.drift.drift import HOUR, LARGE, LEAST, LEVEL, Validation, measure
 from gateway.drift.page import page, table
 from gateway.events.database import connect, database_url
-from gateway.verdict.answers import Answers, of_version
 from lesions.labels import CLASSES
 from tests.faults.small_zoo import made
 from tests.gateway.verdict.rows import STARTED, answer, database, probabilities, write
@@ -72,7 +75,9 @@ def test_the_command_leaves_out_what_it_cannot_compare(tmp_path: Path, monkeypat
     (folders.runs / "study.json").write_text(Study().model_dump_json())
     lines = ["image,part,label," + ",".join(CLASSES)]
     lines += [f"{n},valid,nv," + ",".join(map(str, probabilities(n % 7))) for n in range(LEAST)]
-    (folders.run("baseline") / "predictions.csv").write_text("\n".join(lines))
+    file = folders.run("baseline") / "predictions.csv"
+    file.write_text("\n".join(lines))
+    os.utime(file, (STARTED - 1, STARTED - 1))
     pack(*made("classifier", tmp_path), folders.archives / "baseline.mar")
 
     def drift(*options: str) -> Result:
@@ -97,6 +102,10 @@ def test_the_command_leaves_out_what_it_cannot_compare(tmp_path: Path, monkeypat
         done = drift("--entry", entry)
         assert (done.exit_code, message in done.output) == (2, True), done.output
     assert "views is left out" in drift("--hours", "240").output
+    os.utime(file, (STARTED + 50, STARTED + 50))  # trained anew since
+    done = drift("--entry", "baseline")
+    assert "warning: baseline: 25 answers from before it was trained anew, not looked at" in done.output
+    assert "25 answers of 1 hours" in (folders.reports / "drift.html").read_text()
 
 
 def test_few_answers_are_not_judged_and_none_need_not_be_there(tmp_path: Path) -> None:
@@ -121,6 +130,82 @@ def test_the_page_shows_what_the_warnings_say(tmp_path: Path) -> None:
     assert drift.warnings[0] in text
     assert "data:image/svg+xml" in text
     assert table([drift]).row_count == 1
+
+
+def test_a_warning_needs_a_large_shift_that_is_not_by_chance() -> None:
+    reference = valid(2000)._replace(labels=np.repeat(np.arange(7), [200, 300, 300, 300, 300, 300, 300]))
+
+    def hours(*counts: list[int]) -> list[list[str]]:
+        """What is warned of in each hour, by the answers of each class in it."""
+        labels = np.concatenate([np.repeat(np.arange(7), row) for row in counts])
+        times = np.repeat(np.arange(len(counts), dtype=float), [sum(row) for row in counts]) * HOUR
+        confidences = np.resize(reference.confidences, len(labels))
+        answers = Answers(times, labels, confidences, np.full(len(labels), np.nan))
+        return [span.drifted for span in measure("transfer", answers, reference._replace(distances=None)).hours]
+
+    like, small, few = [10, 15, 15, 15, 15, 15, 15], [300, 100, 150, 150, 150, 150, 0], [8, 2, 10, 4, 9, 13, 4]
+    shift = measures.classes(reference.labels, np.repeat(np.arange(7), [1400, 900, 900, 900, 900, 900, 900]), 7)
+    assert shift.psi < LARGE
+    assert shift.p < LEVEL / 1000
+    assert hours(like, [1400, 900, 900, 900, 900, 900, 900]) == [[], []], "it is small"
+    shift = measures.classes(reference.labels, np.repeat(np.arange(7), few), 7)
+    assert shift.psi > LARGE
+    assert shift.p > LEVEL / 6
+    assert hours(few) == [[]], "it may be by chance"
+    assert hours(like, small) == [[], ["labels"]]
+
+
+def test_chance_warns_as_seldom_as_it_may_of_rare_classes_and_in_many_hours() -> None:
+    random, shares = np.random.default_rng(0), [0.03, 0.05, 0.11, 0.012, 0.111, 0.67, 0.017]
+    draws = 4000
+    ps = [measures.classes(random.choice(7, 1500, p=shares), random.choice(7, 50, p=shares), 7).p for _ in range(draws)]
+    assert np.mean(np.array(ps) <= 1e-3) <= 2.5e-3
+    assert np.mean(np.array(ps) <= 0.05) <= 0.05
+    # The more hours, the smaller the p value that is asked for.
+    reference, labels = valid(400)._replace(distances=None), np.resize([5, 5, 1, 2, 3], 60)
+
+    def warned(hours: int) -> bool:
+        times = np.repeat(np.arange(hours, dtype=float), 60) * HOUR
+        alike = np.resize(reference.labels, 60 * (hours - 1))
+        together = np.concatenate([labels, alike])
+        confidences = np.resize(reference.confidences, len(together))
+        answers = Answers(times, together, confidences, np.full(len(together), np.nan))
+        return "labels" in measure("transfer", answers, reference).hours[0].drifted
+
+    one = measures.classes(reference.labels, labels, 7).p
+    assert one <= LEVEL / 4
+    assert [warned(hours) for hours in (1, int(LEVEL / one / 2) + 2)] == [True, False]
+
+
+def test_a_drift_of_all_hours_together_and_the_worst_hour_are_named() -> None:
+    reference = valid(2000)._replace(distances=None)
+    labels = np.resize([5, 5, 5, 1, 2, 3, 4, 0, 6, 5], 40)  # too few to judge an hour by
+
+    def drift(*hours: NDArray[np.int64]) -> list[str]:
+        times = np.concatenate([np.full(len(one), float(hour) * HOUR) for hour, one in enumerate(hours)])
+        together = np.concatenate(hours)
+        confidences = np.resize(reference.confidences, len(together))
+        return measure("a", Answers(times, together, confidences, np.full(len(times), np.nan)), reference).warnings
+
+    assert drift(*[labels] * 20) == ["a: labels unlike those of validation, over all hours"]
+    worse, worst = np.resize([5, 5, 5, 1], 120), np.full(120, 5)
+    [line] = drift(np.resize(reference.labels, 120), worse, worst, worse)
+    assert line == "a: labels unlike those of validation: 3 of 4 hours, most at 1970-01-01 02:00 UTC"
+
+
+def test_failures_are_no_answers_and_millions_need_little_memory(tmp_path: Path) -> None:
+    engine = database(tmp_path / "events.sqlite")
+    rows = [answer(n, "transfer", "a", None if n % 10 == 0 else n % 7, distance=1.0) for n in range(30_000)]
+    write(engine, rows, [])
+    del rows
+    tracemalloc.start()
+    answers = of_version(engine, "transfer", STARTED, STARTED + 30_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(answers.times) == 27_000
+    assert answers.labels[:3].tolist() == [1, 2, 3]
+    assert answers.confidences[0] == pytest.approx(0.8)
+    assert peak < 27e6, "rows are objects a few at a time"
 
 
 def test_the_index_is_the_formula_and_the_tests_are_even() -> None:

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
 
+from gateway.drift.answers import last_time, of_version, versions
 from gateway.events.database import EventsError, connect, reading, sqlite_url
 from gateway.events.tables import LOSSES
 from gateway.experiments.experiment import Experiment
-from gateway.verdict.answers import last_time, of_experiment, of_version, versions
+from gateway.verdict.answers import of_experiment
 from gateway.verdict.verdict import judge
 from tests.gateway.verdict.rows import STARTED, answer, database, trial, write
 
@@ -65,7 +66,7 @@ def test_both_databases_give_the_same_verdict(address: str, tmp_path: Path) -> N
         assert np.nansum(answers.distances) == 1.5
         assert versions(engine, STARTED, STARTED + 400) == ["baseline", "transfer", "views"]
         assert last_time(engine) == STARTED + 399
-        assert len(of_version(engine, "views", STARTED, STARTED + 10)) == 10
+        assert len(of_version(engine, "views", STARTED, STARTED + 10).times) == 10
         verdicts.append(judge(one, answers, "tests").model_copy(update={"made": ""}))
         engine.dispose()
     assert verdicts[0] == verdicts[1]

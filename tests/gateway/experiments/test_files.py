@@ -130,6 +130,15 @@ def test_versions_that_were_trained_anew_are_another_experiment(tmp_path: Path) 
     assert changed.weights == {"transfer": "a", "lite1": "b"}
 
 
+def test_weights_that_were_not_known_at_first_are_noted_when_they_are(tmp_path: Path) -> None:
+    files.start(tmp_path, new())  # nothing is served
+    noted = files.start(tmp_path, new(weights={"transfer": "a", "lite1": "b"}))
+    assert noted.weights == files.read(tmp_path / "lite.toml").weights == {"transfer": "a", "lite1": "b"}
+    assert not noted.earlier
+    with pytest.raises(ExperimentError, match="lite1 was trained anew since lite began"):
+        files.start(tmp_path, new(weights={"transfer": "a", "lite1": "c"}))
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff", b"name = ", b"name = 'lite'", b"[[arms]]"])
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "lite.toml").write_bytes(content)

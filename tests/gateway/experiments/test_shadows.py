@@ -49,7 +49,7 @@ def test_what_a_shadow_does_changes_no_answer(
     rows = events(front)
     seen, unseen = ([row for row in rows if (row.shadow_of is None) == own] for own in (True, False))
     assert {row.id for row in seen} == {answer.json()["id"] for answer in answers}
-    assert all(row.status != 200 and row.arm == name for row in unseen)
+    assert all(row.status >= 500 and row.arm == name for row in unseen), "the page counts these as errors"
     text = front.gateway.metrics.text().decode()
     if shadow == "sleep":  # two are asked, 64 wait
         assert 'gateway_shadows_total{outcome="dropped"} 34.0' in text

@@ -17,11 +17,11 @@ from gateway.experiments.experiment import Experiment, Removal
 from gateway.verdict import promotion
 from gateway.verdict.answers import of_experiment
 from gateway.verdict.verdict import Verdict, judge
-from tests.gateway.verdict.rows import STARTED, database, trial
+from tests.gateway.verdict.rows import STARTED, answer, database, feedback, trial, write
 from zoo.serving import champion
 from zoo.serving.champion import ChampionError
 from zoo.serving.runtime import Server
-from zoo.study import Study
+from zoo.study import Folders, Study
 
 
 class Serving:
@@ -38,6 +38,12 @@ class Serving:
 
     def set_default(self, model: str, version: str) -> None:
         self.made_default.append(version)
+
+    def connect(self, folder: Path) -> "Serving":
+        return self
+
+    def close(self) -> None:
+        pass
 
     @property
     def server(self) -> Server:
@@ -127,6 +133,30 @@ def test_a_winner_that_was_trained_anew_or_fails_more_often_is_refused(tmp_path:
     assert serving.made_default == []
 
 
+def test_a_few_failures_more_do_not_stop_a_winner(tmp_path: Path, serving: Serving) -> None:
+    verdict = verdict_of(tmp_path, 0.8)
+    engine = database(tmp_path / "failing.sqlite")
+    trial(engine, 2000, {"baseline": 0.6, "transfer": 0.8})
+    with engine.begin() as connection:  # some in a thousand
+        own = (ANSWERS.c.arm == "transfer") & ANSWERS.c.id.like("%ff")
+        connection.execute(update(ANSWERS).where(own).values(status=500, probabilities=None))
+    failing = judge(verdict.experiment, of_experiment(engine, verdict.experiment), "tests")
+    estimate = failing.failure_differences["transfer"]
+    assert estimate is not None
+    assert estimate.interval[0] < 0 < estimate.value
+    assert promotion.promote(serving.server, tmp_path, failing).entry == "transfer"
+
+
+def test_a_reference_s_labels_count_once(tmp_path: Path, serving: Serving) -> None:
+    engine, arms = database(tmp_path / "events.sqlite"), ("baseline", "transfer", "views")
+    rows = [answer(n, arms[n % 3], f"{n}", n // 3 % 7 if n % 3 == 0 else (n // 3 + 1) % 7) for n in range(900)]
+    write(engine, rows, [feedback(n, n // 3 % 7) for n in range(900)])
+    one = Experiment(name="trial", started=STARTED, arms=dict.fromkeys(arms, 1 / 3))
+    promoted = promotion.promote(serving.server, tmp_path, judge(one, of_experiment(engine, one), "tests"))
+    assert promoted.evidence is not None
+    assert (promoted.entry, promoted.evidence.labeled) == ("baseline", 900)
+
+
 def test_a_reference_wins_where_all_others_are_worse(tmp_path: Path, serving: Serving) -> None:
     promoted = promotion.promote(serving.server, tmp_path, verdict_of(tmp_path, 0.4))
     assert promoted.entry == "baseline"
@@ -160,6 +190,38 @@ def test_weights_that_nobody_judged_do_not_come_back_by_themselves(tmp_path: Pat
     assert promotion.roll_back(serving.server, tmp_path, "slow", force=True).forced is not None
 
 
+def test_the_command_promotes_what_was_not_trained_anew_and_ends_the_experiment(
+    tmp_path: Path, serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.study.ROOT", tmp_path)
+    monkeypatch.setattr("gateway.verdict.commands.runtime_of", lambda _: serving)
+    folders = Folders("tests", tmp_path)
+    folders.runs.mkdir(parents=True)
+    folders.archives.mkdir(parents=True)
+    (folders.runs / "study.json").write_text(Study().model_dump_json())
+    engine = connect(database_url(folders.runs))
+    trial(engine, 400, {"baseline": 0.2, "transfer": 0.9})
+    engine.dispose()
+    weights = {name: f"weights of {name}" for name in ("baseline", "transfer")}
+    one = Experiment(name="trial", started=STARTED, arms={"baseline": 0.5, "transfer": 0.5}, weights=weights)
+    files.write(folders.runs / files.FOLDER, one)
+    pack(folders.archives, "baseline")
+    pack(folders.archives, "transfer", "other weights")
+    command = ["promote", "--study", "tests", "--experiment", "trial"]
+    refused = CliRunner().invoke(app, command)
+    assert (refused.exit_code, "transfer was trained anew since trial began" in refused.output) == (2, True)
+    assert files.read_all(folders.runs / files.FOLDER).running
+    assert not serving.made_default
+    pack(folders.archives, "transfer")
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "transfer is the champion of tests: shown better (400 labels)" in done.output
+    assert "trial has ended" in done.output
+    assert serving.made_default == ["transfer"]
+    assert not files.read_all(folders.runs / files.FOLDER).running
+    assert "are not noted" not in (folders.reports / "experiments" / "trial.html").read_text()
+
+
 def test_the_command_judges_and_says_what_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("zoo.study.ROOT", tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -177,6 +239,7 @@ def test_the_command_judges_and_says_what_is_wrong(tmp_path: Path, monkeypatch: 
     done = run(app, ["experiment-report", "--study", "tests"])
     assert done.exit_code == 0, done.output
     assert "shown better" in done.output
+    assert "warning: the weights of baseline, transfer are not noted" in done.output.replace("\n", " ")
     text = (tmp_path / "reports" / "tests" / "experiments" / "trial.html").read_text()
     assert "shown better" in text
     assert "make promote EXPERIMENT=trial STUDY=tests" in text

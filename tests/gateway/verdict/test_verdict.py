@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.drift.answers import last_time, of_version, versions
 from gateway.experiments.experiment import Experiment, Removal
-from gateway.verdict.answers import last_time, of_experiment, of_version, versions
+from gateway.verdict.answers import of_experiment
 from gateway.verdict.balance import LEVEL, evidence, is_wrong
 from gateway.verdict.estimates import Estimate
 from gateway.verdict.page import page, table
@@ -119,7 +120,7 @@ def test_other_experiments_and_earlier_ones_of_the_same_name_do_not_count(tmp_pa
     engine = database(tmp_path / "events.sqlite")
     write(engine, rows, [])
     assert of_experiment(engine, experiment()).clients.tolist() == ["d"]
-    assert len(of_version(engine, "baseline", STARTED, STARTED + 10)) == 3
+    assert len(of_version(engine, "baseline", STARTED, STARTED + 10).times) == 3
     assert versions(engine, STARTED - 1, STARTED + 10) == ["baseline"]
     assert versions(engine, STARTED - 10, STARTED) == ["baseline", "views"]
     assert last_time(engine) == STARTED + 3
