@@ -10,13 +10,15 @@ import io
 import itertools
 import json
 import os
+import re
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
+import httpx
 import numpy as np
 import typer
 from numpy.typing import NDArray
@@ -43,6 +45,9 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
 }
 CLIENTS, WARM, BLOCK, PAUSE = 1000, 3, 10, 2.0
 """Clients that ask in turn; requests of a block, those that do not count, and the others; seconds until shadows end."""
+APART = 0.1
+"""Seconds between two requests of a block: shadows wait for a pause, and would not run during a block without any."""
+SHADOWS = re.compile(r'^gateway_shadows_total\{outcome="(?:answered|failed)"\} (\S+)$', re.MULTILINE)
 
 
 def main(
@@ -60,17 +65,20 @@ def main(
         folder = Path(name)
         prepare(folder, arch, pixels, MOODS if experiments else NONE)
         for runtime in RUNTIMES:
-            with _serving(folder, runtime) as (direct, through, experiment):
+            with _serving(folder, runtime) as (direct, through, experiment, shadows):
                 if experiments:
-                    _compare(runtime, experiment, folder / runtime, rounds)
+                    _compare(runtime, experiment, shadows, folder / runtime, rounds)
                     continue
                 taken = [(take(direct, contents), take(through, contents)) for _ in range(rounds)]
             _report(runtime, taken)
 
 
 @contextlib.contextmanager
-def _serving(folder: Path, runtime_name: str) -> Iterator[tuple[Post, Post, Post]]:
-    """Calls to the runtime's own port, and to the gateway's; by the last one, a client of an experiment asks."""
+def _serving(folder: Path, runtime_name: str) -> Iterator[tuple[Post, Post, Post, Callable[[], int]]]:
+    """Calls to the runtime's own port, and to the gateway's; by the third one, a client of an experiment asks.
+
+    The last one gives how often shadows were asked.
+    """
     with serving(folder, runtime_name) as (settings, secret), LightClient() as client:
         token = json.loads((settings.folder / "key_file.json").read_text())["inference"]["key"]
 
@@ -87,13 +95,20 @@ def _serving(folder: Path, runtime_name: str) -> Iterator[tuple[Post, Post, Post
             lambda content: post(own, token, content),
             lambda content: post(gateway, secret, content),
             lambda content: post(default, secret, content, **{HEADER: f"client{next(number) % CLIENTS}"}),
+            lambda: _shadows(f"http://{LOOPBACK}:{settings.port}/metrics", secret),
         )
 
 
-def _compare(runtime: str, post: Post, runs: Path, rounds: int) -> None:
+def _shadows(url: str, secret: str) -> int:
+    answer = httpx.get(url, headers={"Authorization": f"Bearer {secret}"}, trust_env=False).raise_for_status()
+    return int(sum(float(number) for number in SHADOWS.findall(answer.text)))
+
+
+def _compare(runtime: str, post: Post, shadows: Callable[[], int], runs: Path, rounds: int) -> None:
     """Print milliseconds of a lone request without an experiment and with each kind, and what that adds.
 
-    Each kind's requests come in blocks, each after a block without an experiment: a busy machine changes by the second.
+    `shadows` gives how often these were asked; an experiment with one in which it never was is an error. Each kind's
+    requests come in blocks, each after a block without an experiment: a busy machine changes by the second.
     """
     content, folder = _white(), runs / files.FOLDER
 
@@ -103,20 +118,26 @@ def _compare(runtime: str, post: Post, runs: Path, rounds: int) -> None:
             began = time.perf_counter()
             post(content)
             spent.append(1000 * (time.perf_counter() - began))
+            time.sleep(APART)
         return statistics.median(spent[WARM:])
 
     for name, fields in EXPERIMENTS.items():
-        pairs = []
+        pairs, before = [], shadows()
         for _ in range(rounds):
             without = block()
             files.start(folder, files.create(name="running", started=time.time(), **fields))
             pairs.append((block(), without))
-            files.file_of(folder, "running").unlink()
             time.sleep(PAUSE if "shadows" in fields else 0)
+            files.file_of(folder, "running").unlink()  # what waits for shadows now is dropped
+            time.sleep(PAUSE if "shadows" in fields else 0)
+        asked = shadows() - before
+        if "shadows" in fields and not asked:
+            raise SystemExit(f"error: {runtime}, {name}: no shadow was asked, so what it costs was not measured")
         lone, alone = (statistics.median(side) for side in zip(*pairs, strict=True))
         more = statistics.median(one - other for one, other in pairs)
         ratio = statistics.median(one / other for one, other in pairs)
-        print(f"{runtime:11} {name:30} {lone:6.2f} ms, without {alone:6.2f} ms: x {ratio:.2f}, {more:+.2f} ms")
+        times = f"{lone:6.2f} ms, without {alone:6.2f} ms: x {ratio:.2f}, {more:+.2f} ms"
+        print(f"{runtime:11} {name:30} {times}; {asked} shadows")
 
 
 def _white() -> bytes:
