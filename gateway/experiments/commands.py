@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from gateway import start
+from gateway.events.clients import FILE as KEY_FILE
 from gateway.events.clients import Clients
 from gateway.events.clients import check_name as check_client
 from gateway.experiments import files
@@ -116,8 +117,10 @@ def forget(
     names = [key] if key else [one.name for one in Keys(keys / "api_keys.json").all()]
     if not names:
         raise UserError("there is no API key any more; name the one that the client had: KEY=phone")
-    clients, address = Clients(runs, keys), check_url(events) if events else database_url(runs)
-    if not (clients.known() and is_kept(address)):
+    clients, own = Clients(runs, keys), database_url(runs)
+    address = check_url(events) if events else own
+    foreign = address != own and not (keys / KEY_FILE).exists()  # the study's own key hashes to other names
+    if foreign or not (clients.known() and is_kept(address)):
         raise EventsError(
             f"no answer is kept of {folders.name} on this machine; those of a cluster need its "
             "keys/events.key, and EVENTS=postgresql://zoo@db/events"
