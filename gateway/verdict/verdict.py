@@ -103,8 +103,8 @@ class Verdict(BaseModel):
         for arm in self.retrained:
             lines.append(f"{arm} was trained anew since the experiment began: its answers are of two networks")
         if self.unknown:
-            line = f"the weights of {', '.join(self.unknown)} are not noted, so nobody sees whether they were trained anew"
-            advice = ": give make experiment again while they are served"
+            line = f"the weights of {', '.join(self.unknown)} are not noted: nobody sees whether they were trained anew"
+            advice = "; give make experiment again while they are served"
             lines.append(line + (advice if self.experiment.ended is None else ""))
         for arm, estimate in self.failure_differences.items():
             if estimate and estimate.interval[0] > 0:
