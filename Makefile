@@ -39,8 +39,8 @@ TARGETS := zoo source archives test test-slurm test-ray faults docs check format
 
 # The settings of each target that has some. Another one, a mistyped one say, is an error.
 OF_zoo := $(STUDY_SETTINGS) ENTRIES JOBS LAUNCH
-OF_source := $(STUDY_SETTINGS) JOBS
-OF_archives := $(STUDY_SETTINGS) JOBS LAUNCH
+OF_source := $(STUDY_SETTINGS)
+OF_archives := $(STUDY_SETTINGS) LAUNCH
 OF_list := $(STUDY_SETTINGS)
 OF_serve := $(STUDY_SETTINGS) PORT GATEWAY_PORT HOST CORS RUNTIME MAX_REQUEST_MB TOKEN_MINUTES EVENTS KEEP_DAYS REPLICAS CPUS ARCHIVES_URL
 OF_stop := $(STUDY_SETTINGS)
@@ -188,7 +188,9 @@ archives: $(ENTRIES_MADE:%=$(ARCHIVES)/%.mar)
 # may need the network, which nodes often lack.
 launched = $(if $(filter LAUNCH,$(GIVEN)),$(PYTHON) -m zoo launch $@ --by $(call quoted,LAUNCH) --)
 
-PACKING := zoo/packaging/features.py zoo/packaging/archive.py zoo/packaging/card.py zoo/packaging/model_card.md.j2 pyproject.toml
+# What writes an archive, and what is written into it.
+PACKING := zoo/packaging/features.py zoo/packaging/archive.py zoo/packaging/card.py zoo/packaging/model_card.md.j2 \
+	$(wildcard zoo/kinds/*.py) zoo/serving/torchserve/archiver.py pyproject.toml
 
 # A recipe is rewritten only when its content changes; weights are written last, so newer weights mean a whole run.
 ifneq ($(strip $(ENTRIES_MADE)),)

@@ -9,6 +9,8 @@ import typer
 from lesions import phantom
 from lesions.cli import command_group
 from lesions.describe import describe as describe_data
+from lesions.index import DataError
+from lesions.sources import FORMS
 
 app = command_group(__doc__)
 
@@ -20,9 +22,14 @@ def describe(
     scc: Annotated[str | None, typer.Option(help="The class that squamous cell carcinomas count as.")] = None,
 ) -> None:
     """Print class counts, channel statistics and images per lesion; draw a contact sheet of each class."""
-    source = _root() / "data" / "phantom" if data == "phantom" else Path(data).expanduser()
-    if data == "phantom" and not source.is_dir():
-        phantom.draw(source)
+    try:
+        source = _root() / "data" / "phantom" if data == "phantom" else Path(data).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"DATA={data}: {error}") from None
+    if not data:  # the current folder is not meant
+        raise DataError(f"DATA=: names nothing; it is {FORMS}")
+    if data == "phantom":
+        phantom.draw_once(source)
     describe_data(source, to or _root() / "reports" / "data" / source.name, scc)
 
 

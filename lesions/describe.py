@@ -14,6 +14,7 @@ from rich.text import Text
 from lesions import split, store
 from lesions.index import Index
 from lesions.labels import CLASSES, DIAGNOSES
+from lesions.sources import open_source
 from lesions.sources.left_out import counted
 
 PIXELS = 224  # the image size of the thesis
@@ -24,8 +25,10 @@ def describe(source: Path, folder: Path, scc: str | None = None) -> None:
     """Print classes, channels and lesions of the data in `source`; write a histogram and contact sheets to `folder`.
 
     Channel statistics are of all images, on the scale 0 to 1 at 224 px, as in the thesis (training uses those of its
-    training split). Squamous cell carcinomas count as the class `scc`, if there is one. Raises `DataError`.
+    training split). Squamous cell carcinomas count as the class `scc`, if there is one. Raises `DataError`, before
+    anything is written where there are no such data.
     """
+    open_source(source, scc)
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as temporary:
         store.prepare(source, cache := Path(temporary) / "cache", PIXELS, scc)
@@ -52,7 +55,7 @@ def _print(source: Path, data: store.Store) -> None:
     per_lesion = Counter(Counter(data.index.lesions).values())
     console.print("images per lesion:", ", ".join(f"{n} x {times:,}" for n, times in sorted(per_lesion.items())))
     for line in persons(data.index):
-        console.print(line)
+        console.print(line, markup=False)
 
 
 def persons(index: Index) -> list[str]:
@@ -74,7 +77,8 @@ def _draw(title: str, data: store.Store, folder: Path) -> None:
     axes = figure.subplots()
     counts = np.bincount(data.index.labels, minlength=len(CLASSES))
     axes.bar_label(axes.bar(CLASSES, counts, color="#8a5a44"), [f"{count:,}" for count in counts])
-    axes.set(title=title, ylabel="images")
+    axes.set_title(title, parse_math=False)
+    axes.set_ylabel("images")
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(y=0.12)
     figure.savefig(folder / "classes.png", dpi=120)

@@ -74,10 +74,10 @@ class Index:
         return len(self.images)
 
     @property
-    def is_ham10000(self) -> bool:
-        """Whether all images have names of HAM10000's, in any folders: it has the numbers 24306 to 34320."""
+    def of_ham10000(self) -> NDArray[np.bool_]:
+        """Which images have names of HAM10000's, in any folders [n]: it has the numbers 24306 to 34320."""
         found = [re.fullmatch(r"ISIC_(\d{7})", PurePath(image).stem) for image in self.images]
-        return all(match is not None and 24306 <= int(match[1]) <= 34320 for match in found)
+        return np.array([match is not None and 24306 <= int(match[1]) <= 34320 for match in found], dtype=bool)
 
     def rows(self) -> list[Row]:
         """The images one by one."""

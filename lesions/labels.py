@@ -16,3 +16,4 @@ DIAGNOSES: dict[str, str] = {
 NOTICE = "For research only: not a medical device, not for diagnosis."  # part of every answer of a model
 DATA_LICENSE = "CC BY-NC 4.0"  # the license of HAM10000, and so of every model that is trained on it
 UNKNOWN_LICENSE = "not known here; ask the owner of the data"  # of data that are neither HAM10000 nor the phantom
+MIXED_LICENSE = f"{DATA_LICENSE} for the images of HAM10000 among them; for the others {UNKNOWN_LICENSE}"

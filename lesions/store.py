@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import sys
+from collections import defaultdict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from lesions.labels import CLASSES
 from lesions.sources import open_source
 from lesions.sources.contents import Contents
 from lesions.sources.image_files import ImageFiles
-from lesions.sources.left_out import by_reason, counted
+from lesions.sources.left_out import by_reason, counted, some_names
 
 # Of the code that turns an image into pixels. Servers run it, so a cache that other code made is not fresh.
 CODE = "-".join(sha256(Path(str(module.__file__))) for module in (images, colors, metadata, formats))
@@ -130,6 +131,16 @@ def _warn(data: ImageFiles) -> None:
     if not data.lesions_known:
         consequence = "each image counts as a lesion of its own, so images of one lesion may be in training and test"
         print(f"warning: {data.path} names no lesions; {consequence}", file=sys.stderr)
+    classes: dict[str, set[int]] = defaultdict(set)
+    for row in data.index.rows():
+        classes[row.lesion].add(row.label)
+    if mixed := [
+        f"{lesion}: {' and '.join(CLASSES[label] for label in sorted(labels))}"
+        for lesion, labels in classes.items()
+        if len(labels) > 1
+    ]:
+        several = f"{counted(len(mixed), 'lesion')} with images of several classes ({some_names(mixed)})"
+        print(f"warning: {data.path}: {several}; is the column of lesions right?", file=sys.stderr)
 
 
 def _square(data: ImageFiles, pixels: int, contents: Contents, image: str) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lesions.files import atomic_folder
+from lesions.files import atomic_folder, file_lock
 from lesions.labels import CLASSES
 from lesions.phantom.patch import Traits, patch
 from lesions.phantom.views import view
@@ -41,6 +41,13 @@ class _Lesion(NamedTuple):
     number: int
     dx: str
     images: tuple[str, ...]
+
+
+def draw_once(folder: Path) -> None:
+    """Draw the phantom into `folder`, unless it is there; where another process draws it, wait."""
+    with file_lock(folder):
+        if not folder.is_dir():
+            draw(folder)
 
 
 def draw(folder: Path, seed: int = 123, workers: int | None = None) -> None:

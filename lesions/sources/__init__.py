@@ -1,18 +1,19 @@
 """Where images and their labels come from: DATA and TEST are found and read by the same rules."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from lesions.index import DataError
 from lesions.labels import CLASSES
 from lesions.sources.diagnoses import class_named
-from lesions.sources.files import TABLES, File, Found, find, is_zip
+from lesions.sources.files import TABLES, File, Found, find, is_zip, stem
 from lesions.sources.folders import ClassFolders
 from lesions.sources.image_files import ImageFiles
 from lesions.sources.labeled import Label, LabeledTable, is_label_table, read_labels
 from lesions.sources.left_out import by_reason, some_names
 from lesions.sources.persons import HEAD
-from lesions.sources.tables import columns_of
+from lesions.sources.tables import IMAGE, columns_of, read_table
 
 FORMS = (
     "a folder or zip file with images and a table of their classes (HAM10000's, the ISIC challenge's or the ISIC "
@@ -36,7 +37,7 @@ def open_source(path: Path, scc: str | None = None, is_test: bool = False) -> Im
     if not path.exists():
         raise DataError(f"{path}: no such file or folder; {setting} is {FORMS}")
     root = path if path.is_dir() or is_zip(path) else path.parent
-    found = find(root)
+    found = find(root, is_data_set=path == root)
     table = File(path, PurePosixPath(path.name)) if path != root else _label_table(path, found.tables, is_test)
     source: ImageFiles
     if table is None:
@@ -68,10 +69,25 @@ def _with_images(found: Found, labels: Iterable[Label]) -> Found:
     """
     names = [label.name for label in labels if label.name]
     above = found.root.parent
-    if any(map(found.image, names)) or above == above.parent:
+    if _has_any(found, names) or above == above.parent:
         return found
-    beside = find(above, ABOVE)
-    return beside if any(map(beside.image, names)) else found
+    beside = find(above, ABOVE, is_data_set=False)
+    if not _has_any(beside, names):
+        return found
+    return replace(beside, tables=[table for table in beside.tables if _is_whole(table)])
+
+
+def _is_whole(table: File) -> bool:
+    """Whether a table of images can be read to its end: one beside the data may be of something else, and damaged."""
+    try:
+        has_images = not table.problem and set(columns_of(table.read(HEAD))).intersection(IMAGE)
+        return bool(has_images) and all(read_table(table.read(), str(table)))
+    except DataError:
+        return False
+
+
+def _has_any(found: Found, names: Iterable[str]) -> bool:
+    return any(stem(name) in found.by_stem for name in names)
 
 
 def _label_table(path: Path, tables: Sequence[File], is_test: bool) -> File | None:
@@ -87,7 +103,7 @@ def _label_table(path: Path, tables: Sequence[File], is_test: bool) -> File | No
     )
     for fits in preferred:
         found = [table for table in found if fits(table.path.name.lower())] or found
-    if len(found) > 1:  # copies of one table are one table; the first is the least deep
+    if len(found) > 1:  # copies of one table are one table; an unpacked one is the first, then the least deep
         by_content: dict[bytes, File] = {}
         for table in sorted(found, key=_depth):
             by_content.setdefault(table.read(), table)
@@ -101,16 +117,16 @@ def _label_table(path: Path, tables: Sequence[File], is_test: bool) -> File | No
     return found[0] if found else None
 
 
-def _depth(table: File) -> tuple[int, str]:
-    return len(table.path.parts), str(table.path)
+def _depth(table: File) -> tuple[bool, int, str]:
+    return table.member is not None, len(table.path.parts), str(table.path)
 
 
 def _without_copies(tables: Iterable[File]) -> list[File]:
-    """One of each table: an unpacked one rather than a zipped one, and a .csv rather than a .tab of the same name."""
+    """One of each table: an unpacked one rather than the one in its zip file, and a .csv rather than its .tab."""
     ordered = sorted(tables, key=lambda table: (table.member is not None, TABLES.index(table.path.suffix.lower())))
     kept: dict[tuple[str, str], File] = {}
-    unpacked = {table.path.name for table in ordered if table.member is None}
+    unpacked = {table.path for table in ordered if table.member is None}
     for table in ordered:
-        if table.member is None or table.path.name not in unpacked:
+        if not table.unpacked_places & unpacked:
             kept.setdefault((str(table.path.parent), table.path.stem), table)
     return list(kept.values())

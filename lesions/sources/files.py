@@ -7,7 +7,6 @@ import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -72,6 +71,15 @@ class File:
             raise DataError(f"{self}: {error.strerror}") from None
         return status.st_size, status.st_mtime_ns
 
+    @property
+    def unpacked_places(self) -> set[PurePosixPath]:
+        """Where a member of a zip file lies after unpacking: in a folder of the zip file's name, or beside it."""
+        if self.member is None:
+            return set()
+        inside = _member_path(self.member)
+        folder = self.path.parents[len(inside.parts) - 1]
+        return {self.path, folder.parent / inside}
+
     def __str__(self) -> str:
         return str(self.place) if self.member is None else f"{self.place}/{_member_path(self.member)}"
 
@@ -85,6 +93,8 @@ class Found:
     tables: list[File]
     nested: list[File]
     """Zip files in zip files, which are not read."""
+    broken: list[str]
+    """What is wrong with zip files that were passed over."""
 
     @cached_property
     def by_stem(self) -> dict[str, list[File]]:
@@ -98,24 +108,30 @@ class Found:
         """The image that a table calls `name`, with or without a path and a suffix.
 
         Of several, an unpacked one wins, then the one of exactly this path or suffix, then the least deep, then the
-        first by name.
+        first by name. Raises `DataError` where only the name of the folder would decide, and the files differ in size:
+        one may be a mask, or a smaller copy.
         """
         end = "/" + name.replace("\\", "/").lstrip("./")
-        return min(
-            self.by_stem.get(stem(name), ()),
-            key=lambda file: (
-                file.member is not None,
-                not f"/{file.path}".endswith(end),
-                len(file.path.parts),
-                str(file.path),
-            ),
-            default=None,
-        )
+
+        def rank(file: File) -> tuple[bool, bool, int]:
+            return file.member is not None, not f"/{file.path}".endswith(end), len(file.path.parts)
+
+        files = sorted(self.by_stem.get(stem(name), ()), key=lambda file: (rank(file), str(file.path)))
+        for file in files[1:]:
+            alike = rank(file) == rank(files[0]) and file.path.parent != files[0].path.parent
+            if alike and file.stamp[0] != files[0].stamp[0]:
+                raise DataError(
+                    f"{files[0]} and {file} are two pictures of one name; move one folder elsewhere, or name "
+                    "paths in the table"
+                )
+        return files[0] if files else None
 
     @property
     def hint(self) -> str:
         """What to add to a message on missing files."""
-        return f"; {self.nested[0]} is a zip file in a zip file: {REMEDY}" if self.nested else ""
+        if self.nested:
+            return f"; {self.nested[0]} is a zip file in a zip file: {REMEDY}"
+        return f"; {self.broken[0]}" if self.broken else ""
 
 
 def stem(name: str) -> str:
@@ -130,14 +146,15 @@ def is_zip(path: Path) -> bool:
     return path.suffix.lower() == ".zip"
 
 
-def find(root: Path, depth: int | None = None) -> Found:
+def find(root: Path, depth: int | None = None, is_data_set: bool = True) -> Found:
     """Find the images and tables in `root`, at most `depth` folders deep (any depth, unless given).
 
-    Hidden files, `__MACOSX` and segmentations are no images. Raises `DataError` for a zip file that is cut short; with
-    a `depth`, it is passed over: then the folder is no data set, but where one may lie.
+    Hidden files, `__MACOSX` and segmentations are no images. Raises `DataError` for a zip file that is cut short, and
+    for a folder that cannot be read. Where `root` is no data set, but where one may lie, these are passed over.
     """
-    found = Found(root, [], [], [])
-    files = _in_zip(root, PurePosixPath()) if root.is_file() else _in_folder(root, depth)
+    found = Found(root, [], [], [], [])
+    broken = None if is_data_set else found.broken
+    files = _in_zip(root, PurePosixPath()) if root.is_file() else _in_folder(root, depth, broken)
     for file in files:
         suffix = file.path.suffix.lower()
         if suffix in SUFFIXES:
@@ -149,10 +166,19 @@ def find(root: Path, depth: int | None = None) -> Found:
     return found
 
 
-def _in_folder(root: Path, depth: int | None) -> Iterator[File]:
-    """The files in a folder, its subfolders (links, too) and its zip files; those of a folder in order of name."""
+def _in_folder(root: Path, depth: int | None, broken: list[str] | None) -> Iterator[File]:
+    """The files in a folder, its subfolders (links, too) and its zip files; those of a folder in order of name.
+
+    What is wrong with zip files is added to `broken`, if there is such a list. Else this raises `DataError`, also for a
+    folder that cannot be read.
+    """
+
+    def unreadable(error: OSError) -> None:
+        if broken is None and not isinstance(error, FileNotFoundError):
+            raise DataError(f"{error.filename}: {error.strerror}")
+
     seen: set[tuple[int, int]] = set()  # a link may lead back to where it lies
-    for name, folders, files in os.walk(root, followlinks=True):
+    for name, folders, files in os.walk(root, onerror=unreadable, followlinks=True):
         folder = Path(name)
         status = folder.stat()
         if (status.st_dev, status.st_ino) in seen:
@@ -161,7 +187,11 @@ def _in_folder(root: Path, depth: int | None) -> Iterator[File]:
         seen.add((status.st_dev, status.st_ino))
         below = folder.relative_to(root)
         is_deep = depth is not None and len(below.parts) >= depth
-        folders[:] = [] if is_deep else sorted(folder for folder in folders if not _is_hidden(folder))
+        # A link to a folder that is here as well comes after it, and so is passed over.
+        shown = sorted(
+            (folder for folder in folders if not _is_hidden(folder)), key=lambda sub: ((folder / sub).is_symlink(), sub)
+        )
+        folders[:] = [] if is_deep else shown
         for file in sorted(files):
             place = folder / file
             if _is_hidden(file) or not _is_regular(place):
@@ -171,8 +201,12 @@ def _in_folder(root: Path, depth: int | None) -> Iterator[File]:
             if not is_zip(place):
                 yield File(place, path)
             elif "segmentation" not in file.lower():
-                with nullcontext() if depth is None else suppress(DataError):
+                try:
                     yield from _in_zip(place, path.with_suffix(""))
+                except DataError as error:
+                    if broken is None:
+                        raise
+                    broken.append(str(error))
 
 
 def _in_zip(place: Path, folder: PurePosixPath) -> Iterator[File]:
@@ -195,7 +229,7 @@ def _member_path(member: zipfile.ZipInfo) -> PurePosixPath:
 
 
 def _is_hidden(name: str) -> bool:
-    return name == "__MACOSX" or (name.startswith(".") and name != "..")
+    return name in ("__MACOSX", "lost+found") or (name.startswith(".") and name != "..")
 
 
 def _is_regular(place: Path) -> bool:

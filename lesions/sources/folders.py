@@ -3,7 +3,7 @@
 import os
 from pathlib import Path, PurePosixPath
 
-from lesions.index import DataError, Index, Row
+from lesions.index import DataError, Index
 from lesions.labels import CLASSES
 from lesions.sources import persons
 from lesions.sources.diagnoses import class_named
@@ -40,21 +40,28 @@ class ClassFolders(ImageFiles):
                 others.append((file.path, name))
         if not found.images:
             raise DataError(f"{path}: no images in subfolders named {', '.join(CLASSES)}{found.hint}")
-        # Images that were unpacked beside their zip file are the same ones.
-        unpacked = {_below(file, position) for position, _, file in labeled if file.member is None}
-        labeled = [item for item in labeled if item[2].member is None or _below(item[2], item[0]) not in unpacked]
+        # Images in a zip file that were unpacked are the same ones, where it was, or of the same size elsewhere.
+        unpacked = [(position, file) for position, _, file in labeled if file.member is None]
+        places = {file.path for _, file in unpacked}
+        sizes = {(_below(file, position), file.stamp[0]) for position, file in unpacked}
+        labeled = [
+            (position, name, file)
+            for position, name, file in labeled
+            if file.member is None
+            or not (file.unpacked_places & places or (_below(file, position), file.stamp[0]) in sizes)
+        ]
         outside = [str(PurePosixPath(*file.path.parts[:position])) for position, _, file in labeled]
         common = os.path.commonpath(outside) if labeled else ""
         self.left_out = [LeftOut(str(image), _reason(image, common, name)) for image, name in others]
         self.tables = persons.describing(found.tables)
-        descriptions = persons.descriptions(self.tables)
-        rows: dict[str, Row] = {}  # a zip file may have two members of one name
+        labels: dict[str, int] = {}  # a zip file may have two members of one name
         for _, name, file in labeled:
             place = file.path.relative_to(common or ".")
             image = str(place if suffix_in_names else place.with_suffix(""))
             self.files[image] = file
-            rows[image] = persons.row(image, CLASSES.index(name), descriptions.get(file.path.stem, {}))
-        self.index = Index.ordered(rows.values())
+            labels[image] = CLASSES.index(name)
+        descriptions = persons.descriptions_of(self.files, self.tables)
+        self.index = Index.ordered(persons.row(image, labels[image], descriptions[image]) for image in self.files)
         self.lesions_known = any("lesion" in described for described in descriptions.values())
 
 

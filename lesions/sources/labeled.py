@@ -89,7 +89,13 @@ class LabeledTable(ImageFiles):
         rows: list[Row] = []
         missing: list[str] = []
         for label in self._usable(labels):
-            file = found.image(label.name)
+            try:
+                file = found.image(label.name)
+            except DataError as error:
+                if not is_test:
+                    raise
+                self.left_out.append(LeftOut(label.image, f"two pictures of one name ({error})"))
+                continue
             if file is None:
                 missing.append(label.image)
                 continue
@@ -170,7 +176,7 @@ def _diagnoses(cells: Mapping[str, str]) -> list[str]:
 def _number(cell: str) -> float:
     """The number in a cell; 0 for what is none."""
     try:
-        return float(cell)
+        return float(cell.replace(",", "."))
     except ValueError:
         return 0.0
 

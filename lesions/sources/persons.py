@@ -3,14 +3,17 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from itertools import takewhile
+from pathlib import PurePosixPath
 
-from lesions.index import Row
+from lesions.index import DataError, Row
+from lesions.sources.diagnoses import class_named
 from lesions.sources.files import File, stem
 from lesions.sources.tables import AGE, IMAGE, LESION, SEX, SITE, columns_of, first, read_table
 
 COLUMNS = {"lesion": LESION, "age": AGE, "sex": SEX, "site": SITE}
 HEAD = 2**20  # bytes that hold the first line of any table
-UNKNOWN = {"unknown", "nan", "na", "n/a", "none", "null"}
+UNKNOWN = {"unknown", "nan", "na", "n/a", "none", "null", "-", "--", "?"}
 
 
 def describing(tables: Iterable[File]) -> list[File]:
@@ -29,6 +32,37 @@ def descriptions(tables: Iterable[File]) -> dict[str, dict[str, str]]:
     return images
 
 
+def descriptions_of(files: Mapping[str, File], tables: Iterable[File]) -> dict[str, dict[str, str]]:
+    """The cells of `COLUMNS` of each image in `files`, as far as they are filled. The first table wins.
+
+    Where several images have the name of a row, it describes the one of the same folders. Raises `DataError` where that
+    leaves several.
+    """
+    described: dict[str, dict[str, str]] = {image: {} for image in files}
+    named: dict[str, list[str]] = defaultdict(list)
+    for image, file in files.items():
+        named[file.path.stem].append(image)
+    for table in tables:
+        for line, cells in read_table(table.read(), str(table)):
+            name = PurePosixPath(first(cells, IMAGE).replace("\\", "/"))
+            common = {image: _folders_in_common(name, files[image].path) for image in named.get(stem(name.name), ())}
+            # A row of another class's folder is of an image that is not here.
+            fits = [image for image, n in common.items() if n or not any(map(class_named, name.parts[:-1]))]
+            fits = [image for image in fits if common[image] == max(map(common.__getitem__, fits))]
+            if len(fits) > 1:
+                several = ", ".join(str(files[image].path) for image in sorted(fits))
+                raise DataError(f"{table}, line {line}: image {name} may be any of {several}; name its folder, too")
+            for image in fits:
+                described[image] = description(cells) | described[image]
+    return described
+
+
+def _folders_in_common(name: PurePosixPath, path: PurePosixPath) -> int:
+    """Of how many folders, from the innermost on, the names are the same in any case."""
+    pairs = zip(reversed(name.parts[:-1]), reversed(path.parts[:-1]), strict=False)
+    return len(list(takewhile(lambda pair: pair[0].lower() == pair[1].lower(), pairs)))
+
+
 def description(cells: Mapping[str, str]) -> dict[str, str]:
     """The cells of `COLUMNS` in one row of a table, as far as they are filled."""
     found = {name: first(cells, columns) for name, columns in COLUMNS.items()}
@@ -38,7 +72,7 @@ def description(cells: Mapping[str, str]) -> dict[str, str]:
 def row(image: str, label: int, described: Mapping[str, str]) -> Row:
     """The index's row of an image. An image without a lesion is a lesion of its own."""
     try:
-        age = float(described.get("age", ""))
+        age = float(described.get("age", "").replace(",", "."))
     except ValueError:
         age = math.nan
     known = age if 0 <= age < math.inf else math.nan

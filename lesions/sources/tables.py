@@ -13,7 +13,7 @@ IMAGE = ("image_id", "image", "isic_id", "image_name", "filename", "file_name", 
 LESION = ("lesion_id", "lesion")
 AGE = ("age", "age_approx")
 SEX = ("sex", "gender")
-SITE = ("localization", "anatom_site_general", "anatom_site_general_challenge", "anatom_site")
+SITE = ("localization", "anatom_site_general", "anatom_site_general_challenge", "anatom_site", "site")
 """Columns of the same meaning, by their normalized names, the preferred one first."""
 
 DELIMITERS = ",;\t|"
@@ -25,14 +25,15 @@ def read_table(content: bytes, where: str) -> Iterator[tuple[int, dict[str, str]
     Cells are stripped, and empty where a row is too short. Raises `DataError`, which begins with `where`, for what is
     no table.
     """
-    rows = _rows(content)
+    rows, line = _rows(content), 1
     try:
         _, columns = next(rows, (0, []))
         names = [_normalized(column) for column in columns]
         for line, cells in rows:
             yield line, dict(zip_longest(names, map(str.strip, cells[: len(names)]), fillvalue=""))
     except csv.Error as error:
-        raise DataError(f"{where}: no table ({error})") from None
+        # An opening quote that is never closed would take the rest of the table for one cell.
+        raise DataError(f"{where}: no table ({error}) after line {line}; is a quote left open?") from None
 
 
 def columns_of(head: bytes) -> list[str]:
@@ -54,7 +55,7 @@ def _rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
     beginning = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
     named = re.fullmatch(r'"?sep=(.)"?\s*', beginning, re.IGNORECASE)  # Excel reads and writes such a first line
     delimiter = named[1] if named else max(DELIMITERS, key=beginning.count)
-    lines = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter)
+    lines = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, strict=True)
     filled = ((lines.line_num, cells) for cells in lines if any(map(str.strip, cells)))
     if named:
         next(filled, None)

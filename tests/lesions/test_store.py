@@ -188,3 +188,16 @@ def test_channel_statistics_are_numpys() -> None:
     mean, std = store.channel_statistics(images)
     assert mean == pytest.approx((images / 255).mean((0, 1, 2)), abs=1e-6)
     assert std == pytest.approx((images / 255).std((0, 1, 2)), abs=1e-6)
+
+
+def test_a_lesion_of_several_classes_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").mkdir()
+    table = ["image,dx,lesion_id"]
+    for k in range(8):
+        Image.new("RGB", (16, 16), (k, k, k)).save(tmp_path / "mine" / f"{k}.png")
+        table.append(f"{k},{'nv' if k % 2 else 'mel'},{k // 2}")
+    (tmp_path / "mine" / "t.csv").write_text("\n".join(table) + "\n")
+    store.prepare(tmp_path / "mine", tmp_path / "cache", 16)
+    [warning] = capsys.readouterr().err.splitlines()
+    names = "0: mel and nv, 1: mel and nv, 2: mel and nv, ..."
+    assert f"4 lesions with images of several classes ({names}); is the column of lesions right?" in warning

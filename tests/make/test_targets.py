@@ -272,3 +272,24 @@ def test_commands_are_run_by_the_interpreter_of_this_checkout() -> None:
     for file in files:
         if file.name != "CHANGELOG.md":
             assert set(re.findall(r"\.venv/bin/([\w-]+)", file.read_text())) <= {"python"}, file
+
+
+def test_an_archive_is_packed_again_where_what_packs_it_changed(checkout: Checkout) -> None:
+    runs, archive = checkout.folder / "runs" / "mine", checkout.folder / "model_store" / "mine" / "plain.mar"
+    for file in (runs / "plain" / "recipe.json", runs / "plain" / "about.json", runs / "plain" / "weights.safetensors"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    (runs / "entries.mk").write_text("ENTRIES_MADE := plain\nPOOLS :=\nSOURCES :=\n")
+    archive.parent.mkdir(parents=True)
+    archive.touch()
+    for packer in (
+        "packaging/card.py",
+        "packaging/model_card.md.j2",
+        "kinds/ensemble.py",
+        "serving/torchserve/archiver.py",
+    ):
+        assert "zoo archive" not in checkout.make("-n", "archives", STUDY="mine").stdout
+        now = archive.stat().st_mtime
+        os.utime(checkout.folder / "zoo" / packer, (now + 10, now + 10))
+        assert "zoo archive plain" in checkout.make("-n", "archives", STUDY="mine").stdout, packer
+        os.utime(archive, (now + 20, now + 20))

@@ -48,8 +48,9 @@ def _is_scored_model(file: Path) -> bool:
 def _is_table(file: Path) -> bool:
     """Whether a CSV file has rows below its header, all of the same length, and its last line ends."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-        return len(lines) > 1 and lines[-1].endswith("\n") and len({len(row) for row in csv.reader(lines)}) == 1
+        with file.open(encoding="utf-8", newline="") as lines:
+            lengths = [len(row) for row in csv.reader(lines)]
+        return len(lengths) > 1 and len(set(lengths)) == 1 and file.read_bytes().endswith(b"\n")
     except (OSError, ValueError, csv.Error):
         return False
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lesions import phantom, split, store
-from lesions.files import file_lock, sha256, write_if_changed
+from lesions.files import sha256, write_if_changed
 from lesions.labels import CLASSES
 from zoo.entry import EntryError
 from zoo.kinds import Entry, Recipe, kind_of
@@ -31,9 +31,7 @@ def make_data(folders: Folders, study: Study) -> Data:
     """Draw or find the data, decode and split them. Raises `DataError` for data that cannot be used."""
     source, folder = folders.source(study), folders.store(study)
     if study.data == "phantom":
-        with file_lock(source):
-            if not source.is_dir():
-                phantom.draw(source)
+        phantom.draw_once(source)
     store.prepare(source, folder, study.pixels, study.scc)
     with suppress(OSError, RecipeError):  # it is not there, or damaged
         data = read_json(Data, folders.data)

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from lesions import split
 from lesions.files import sha256
-from lesions.labels import CLASSES, DATA_LICENSE, DIAGNOSES, NOTICE, UNKNOWN_LICENSE
+from lesions.labels import CLASSES, DATA_LICENSE, DIAGNOSES, MIXED_LICENSE, NOTICE, UNKNOWN_LICENSE
 from zoo.kinds import KINDS
 from zoo.models.session import MODEL
 from zoo.models.weights import origin_of
@@ -46,7 +46,7 @@ def entry(folders: Folders, name: str) -> dict[str, Any]:
         "thesis": about["thesis"],
         "notice": NOTICE,
         "data": "phantom: procedural pictures, no patients' data" if phantom else study.data_name,
-        "data_licence": None if phantom else _license(folders),
+        "data_licence": None if phantom else license_of(folders),
         "classes": list(CLASSES),
         "model_sha256": model,
         "weights_sha256": sha256(weights),
@@ -58,9 +58,10 @@ def entry(folders: Folders, name: str) -> dict[str, Any]:
     } | kind.describe(recipe, scores)
 
 
-def _license(folders: Folders) -> str:
+def license_of(folders: Folders) -> str:
     """The license of a study's images, by their names."""
-    return DATA_LICENSE if split.load(folders.split).index.is_ham10000 else UNKNOWN_LICENSE
+    ours = split.load(folders.split).index.of_ham10000
+    return DATA_LICENSE if ours.all() else MIXED_LICENSE if ours.any() else UNKNOWN_LICENSE
 
 
 def _read(file: Path) -> dict[str, Any]:

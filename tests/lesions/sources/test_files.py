@@ -116,7 +116,9 @@ def test_a_zip_cut_short_is_an_error(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:50])
     with pytest.raises(DataError, match=r"part\.zip: not a whole zip file \(cut short\?\); download it again"):
         find(file.parent)
-    assert find(tmp_path, depth=3).images == [], "where a table's images may lie, other downloads may lie, too"
+    assert find(tmp_path, depth=3, is_data_set=False).images == [], (
+        "where a table's images may lie, other downloads may lie, too"
+    )
 
 
 def test_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
@@ -124,3 +126,55 @@ def test_a_name_that_is_no_utf_8(tmp_path: Path) -> None:
     (image,) = find(tmp_path).images
     assert str(image.path) == "\ufffd.jpg"
     assert image.read() == b"content"
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "mel/a.jpg", "nv/b.jpg", "lost+found/c.jpg")
+    scan = os.scandir
+
+    def denied(path: str) -> object:
+        if path.endswith("nv"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(DataError) as caught:
+        find(tmp_path)
+    assert str(caught.value) == f"{tmp_path}/nv: Permission denied"
+    assert [str(file.path) for file in find(tmp_path, is_data_set=False).images] == ["mel/a.jpg"]
+
+
+def test_a_mask_is_not_taken_for_the_image(tmp_path: Path) -> None:
+    write(tmp_path, "images/X.jpg", "old/X.jpg")
+    (tmp_path / "old" / "X.jpg").write_bytes((tmp_path / "images" / "X.jpg").read_bytes())
+    assert str(find(tmp_path).image("X")) == f"{tmp_path}/images/X.jpg", "a copy"
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "X.png").write_bytes(b"a mask")
+    message = "images/X.jpg and .*masks/X.png are two pictures of one name; move one folder elsewhere"
+    with pytest.raises(DataError, match=message):
+        find(tmp_path).image("X")
+    assert str(find(tmp_path).image("images/X.jpg")) == f"{tmp_path}/images/X.jpg"
+    (tmp_path / "truth.csv").write_text(dx_table({"X": "nv"}))
+    with pytest.raises(DataError, match=message):
+        open_source(tmp_path)
+    (image,) = open_source(tmp_path, is_test=True).left_out
+    assert image.reason.startswith("two pictures of one name (")
+
+
+def test_a_broken_zip_matters_where_the_folder_is_the_data(tmp_path: Path) -> None:
+    write(tmp_path, "X.jpg")
+    (tmp_path / "other.zip").write_bytes(b"PK")
+    table = tmp_path / "truth.csv"
+    table.write_text(dx_table({"X": "nv"}))
+    assert classes_of(open_source(table)) == {"X": "nv"}, "another download beside the table"
+    with pytest.raises(DataError, match=r"^[^ ]*/other\.zip: not a whole zip file"):
+        open_source(tmp_path)
+    table.write_text(dx_table({"Y": "nv"}))
+    with pytest.raises(DataError, match=r"names 1 image not in .*: Y; .*other\.zip: not a whole zip file"):
+        open_source(table)
+
+
+def test_a_link_beside_its_folder_is_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, "nv/a.jpg")
+    (tmp_path / "mel").symlink_to(tmp_path / "nv")
+    assert names(tmp_path) == ["nv/a.jpg"]

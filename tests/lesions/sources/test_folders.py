@@ -80,3 +80,49 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(DataError, match="no images in subfolders named akiec, bcc"):
             ClassFolders(folder)
+
+
+@pytest.mark.parametrize(
+    ("rows", "lesions"),
+    [
+        ("mel/1.jpg,LA\nNV\\1,LB\nbcc/1.jpg,LC\nbcc/3.jpg,LC\n", ("LA", "LB", "L3")),
+        ("elsewhere/3.jpg,LD\n", ("mel/1.jpg", "nv/1.jpg", "LD")),
+        ("mel/x/1.jpg,LA\n", ("mel/1.jpg", "nv/1.jpg", "L3")),
+    ],
+)
+def test_rows_go_by_folder_where_names_repeat(tmp_path: Path, rows: str, lesions: tuple[str, ...]) -> None:
+    write(tmp_path, "mel/1.jpg", "nv/1.jpg", "nv/3.jpg")
+    (tmp_path / "persons.csv").write_text(f"file,lesion\n{rows}3,L3\n")
+    assert ClassFolders(tmp_path).index.lesions == lesions
+
+
+@pytest.mark.parametrize("name", ["1", "1.jpg", "photos/1.jpg"])
+def test_a_row_that_may_be_of_several_images_is_an_error(tmp_path: Path, name: str) -> None:
+    write(tmp_path, "mel/1.jpg", "nv/1.jpg")
+    (tmp_path / "persons.csv").write_text(f"file,lesion\n{name},LA\n")
+    with pytest.raises(DataError) as caught:
+        ClassFolders(tmp_path)
+    several = f"image {name} may be any of mel/1.jpg, nv/1.jpg; name its folder, too"
+    assert str(caught.value) == f"{tmp_path}/persons.csv, line 2: {several}"
+
+
+def test_lesions_of_other_images_are_none_of_ours(tmp_path: Path) -> None:
+    write(tmp_path, "mel/1.jpg", "nv/2.jpg")
+    (tmp_path / "persons.csv").write_text("file,lesion,site\nother,L1,arm\n1,-,Back\n")
+    folders = ClassFolders(tmp_path)
+    assert not folders.lesions_known
+    assert folders.index.lesions == ("mel/1.jpg", "nv/2.jpg")
+    assert folders.index.site == ("back", "")
+
+
+def test_zipped_images_of_another_folder_are_images(tmp_path: Path) -> None:
+    write(tmp_path, "train/mel/1.jpg", "train/mel/2.jpg")
+    same = (tmp_path / "train" / "mel" / "2.jpg").read_bytes()
+    zip_of(tmp_path / "more.zip", {"mel/1.jpg": picture("another"), "mel/2.jpg": same})
+    folders = ClassFolders(tmp_path)
+    assert folders.index.images == ("more/mel/1.jpg", "train/mel/1.jpg", "train/mel/2.jpg")
+    zip_of(tmp_path / "train.zip", {"mel/1.jpg": picture("old")})
+    zip_of(tmp_path / "all.zip", {"train/mel/1.jpg": picture("old")})
+    assert ClassFolders(tmp_path).index.images == folders.index.images, (
+        "unpacked in a folder of its name, or where it lies"
+    )

@@ -144,3 +144,11 @@ def test_what_is_no_such_table_is_refused(tmp_path: Path, content: str | bytes, 
     (tmp_path / "a.csv").write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(DataError, match=message):
         open_source(tmp_path / "a.csv")
+
+
+def test_numbers_may_have_commas(tmp_path: Path) -> None:
+    write(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "t.csv").write_text(f"{HEADER.replace(',', ';')};age\na;1,0;0,0;0;0;0;0;0;45,5\nb;0;1,0;0;0;0;0;0;50\n")
+    source = open_source(tmp_path)
+    assert classes_of(source) == {"a": "mel", "b": "nv"}
+    assert source.index.age.tolist() == [45.5, 50]

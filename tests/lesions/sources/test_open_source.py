@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lesions.index import DataError
+from lesions.index import DataError, Row
 from lesions.sources import open_source
 from tests.lesions.sources.layouts import (
     LABELS,
@@ -13,6 +13,7 @@ from tests.lesions.sources.layouts import (
     dx_table,
     in_order,
     one_hot_table,
+    picture,
     reasons,
     write,
     zip_of,
@@ -96,10 +97,18 @@ def test_copies_of_a_table_are_one_table(tmp_path: Path) -> None:
 def test_images_beside_a_tables_folder_are_only_taken_for_a_table(tmp_path: Path) -> None:
     write(tmp_path, "images/a.jpg")
     (tmp_path / "labels").mkdir()
-    (tmp_path / "labels" / "truth.csv").write_text(dx_table({"a": "nv"}))
+    (tmp_path / "labels" / "truth.csv").write_text(dx_table({"a": "nv"}, lesions=False))
     assert classes_of(open_source(tmp_path / "labels" / "truth.csv")) == {"a": "nv"}
     with pytest.raises(DataError, match=r"truth\.csv names 1 image not in .*/labels: a$"):
         open_source(tmp_path / "labels")
+    (tmp_path / "groups.csv").write_text("image,lesion\na,L1\n")
+    (tmp_path / "else.csv").write_text('image,sex\nb,male\na,"open\n')
+    (tmp_path / "else.zip").write_bytes(b"PK")
+    zip_of(tmp_path / "damaged.zip", {"persons.csv": "image,age\na,5\n"})
+    content = (tmp_path / "damaged.zip").read_bytes()
+    (tmp_path / "damaged.zip").write_bytes(content.replace(b"a,5", b"a,6"))
+    source = open_source(tmp_path / "labels" / "truth.csv")
+    assert str(source.index.rows()) == str([Row("a", 5, "L1")]), "tables there that are damaged are of something else"
 
 
 def test_a_thousand_missing_images_are_three_names_and_a_count(tmp_path: Path) -> None:
@@ -118,3 +127,16 @@ def test_data_of_which_nothing_can_be_used(tmp_path: Path) -> None:
         "  unlabeled (it lies in no class's folder): 1 image (b.jpg)",
         "  class scc is none of ours; SCC=akiec counts it as akiec: 1 image (scc/a.jpg)",
     ]
+
+
+def test_a_zipped_table_of_another_folder_is_a_table(tmp_path: Path) -> None:
+    write(tmp_path, "train/a.jpg")
+    (tmp_path / "train" / "metadata.csv").write_text(dx_table({"a": "nv"}))
+    zip_of(tmp_path / "test.zip", {"metadata.csv": dx_table({"b": "mel"}), "b.jpg": picture("b")})
+    for is_test in (False, True):
+        with pytest.raises(
+            DataError, match=r"several tables of classes \(.*test\.zip/metadata\.csv, .*metadata\.csv\)"
+        ):
+            open_source(tmp_path, is_test=is_test)
+    zip_of(tmp_path / "test.zip", {"metadata.csv": dx_table({"a": "nv"})})
+    assert str(open_source(tmp_path).tables[0]) == f"{tmp_path}/train/metadata.csv", "an unpacked one first"

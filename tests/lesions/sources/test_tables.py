@@ -41,3 +41,11 @@ def test_what_is_no_table_is_refused() -> None:
 def test_the_first_filled_cell_is_taken() -> None:
     assert first({"image_id": "", "image": "x"}, ("image_id", "image")) == "x"
     assert first({}, ("image_id",)) == ""
+
+
+def test_a_quote_that_is_left_open_is_an_error() -> None:
+    with pytest.raises(
+        DataError, match=r"^here: no table \(unexpected end of data\) after line 2; is a quote left open\?$"
+    ):
+        list(read_table(b'image,dx,note\na,nv,x\nb,nv,"5 mm\nc,mel,y\n', "here"))
+    assert next(read_table(b'image,note\na,"5 "" wide,\nlong"\n', "here"))[1]["note"] == '5 " wide,\nlong'

@@ -57,6 +57,12 @@ def drop(folders: Folders) -> set[str]:
     return {name for name in names if not (folders.run(name) / "weights.safetensors").exists()}
 
 
+def test_a_name_may_have_any_character(folders: Folders) -> None:
+    table = 'image,part\n"a\u2028b\nc",test\nd\x85,test\n'
+    (folders.run("plain") / "predictions.csv").write_text(table, encoding="utf-8")
+    assert drop(folders) == set()
+
+
 def test_what_is_whole_stays(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
     assert drop(folders) == set()
     assert capsys.readouterr() == ("", "")

@@ -1,6 +1,7 @@
 """The first step of `make zoo`: what it writes, and that finding nothing to do is quick."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,10 @@ def test_everything_is_written_once(made: tuple[Folders, Study]) -> None:
     assert own == {"arch": "tf_efficientnet_lite2", "start": "imagenet"}
     assert "$(RUNS)/gan_1/weights.safetensors: TRAINER := train\n" in rules
     assert "$(RUNS)/sagan/weights.safetensors: TRAINER := gan\n" in rules
+    [made_in_order] = re.findall("ENTRIES_MADE := (.*)", rules)
+    order = made_in_order.split()
+    assert order[:4] == ["gan_2", "projected_2", "gan_1", "projected_only"], "first what waits for a pool"
+    assert order.index("transfer_oversampling") < order.index("baseline") < order.index("sagan"), "the longest first"
     assert "$(ARCHIVES)/sagan.mar: handlers/lesion_generator.py handlers/" in rules
 
 

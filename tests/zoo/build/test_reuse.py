@@ -37,6 +37,8 @@ def train(folders: Folders, study: Study, made: dict[str, Recipe]) -> Path:
     run, digest = folders.run("sagan"), made["sagan"].sha256
     (run / "training.json").write_text('{"commit": "abc"}')
     (run / "model.onnx").write_bytes(b"a model")
+    (run / "logs").mkdir()
+    (run / "logs" / "events.of.tensorboard").write_bytes(b"losses")
     model = hashlib.sha256(b"a model").hexdigest()
     (run / "scores.json").write_text(json.dumps({"recipe_sha256": digest, "model_sha256": model}))
     (run / "pool" / "mel").mkdir(parents=True)
@@ -64,6 +66,7 @@ def test_another_seed_takes_the_generator_as_it_is(
     made_at, settled_at = ((run / name).stat().st_mtime_ns for name in ("weights.safetensors", "recipe.json"))
     assert made_at > settled_at, "make goes by it"
     assert [file.name for file in (run / "pool").rglob("*.*")] == ["mel_000000.png"]
+    assert not (run / "logs").exists()
     assert not (run / "last.ckpt").exists(), "nothing of another training is left"
     before = (run / "weights.safetensors").stat().st_mtime_ns
     reuse.copy_trained(folders, made)

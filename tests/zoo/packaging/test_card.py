@@ -1,14 +1,18 @@
 """Model cards: what they must say, for whatever is known of an entry."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lesions.labels import CLASSES, DATA_LICENSE, NOTICE, UNKNOWN_LICENSE
+from lesions import split
+from lesions.index import Index
+from lesions.labels import CLASSES, DATA_LICENSE, MIXED_LICENSE, NOTICE, UNKNOWN_LICENSE
 from zoo.metrics.calibration import Logits, calibrate
 from zoo.metrics.scores import Predictions, score
-from zoo.packaging.card import markdown
+from zoo.packaging.card import license_of, markdown
+from zoo.study import Folders
 
 HEADINGS = (
     "Model details",
@@ -161,3 +165,22 @@ def test_a_generators_card_is_short() -> None:
     assert "## Scores" not in text
     assert DATA_LICENSE not in text
     assert "\n\n\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("images", "license_"),
+    [
+        (("ISIC_0024306", "part/ISIC_0034320.jpg"), DATA_LICENSE),
+        (("ISIC_0024306", "ISIC_0034321"), MIXED_LICENSE),
+        (("mine", "ISIC_0024305"), UNKNOWN_LICENSE),
+    ],
+)
+def test_the_license_goes_by_the_names_of_the_images(tmp_path: Path, images: tuple[str, ...], license_: str) -> None:
+    folders = Folders("clinic", tmp_path)
+    index = Index.of([(image, 5, image) for image in images])
+    folders.runs.mkdir(parents=True)
+    split.write(folders.split, index, np.zeros(len(images), dtype=np.int64))
+    assert license_of(folders) == license_
+    text = markdown(entry_of_a_classifier() | {"data_licence": license_})
+    assert f": {license_}" in text
+    assert ("Vienna" in text) == (license_ == DATA_LICENSE)
