@@ -52,11 +52,11 @@ class GatewayServer:
 
     def versions(self, model: str) -> list[str]:
         """The names of the served versions of `model`, sorted."""
-        return sorted(str(row["name"]) for row in self._models() if row["model"] == model)
+        return [version.name for version in self.status() if version.model == model]
 
     def status(self) -> list[Version]:
         """Every served version, sorted; a gateway does not tell how many workers one has."""
-        return sorted(Version(row["model"], row["name"], True, 0) for row in self._models())
+        return sorted(Version(model, name, True, 0) for model, name, _ in self._models())
 
     def describe(self, model: str, version: str) -> dict[str, Any]:
         """The `entry.json` of a version, perhaps without what is null."""
@@ -65,8 +65,10 @@ class GatewayServer:
 
     def default(self, model: str) -> str:
         """The version that answers where a call names none."""
-        with expect_zoo_answer(self.url):
-            return next(str(row["name"]) for row in self._models() if row["model"] == model and row["default"])
+        for served, version, is_default in self._models():
+            if served == model and is_default:
+                return version
+        raise ServerError(f"{self.url} serves no {model}")
 
     def set_default(self, model: str, version: str) -> None:
         """Not by a key: raises `ServerError`."""
@@ -83,6 +85,8 @@ class GatewayServer:
         """Close all connections."""
         self._http.close()
 
-    def _models(self) -> list[dict[str, Any]]:
+    def _models(self) -> list[tuple[str, str, bool]]:
+        """Model and name of each version, and whether it is the default one."""
         with expect_zoo_answer(self.url):
-            return [dict(row) for row in self._http.call("GET", f"{self.url}/v1/models").json()]
+            rows = self._http.call("GET", f"{self.url}/v1/models").json()
+            return [(str(row["model"]), str(row["name"]), bool(row["default"])) for row in rows]

@@ -11,6 +11,7 @@ import typer
 
 from gan import fit, pool, report
 from lesions.errors import exit_on_user_error
+from zoo.kinds import check_trainer
 from zoo.study import Folders, StudyError
 
 
@@ -39,8 +40,7 @@ def main(
         if not names:
             raise StudyError(f"which generator? python -m gan {command} NAME")
         for name in names:
-            if not (folders.run(name) / "recipe.json").is_file():
-                raise StudyError(f"{name} has no recipe in study {study!r}; `make zoo ENTRIES={name}` writes it")
+            check_trainer(folders, name, "gan")
             if command == "fit":
                 fit.fit(folders, name)
             elif command == "pool":

@@ -114,6 +114,8 @@ class Run:
                     self._save()
                     saved()
                     last_saved = time.monotonic()
+        if self.failed:
+            self._write_losses()  # also those since the last checkpoint
         if not self.best:
             raise Diverged(f"{self.recipe.entry}: the losses are no numbers at step {self.step}; lower learning rates")
 
@@ -167,8 +169,11 @@ class Run:
 
     def _save(self) -> None:
         """Write the checkpoint, and the losses for people to read."""
-        _write_table(self.folder / "losses.csv", ["step", *StepMetrics._fields], self.losses)
+        self._write_losses()
         checkpoint.save(self.folder / "last.ckpt", self._state())
+
+    def _write_losses(self) -> None:
+        _write_table(self.folder / "losses.csv", ["step", *StepMetrics._fields], self.losses)
 
     def _resume(self) -> None:
         """Continue from the checkpoint, if there is one of this recipe and version."""

@@ -8,7 +8,8 @@ import typer
 
 from lesions.errors import exit_on_user_error
 from train import fit
-from zoo.study import Folders, StudyError
+from zoo.kinds import check_trainer
+from zoo.study import Folders
 
 
 def main(
@@ -23,8 +24,7 @@ def main(
     folders = Folders(study)
     with exit_on_user_error():
         for name in entries:
-            if not (folders.run(name) / "recipe.json").is_file():
-                raise StudyError(f"{name} has no recipe in study {study!r}; `make zoo ENTRIES={name}` writes it")
+            check_trainer(folders, name, "train")
             fit.fit(folders, name)
 
 

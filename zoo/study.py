@@ -69,7 +69,7 @@ class Study(BaseModel):
     @property
     def name(self) -> str:
         """The study's own name: data and scale, then whatever differs from the default."""
-        defaults = _defaults(self.data, self.scale, self.split)
+        defaults = default_study(self.data, self.scale, self.split)
         parts = [self.data_name, self.scale]
         if self.arch != defaults.arch:
             parts.append(self.arch)
@@ -84,7 +84,7 @@ class Study(BaseModel):
         return "-".join(parts)
 
 
-def _defaults(data: str, scale: str | None = None, split: str | None = None) -> Study:
+def default_study(data: str, scale: str | None = None, split: str | None = None) -> Study:
     """The defaults, which depend on the data (a demo for the phantom, the thesis's figures for the real thing), on the
     scale, and on the fold.
     """
@@ -208,7 +208,7 @@ def settle(given: Mapping[str, str], name: str | None = None, root: Path | None 
     if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", name):
         raise StudyError(f"STUDY={name}: a name has letters, digits and - _ . only")
     try:
-        defaults = _defaults(settings.get("data", "phantom"), settings.get("scale"), settings.get("split"))
+        defaults = default_study(settings.get("data", "phantom"), settings.get("scale"), settings.get("split"))
         study = Study.model_validate(defaults.model_dump() | settings)
     except ValidationError as error:
         problem = error.errors()[0]

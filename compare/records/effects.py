@@ -110,7 +110,7 @@ def by_question(study: StudyRecords, estimates: Estimates) -> dict[str, list[Eff
     comparisons["rare"] = [
         (name, other, measure)
         for name, other in references.items()
-        if other is not None and techniques(study, name)
+        if other is not None and techniques(study, name) and networks(study, name) == networks(study, other)
         for measure in (RARE_F1, RARE_RECALL)
     ]
     comparisons["duplicates"] = [
@@ -156,6 +156,11 @@ def techniques(study: StudyRecords, name: str) -> list[str]:
     """Which of `TECHNIQUES` the entry `name` or one that it goes on from uses."""
     recipes = list(lineage(study, name))
     return [technique for technique, is_used in TECHNIQUES.items() if any(map(is_used, recipes))]
+
+
+def networks(study: StudyRecords, name: str) -> set[str]:
+    """The networks of the entry `name`; of an ensemble, its members'."""
+    return {recipe.architecture for recipe in lineage(study, name)}
 
 
 def by_technique(study: StudyRecords, effects: Iterable[Effect]) -> dict[str, list[Effect]]:

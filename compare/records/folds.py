@@ -102,8 +102,10 @@ class Folds:
         Raises `RecordError` where the folds have different recipes, or test on an image twice.
         """
         records = [study.classifiers[name] for study in self.studies]
+        # At this scale, images are added in proportion to those of the training split.
+        of_a_fold = (*OF_A_FOLD, "fill_up") if self.studies[0].settings.scale == "demo" else OF_A_FOLD
         for other in records[1:]:
-            if not records[0].same_recipe(other, *OF_A_FOLD) or _shape(records[0]) != _shape(other):
+            if not records[0].same_recipe(other, *of_a_fold) or _shape(records[0]) != _shape(other):
                 raise RecordError(f"{other.study}: {name} has another recipe than {records[0].study}'s; train it again")
         images = [image for record in records for image in record.images]
         if len({image.image for image in images}) < len(images):
@@ -148,9 +150,10 @@ def _shape(record: ClassifierRecord) -> tuple[int, list[str]]:
 
 
 def folds(studies: Sequence[StudyRecords]) -> list[Folds]:
-    """The sets of five studies that differ in nothing but their fold and its seed. Incomplete sets are left out.
+    """The sets of five studies that differ in nothing but their fold and its seed.
 
-    So are repeats of a fold with other seeds: those would have more to say of one fold than of the others.
+    Left out are incomplete sets, those without two entries that are compared, and repeats of a fold with other seeds:
+    these would have more to say of one fold than of the others.
     """
     groups: dict[str, dict[int, StudyRecords]] = {}
     for study in studies:
@@ -160,4 +163,4 @@ def folds(studies: Sequence[StudyRecords]) -> list[Folds]:
             groups.setdefault(study.settings.without("split", "seed", "generator_seed"), {})[number] = study
     sets = [Folds([by_number[number] for number in sorted(by_number)]) for by_number in groups.values()
             if len(by_number) == FOLDS]  # fmt: skip
-    return [one for one in sets if len(one.pooled.classifiers) > 1]
+    return [one for one in sets if one.questions]

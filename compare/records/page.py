@@ -18,7 +18,7 @@ from zoo.kinds import Entry
 from zoo.kinds.base import Thesis
 from zoo.kinds.classifier import CLASSIFIER
 from zoo.kinds.generator import GENERATOR
-from zoo.study import Study, default_architecture
+from zoo.study import default_study
 
 PAGE = RESULTS.with_suffix(".md")
 PICTURES = ("macro_f1", "class_f1", *(f"question_{name}" for name in effects.QUESTIONS))
@@ -90,10 +90,9 @@ def _options(study: StudyRecords, entries: Sequence[str]) -> str:
     is_file = settings.weights != "imagenet"
     options = {} if settings.data == "phantom" else {"DATA": f"~/{settings.data}"}
     options |= {"SCALE": settings.scale, "WEIGHTS": f"~/{settings.weights}" if is_file else settings.weights}
-    if settings.arch != default_architecture(settings.scale):
-        options["ARCH"] = settings.arch
-    for key in ("split", "seed", "generator_seed", "threads", "scc"):
-        if (value := getattr(settings, key)) != getattr(Study(), key):
+    usual = default_study(settings.data, settings.scale, settings.split)
+    for key in ("arch", "split", "seed", "generator_seed", "threads", "scc"):
+        if (value := getattr(settings, key)) != getattr(usual, key):
             options[key.upper()] = value
     if settings.name != study.name:
         options["STUDY"] = study.name

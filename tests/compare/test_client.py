@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 from compare.client import Zoo
 from compare.collect import collect, describe_all
+from compare.gateway import GatewayServer
 from lesions.labels import CLASSES
 from tests.compare.study_server import StudyServer
 from tests.scripted_server import ANSWER, ScriptedServer, answer_of
+from zoo.kinds.classifier import CLASSIFIER
+from zoo.kinds.generator import GENERATOR
 from zoo.serving.http import ServerError
 
 
@@ -199,3 +202,22 @@ def test_tokens_are_in_no_error_and_in_no_answer_that_is_kept(
     assert len(kept) >= 2
     assert not any(SECRET in text for text in (*kept, caplog.text))
     assert SECRET in study_server.key_file.read_text()
+
+
+@pytest.mark.parametrize("rows", [[{}], [{"model": "lesion_classifier", "name": "x"}], [1], {"x": 1}, "text", None])
+def test_another_server_in_the_place_of_a_gateway_is_named(rows: Any) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=rows))
+    server = GatewayServer("http://gateway", "zoo_key", transport)
+    calls = (server.status, lambda: server.versions(CLASSIFIER.model), lambda: server.default(CLASSIFIER.model))
+    for call in calls:
+        with pytest.raises(ServerError, match="http://gateway"):
+            call()
+
+
+def test_a_gateway_without_a_classifier_has_no_default() -> None:
+    rows = [{"model": GENERATOR.model, "name": "sagan", "default": True}]
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=rows))
+    server = GatewayServer("http://gateway", "zoo_key", transport)
+    assert server.default(GENERATOR.model) == "sagan"
+    with pytest.raises(ServerError, match="http://gateway serves no lesion_classifier"):
+        server.default(CLASSIFIER.model)

@@ -226,6 +226,9 @@ def test_a_training_that_diverges_ends_with_the_best_so_far(
     report = json.loads((folders.run("plain") / "scores.json").read_text())
     assert report["failed"]
     assert report["best_step"] == 4
+    last = (folders.run("plain") / "losses.csv").read_text().splitlines()[-1]
+    assert last.startswith("7,")
+    assert "nan" in last
     assert (folders.run("plain") / "weights.safetensors").is_file()
 
     limit = 2

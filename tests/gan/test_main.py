@@ -12,6 +12,7 @@ from zoo.study import Folders
         (["nobody"], "error: nobody has no recipe in study 'mine'; `make zoo ENTRIES=nobody` writes it"),
         (["pool"], "error: which generator? python -m gan pool NAME"),
         (["pool", "plain"], "error: plain is not trained yet"),
+        (["baseline"], "error: baseline is of the kind 'classifier': python -m train baseline --study mine"),
     ],
 )
 def test_mistakes_are_named(
@@ -23,6 +24,9 @@ def test_mistakes_are_named(
 ) -> None:
     monkeypatch.chdir(folders.root)
     monkeypatch.setenv("LESION_ZOO_ROOT", str(folders.root))
+    (folders.run("baseline")).mkdir()
+    (folders.run("baseline") / "recipe.json").write_text("{}")
+    (folders.run("baseline") / "about.json").write_text('{"kind": "classifier"}')
     with pytest.raises(SystemExit) as exit_:
         main(arguments, "mine")
     assert exit_.value.code == 2

@@ -134,12 +134,13 @@ def score(predictions: Predictions, resamples: Resamples | None = None) -> Score
     probabilities /= probabilities.sum(1, keepdims=True)  # float32 adds to 1 within its own precision only
     numbers, mel = list(range(len(CLASSES))), CLASSES.index("mel")
     precision, recall, f1, support = precision_recall_fscore_support(truth, predicted, labels=numbers, zero_division=0)
-    present = support > 0
+    present, of_mel = support > 0, (truth == mel, probabilities[:, mel])
     confusions = resamples.confusions(predicted)
     class_f1 = bootstrap.class_f1(confusions)
-    curves = {k: resamples.curves(truth == k, probabilities[:, k]) for k in numbers if 0 < support[k] < len(truth)}
-    aucs = {k: roc_auc_score(truth == k, probabilities[:, k]) for k in curves}
-    areas = {k: curve.areas() for k, curve in curves.items()}
+    with_curve = [k for k in numbers if 0 < support[k] < len(truth)]
+    aucs = {k: roc_auc_score(truth == k, probabilities[:, k]) for k in with_curve}
+    # One curve at a time: it holds three numbers for each image of the class and each resample.
+    areas = {k: resamples.curves(truth == k, probabilities[:, k]).areas() for k in with_curve}
     ece, eces = _calibration_errors(truth, probabilities)
     brier, nll, *misses = resamples.means(_losses(truth, predicted, probabilities)).T
     errors = np.abs(misses).reshape(1 + len(CLASSES), -1, len(brier)).sum(1)
@@ -153,8 +154,8 @@ def score(predictions: Predictions, resamples: Resamples | None = None) -> Score
         "brier": (brier_score_loss(truth, probabilities, labels=numbers, scale_by_half=False), interval(brier)),
         "nll": (log_loss(truth, probabilities, labels=numbers), interval(nll)),
         "melanoma_sensitivity": (
-            (_sensitivity(truth == mel, probabilities[:, mel]), interval(curves[mel].sensitivities(SPECIFICITY)))
-            if mel in curves
+            (_sensitivity(*of_mel), interval(resamples.curves(*of_mel).sensitivities(SPECIFICITY)))
+            if mel in with_curve
             else None
         ),
     }

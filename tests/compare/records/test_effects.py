@@ -91,6 +91,14 @@ def test_each_step_is_compared_with_the_last_one_before_it(tmp_path: Path) -> No
     assert all(one.difference.difference > 0 for one in steps)
 
 
+def test_another_network_is_no_technique_for_the_rare_classes(tmp_path: Path) -> None:
+    write(tmp_path, *(classifier(name, 0.5) for name in ("transfer", "augmented", "lite1")))
+    [study] = load_all(tmp_path / "docs" / "results")
+    answers = effects.by_question(study, effects.estimate(study))
+    assert [one.entry for one in answers["transfer"]] == ["augmented", "lite1"]
+    assert {one.entry for one in answers["rare"]} == {"augmented"}
+
+
 def test_what_helped_what_hurt_and_what_cannot_be_shown(study: StudyRecords, estimates: effects.Estimates) -> None:
     helped, hurt, no_difference = effects.OUTCOMES
     expected = {
@@ -146,6 +154,7 @@ def test_the_thesis_order() -> None:
     assert turned is not None
     assert turned.spearman.value == pytest.approx(-1)
     assert turned.spearman.interval[1] < 0
+    assert turned.p < 0.01, "two-sided"
     assert all(pair.difference.is_significant and pair.difference.difference < 0 for pair in turned.pairs)
     noisy = compare_ranks(thesis, scored(dict.fromkeys("abcdef", 0.5) | {"f": 0.5001}, noise=0.1))
     assert noisy is not None

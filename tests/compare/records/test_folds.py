@@ -16,6 +16,7 @@ from compare.records.record import RESULTS, ClassifierRecord, RecordError
 from compare.records.studies import load_all
 from tests.compare.records.made_up import EACH, STUDY, classifier, write
 from zoo.entry import catalog
+from zoo.kinds.classifier import ClassifierRecipe
 from zoo.metrics import bootstrap
 from zoo.metrics.bootstrap import Resamples
 
@@ -124,6 +125,26 @@ def test_the_page_has_them(root: Path) -> None:
 def test_four_folds_are_no_five_and_one_entry_has_no_difference(tmp_path: Path) -> None:
     assert of(tmp_path / "a", {"transfer": [0.5] * 4, "augmented": [0.7] * 4}) == []
     assert of(tmp_path / "b", {"transfer": [0.5] * 5}) == []
+    assert of(tmp_path / "c", {"transfer_oversampling": [0.5] * 5, "augmented": [0.7] * 5}) == []
+    publish(tmp_path / "c", catalog())
+
+
+def test_at_demo_what_is_filled_up_goes_by_the_fold(tmp_path: Path) -> None:
+    def filled_up(scale: str, folder: str) -> list[Folds]:
+        for name in ("transfer", "duplicates_2"):
+            for number in range(1, 6):
+                made = record(name, number, 0.5)
+                settings = made.settings.model_copy(update={"scale": scale})
+                recipe = made.recipe
+                if isinstance(recipe, ClassifierRecipe) and recipe.fill_up:
+                    recipe = recipe.model_copy(update={"fill_up": [recipe.fill_up[0] + number, *recipe.fill_up[1:]]})
+                write(tmp_path / folder, made.model_copy(update={"settings": settings, "recipe": recipe}))
+        return folds(load_all(tmp_path / folder / RESULTS))
+
+    [group] = filled_up("demo", "a")
+    assert list(group.pooled.classifiers) == ["transfer", "duplicates_2"]
+    with pytest.raises(RecordError, match="duplicates_2 has another recipe than"):
+        filled_up("small", "b")
 
 
 def test_a_fold_s_repeat_with_another_seed_is_not_taken_for_the_fold(root: Path, group: Folds, tmp_path: Path) -> None:

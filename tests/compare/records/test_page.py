@@ -10,13 +10,14 @@ from PIL import Image
 
 from compare.records.effects import Effect
 from compare.records.markdown import templates
-from compare.records.page import PAGE, page, publish
-from compare.records.record import RESULTS
-from compare.records.studies import load_all
+from compare.records.page import PAGE, _options, page, publish
+from compare.records.record import RESULTS, Settings
+from compare.records.studies import StudyRecords, load_all
 from tests.compare.records.made_up import STUDY, classifier, generator, write
 from zoo.entry import catalog
 from zoo.kinds.classifier import Classifier, ClassifierRecipe
 from zoo.metrics.bootstrap import Difference
+from zoo.study import settle
 
 ROOT = Path(__file__).parents[3]
 
@@ -219,3 +220,25 @@ def test_generators_alone_and_one_entry_alone(tmp_path: Path) -> None:
     write(tmp_path, classifier("gan_2", 0.6))
     publish(tmp_path, catalog())
     assert "### Is anything better" not in (tmp_path / PAGE).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"scale": "small", "split": "fold3"},
+        {"scale": "small", "split": "fold1", "seed": "123"},
+        {"scale": "small", "split": "fold1", "generator_seed": "123", "threads": "2"},
+        {"scale": "demo", "seed": "7", "arch": "mobilenetv2_100"},
+        {"scale": "paper", "split": "thesis", "scc": "akiec"},
+    ],
+)
+def test_the_command_makes_the_same_study(given: dict[str, str], tmp_path: Path) -> None:
+    data = tmp_path / "ham10000"
+    data.mkdir()
+    folders, study = settle({"data": str(data), **given}, None, tmp_path)
+    settings = Settings.model_validate(study.model_dump() | {"data": "ham10000"})
+    command = _options(StudyRecords(folders.name, settings), ())
+    options = dict(re.findall(r"(\w+)=(\S+)", command))
+    assert options.pop("DATA") == "~/ham10000"
+    again, _ = settle({"data": str(data)} | {key.lower(): value for key, value in options.items()}, None, tmp_path)
+    assert again.name == folders.name

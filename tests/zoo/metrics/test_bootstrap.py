@@ -205,3 +205,9 @@ def test_holm_by_hand() -> None:
     assert holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
     assert holm([0.6, 0.5]) == [1, 1]
     assert holm([]) == []
+
+
+def test_each_resample_has_as_many_lesions_of_each_class() -> None:
+    truth = np.repeat(np.arange(7), [1, 2, 3, 5, 8, 13, 21])
+    confusions = Resamples(truth, single(len(truth)), resamples=50).confusions(np.zeros_like(truth))
+    assert (confusions.sum(2) == np.bincount(truth)).all()

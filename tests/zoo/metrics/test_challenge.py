@@ -120,3 +120,23 @@ def test_operating_points_are_those_of_validation() -> None:
 def test_without_malignant_images_there_is_no_score() -> None:
     benign = PREDICTIONS._replace(labels=np.full(300, CLASSES.index("nv")))
     assert malignancy.score(benign, {"0.90": 0.5}) is None
+
+
+def test_nothing_predicted_is_nothing_wrong() -> None:
+    labels = np.arange(7).repeat(2)
+    spread = Predictions(labels, np.full((14, 7), 1 / 7), [str(k) for k in range(14)])
+    found = challenge.by_class(spread)["mel"]
+    # As isic-challenge-scoring's binary_ppv and binary_npv have it.
+    assert found.ppv == 1
+    assert found.npv == pytest.approx(12 / 14)
+    certain = Predictions(labels, np.eye(7)[np.full(14, CLASSES.index("mel"))], spread.lesions)
+    assert challenge.by_class(certain)["mel"].npv == 1
+
+
+def test_an_operating_point_has_its_sensitivity_where_it_was_chosen() -> None:
+    points = malignancy.thresholds(PREDICTIONS)
+    scored = malignancy.score(PREDICTIONS, points)
+    assert scored is not None
+    for target, point in scored.points.items():
+        assert point.sensitivity >= float(target)
+        assert point.threshold == points[target]
