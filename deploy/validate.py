@@ -134,7 +134,7 @@ def main(
         if not isinstance(manifest, dict) or not isinstance(manifest.get("kind"), str):
             raise UserError(f"{file}: no manifest: it has no kind")
         wrong = problems(manifest)
-        if crds:
+        if crds and not wrong:
             crd = published(crds, manifest["kind"], manifest["apiVersion"])
             wrong += [f"by the CRD: {problem}" for problem in problems(manifest, crd)]
             wrong += [f"deploy/schemas: {one}" for one in differences(schema(manifest["kind"]), crd)]

@@ -96,7 +96,6 @@ def _read(content: bytes) -> Image.Image:
             raise UnreadableImage(f"a DICOM file that cannot be used: {error!s:.200}") from None
         if image is None:
             raise UnidentifiedImageError
-        _check_sides(image)
     else:
         image = Image.open(io.BytesIO(content), formats=formats.pillow_formats(FORMATS))
         _check(image, content)
@@ -105,6 +104,11 @@ def _read(content: bytes) -> Image.Image:
 
 def convert(image: Image.Image) -> Image.Image:
     """An image of Pillow's as `decode` gives it. Raises `UnreadableImage`, and what Pillow does where it is damaged."""
+    _check_size(image)
+    # A phone's JPEG may have a depth or gain map as further frames (Pillow calls it MPO), a HEIF file the pictures of a
+    # burst: the first frame is the image. Not n_frames: counting a million pages takes hours.
+    if image.format not in ("JPEG", "MPO", "HEIF") and getattr(image, "is_animated", False):
+        raise UnreadableImage("more than one frame or page; send one still picture")
     bits, stored = bits_per_sample(image), raw_mode(image)
     image.load()  # releases Python's global lock for all of `FORMATS`: other threads go on meanwhile
     try:
@@ -123,13 +127,7 @@ def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
 
 
 def _check(image: Image.Image, content: bytes) -> None:
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise UnreadableImage(f"{width} x {height} pixels; at most {MAX_PIXELS:,} are decoded", too_large=True)
-    _check_sides(image)
-    # A phone's JPEG may have a depth or gain map as further frames (Pillow calls it MPO); the first frame is the image.
-    if image.format == "HEIF":
-        return  # further pictures of a burst, or depth: the first is the image
+    _check_size(image)
     if image.format in ("JPEG", "MPO"):
         if _scans(content) > MAX_SCANS:
             raise UnreadableImage(f"a JPEG of more than {MAX_SCANS} scans; save it anew")
@@ -142,11 +140,12 @@ def _check(image: Image.Image, content: bytes) -> None:
         RAW_TAGS.intersection(image.tag_v2) or image.tag_v2.get(PREVIEW_TAG) == 1
     ):
         raise UnreadableImage(f"a camera's raw file; {formats.SAVE}")
-    elif getattr(image, "is_animated", False):  # not n_frames: counting a million pages takes hours
-        raise UnreadableImage("more than one frame or page; send one still picture")
 
 
-def _check_sides(image: Image.Image) -> None:
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise UnreadableImage(f"{width} x {height} pixels; at most {MAX_PIXELS:,} are decoded", too_large=True)
     if min(image.size) < MIN_SIDE:
         raise UnreadableImage(f"{image.width} x {image.height} pixels; each side must have at least {MIN_SIDE}")
 

@@ -244,9 +244,11 @@ def logs(study_name: StudyName = DEFAULT_STUDY) -> None:
     from zoo.serving.runtime import RUNTIMES, get_runtime
 
     folder = Folders(study_name).existing().serve
-    for name in RUNTIMES:  # a start deletes the logs of the one before
-        for file, end in get_runtime(name).logs(folder, lines=40).items():
-            print(f"==> {file} <==\n{end}\n")
+    files: dict[Path, str] = {}
+    for name in RUNTIMES:  # a start deletes the logs of the one before; some have the same names
+        files |= get_runtime(name).logs(folder, lines=40)
+    for file, end in files.items():
+        print(f"==> {file} <==\n{end}\n")
     if not folder.is_dir():
         print(f"no logs in {folder}/")
 

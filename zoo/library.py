@@ -15,7 +15,7 @@ from zoo.kinds.classifier import CLASSIFIER
 from zoo.metrics import predictions
 from zoo.metrics.predictions import PredictionTable
 from zoo.models.explanation import LARGEST, overlay
-from zoo.models.predictor import Predictor
+from zoo.models.predictor import CHUNK, Predictor
 from zoo.models.session import ModelError, read_archive
 from zoo.study import Folders, Study
 
@@ -74,7 +74,8 @@ class Classifier:
     def predict(self, pictures: Picture | Iterable[Picture]) -> Prediction | list[Prediction]:
         """The prediction of a picture; a list of them for a folder, in the order of names, or for several pictures.
 
-        Of a folder, files with the suffix of a picture are read. Raises `LoadError` for a picture that cannot be read.
+        Of a folder, files with the suffix of a picture are read, but no hidden ones. Raises `LoadError` for a picture
+        that cannot be read.
         """
         if isinstance(pictures, bytes | Image.Image):
             return self._predict([pictures])[0]
@@ -82,7 +83,8 @@ class Classifier:
             path = Path(pictures)
             if not path.is_dir():
                 return self._predict([path])[0]
-            pictures = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES]
+            files = [file for file in sorted(path.iterdir()) if file.suffix.lower() in SUFFIXES]
+            pictures = [file for file in files if file.is_file() and not file.name.startswith(".")]
         return self._predict(list(pictures))
 
     def explain(self, picture: Picture, label: str | None = None) -> Explanation:
@@ -102,15 +104,16 @@ class Classifier:
         return Explanation(_name(picture), predicted, explained, overlay(shown, heat), not heat.any())
 
     def _predict(self, pictures: list[Picture]) -> list[Prediction]:
-        if not pictures:
-            return []
         classes, pixels = self.entry["classes"], self.entry["pixels"]
-        squares = np.stack([center_square(_read(picture), pixels) for picture in pictures])
-        rows = self.predictor.probabilities(squares)
-        return [
-            Prediction(_name(picture), classes[int(row.argmax())], dict(zip(classes, row.tolist(), strict=True)))
-            for picture, row in zip(pictures, rows, strict=True)
-        ]
+        predictions = []
+        for start in range(0, len(pictures), CHUNK):  # a folder's pictures together may not fit into memory
+            some = pictures[start : start + CHUNK]
+            rows = self.predictor.probabilities(np.stack([center_square(_read(picture), pixels) for picture in some]))
+            predictions += [
+                Prediction(_name(picture), classes[int(row.argmax())], dict(zip(classes, row.tolist(), strict=True)))
+                for picture, row in zip(some, rows, strict=True)
+            ]
+        return predictions
 
 
 class Predictions(NamedTuple):
@@ -153,6 +156,9 @@ def _read(picture: Picture) -> Image.Image:
     try:
         if isinstance(picture, Image.Image):
             return convert(picture)
+        if not isinstance(picture, str | Path | bytes):
+            kind = type(picture).__name__
+            raise LoadError(f"a picture is a path, the bytes of a file, or an image of Pillow's, not of type {kind}")
         return decode(picture if isinstance(picture, bytes) else Path(picture).read_bytes())
     except OSError as error:
         raise LoadError(f"{_name(picture) or 'the picture'}: {error.strerror or error}") from None

@@ -158,6 +158,15 @@ def test_the_command_fails_and_says_where(tmp_path: Path) -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_a_manifest_without_a_version_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "deploy" / "kserve.yaml").read_text()
+    (tmp_path / "kserve.yaml").write_text(text.replace("apiVersion:", "apiVersions:", 1))
+    with pytest.raises(SystemExit) as ended:
+        validate.main(tmp_path, crds=tmp_path)
+    assert ended.value.code == 2
+    assert "apiVersion" in capsys.readouterr().err
+
+
 def test_what_is_committed_is_what_make_manifests_writes(tmp_path: Path) -> None:
     main(out=tmp_path)
     for name in FILES:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from handlers.lesion_classifier import LesionClassifier
 from lesions.images import center_square, decode
-from lesions.labels import NOTICE
+from lesions.labels import CLASSES, NOTICE
 from tests.handlers.mock_context import (
     GOOD,
     PICTURE,
@@ -23,6 +23,7 @@ from tests.handlers.mock_context import (
     form,
 )
 from tests.images import file_of
+from zoo.models.explanation import overlay as draw
 from zoo.study import ROOT
 
 
@@ -56,6 +57,11 @@ def test_an_explanation_is_laid_on_the_square_of_the_picture(handler: LesionClas
 def test_the_class_that_is_explained_can_be_named(handler: LesionClassifier, folder: Path, request_: Request) -> None:
     (_, plain), (code, answer) = ask(handler, folder, explained(PICTURE), request_)
     assert (code, answer["class"]) == (200, "vasc")
+    picture = decode(GOOD[0])
+    [heat] = handler.service.predictor.heat_maps(center_square(picture, 64)[None], [CLASSES.index("vasc")])
+    shown = Image.open(io.BytesIO(base64.b64decode(answer["overlay"])))
+    assert np.array_equal(np.asarray(shown), np.asarray(draw(center_square(picture, 40), heat)))
+    assert answer["overlay"] != plain["overlay"]
     assert answer["label"] == plain["label"]
 
 

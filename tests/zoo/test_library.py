@@ -7,10 +7,12 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from lesions.images import center_square
@@ -22,7 +24,9 @@ from tests.networks import digest, probabilities, save_model
 from tests.servers import pack
 from zoo import load, load_predictions
 from zoo.library import Classifier, LoadError
+from zoo.models.explanation import overlay
 from zoo.models.network import build
+from zoo.models.predictor import CHUNK
 from zoo.models.session import MODEL, ModelError
 from zoo.study import ROOT, Folders
 
@@ -120,18 +124,85 @@ def test_a_folder_gives_its_pictures_by_name(classifier: Classifier, tmp_path: P
     for name in ("b.PNG", "a.png"):
         (tmp_path / name).write_bytes(file_of(PICTURE))
     (tmp_path / "notes.txt").write_text("left arm")
+    (tmp_path / "._a.png").write_bytes(b"what macOS puts beside a.png")
+    (tmp_path / "folder.png").mkdir()
     assert [Path(prediction.image).name for prediction in classifier.predict(tmp_path)] == ["a.png", "b.PNG"]
+
+
+def test_pictures_go_through_the_network_a_few_at_a_time(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, predict = [], classifier.predictor.probabilities
+
+    def counted(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        together.append(len(images))
+        return predict(images)
+
+    monkeypatch.setattr(classifier.predictor, "probabilities", counted)
+    pictures = [PICTURE.rotate(5 * number) for number in range(CHUNK + 2)]
+    predicted = classifier.predict(pictures)
+    assert together == [CHUNK, 2]
+    assert predicted == [classifier.predict(picture) for picture in pictures]
 
 
 def test_an_explanation_is_of_the_predicted_class_or_of_a_named_one(classifier: Classifier) -> None:
     predicted = classifier.predict(PICTURE).label
-    named = next(name for name in CLASSES if name != predicted)
+    heat_maps = [classifier.predictor.heat_maps(center_square(PICTURE, PIXELS)[None], [k])[0] for k in range(7)]
+    first, of_predicted = heat_maps[0], heat_maps[CLASSES.index(predicted)]
+    named = next(
+        name
+        for name, heat in zip(CLASSES, heat_maps, strict=True)
+        if np.abs(heat - first).max() > 0.1 and np.abs(heat - of_predicted).max() > 0.1
+    )
     for label in (None, named):
         explanation = classifier.explain(PICTURE, label)
         assert (explanation.label, explanation.explained) == (predicted, label or predicted)
         assert (explanation.overlay.mode, explanation.overlay.size) == ("RGB", (50, 50))
+        heat = heat_maps[CLASSES.index(explanation.explained)]
+        expected = overlay(center_square(PICTURE, 50), heat)
+        assert np.array_equal(np.asarray(explanation.overlay), np.asarray(expected)), "of the class that is explained"
+        assert explanation.blank == (not heat.any())
     with pytest.raises(LoadError, match="no class 'wart'; there are: akiec, bcc"):
         classifier.explain(PICTURE, "wart")
+
+
+def test_an_explanation_of_nothing_is_blank_and_a_large_picture_s_is_small(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert classifier.explain(PICTURE.resize((900, 700))).overlay.size == (512, 512)
+    maps = classifier.predictor.maps
+    monkeypatch.setattr(classifier.predictor, "maps", lambda images: maps(images) * 0)
+    assert classifier.explain(PICTURE).blank
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (PICTURE.resize((5, 5)), "5 x 5 pixels; each side must have at least 16"),
+        (Image.new("RGB", (0, 0)), "0 x 0 pixels; each side must have at least 16"),
+        (Image.new("1", (8000, 8000)), "8000 x 8000 pixels; at most 50,000,000 are decoded"),
+    ],
+)
+def test_what_is_refused_as_a_file_is_refused_as_an_image(
+    classifier: Classifier, picture: Image.Image, message: str
+) -> None:
+    with pytest.raises(LoadError, match=f"^the picture: {message}"):
+        classifier.predict(picture)
+
+
+def test_a_moving_image_is_refused(classifier: Classifier) -> None:
+    content = io.BytesIO()
+    PICTURE.save(content, "GIF", save_all=True, append_images=[PICTURE.rotate(90, expand=True).resize(PICTURE.size)])
+    with Image.open(content) as opened:
+        for picture in (opened, content.getvalue()):
+            with pytest.raises(LoadError, match="the picture: more than one frame or page"):
+                classifier.predict(picture)
+
+
+def test_what_is_no_picture_is_named(classifier: Classifier) -> None:
+    for thing in (np.zeros((2, 64, 64, 3), np.uint8), [1]):
+        with pytest.raises(LoadError, match="a picture is a path, the bytes of a file, or an image of Pillow's, not"):
+            classifier.predict(cast(Any, thing))
 
 
 def test_a_picture_that_cannot_be_read_is_named(classifier: Classifier, tmp_path: Path) -> None:
@@ -170,6 +241,27 @@ def test_an_archive_without_an_entry_is_none(tmp_path: Path, content: str) -> No
         opened.writestr("entry.json", content)
     with pytest.raises(LoadError, match=r"x\.mar is not an archive of the zoo"):
         load(tmp_path / "x.mar")
+
+
+def test_a_damaged_member_of_a_zip_that_was_packed_anew_is_named(folders: Folders, tmp_path: Path) -> None:
+    with zipfile.ZipFile(folders.archives / "transfer.mar") as whole:
+        members = {name: whole.read(name) for name in ("entry.json", MODEL)}
+    file = tmp_path / "x.mar"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in members.items():
+            packed.writestr(name, content)
+        start = packed.getinfo(MODEL).header_offset + 200
+    packed_again = file.read_bytes()
+    file.write_bytes(packed_again[:start] + b"\xff" * 400 + packed_again[start + 400 :])
+    with pytest.raises(LoadError, match=r"x\.mar is not an archive of the zoo"):
+        load(file)
+    lacking = json.loads(members["entry.json"])
+    del lacking["pixels"]
+    with zipfile.ZipFile(file, "w") as packed:
+        packed.writestr("entry.json", json.dumps(lacking))
+        packed.writestr(MODEL, members[MODEL])
+    with pytest.raises(ModelError, match=r"entry\.json has no 'pixels'"):
+        load(file)
 
 
 @pytest.mark.parametrize("kept", [0, 100, 2000, -100])

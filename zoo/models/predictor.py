@@ -38,7 +38,10 @@ class Predictor:
     @classmethod
     def from_entry(cls, entry: Mapping[str, Any], model: bytes | Path) -> Self:
         """The predictor of an archive's `entry.json` and its `model.onnx`. Raises `ModelError`."""
-        return cls(model, entry["pixels"], len(entry["classes"]))
+        try:
+            return cls(model, entry["pixels"], len(entry["classes"]))
+        except KeyError as error:
+            raise ModelError(f"entry.json has no {error}") from None
 
     def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Calibrated probabilities, [n, 7]; rows add up to 1."""

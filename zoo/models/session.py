@@ -5,6 +5,7 @@ import hashlib
 import json
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +29,10 @@ class ModelError(UserError):
     """A model that cannot be read, or that is of another network or entry."""
 
 
+DAMAGED = (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, LookupError, TypeError, ValueError)
+"""What reading a damaged archive raises."""
+
+
 def read_archive(archive: Path) -> tuple[dict[str, Any], bytes | Path]:
     """The `entry.json` and the `model.onnx` of an archive: a .mar, or the folder that one was unpacked into.
 
@@ -46,7 +51,7 @@ def read_archive(archive: Path) -> tuple[dict[str, Any], bytes | Path]:
             digest = hashlib.sha256(model).hexdigest()
         described = dict(json.loads(entry))
         expected = str(described["model_sha256"])
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, LookupError, TypeError, ValueError) as error:
+    except DAMAGED as error:
         raise ModelError(f"{archive} is not an archive of the zoo ({error})") from None
     if digest != expected:
         raise ModelError(f"{archive}: {MODEL} has sha256 {digest[:12]}..., entry.json says {expected[:12]}...")

@@ -11,7 +11,7 @@ from pathlib import Path
 from lesions.errors import UserError
 from lesions.files import file_lock, sha256, with_filename
 from zoo.kinds import KINDS, Kind
-from zoo.models.session import MODEL
+from zoo.models.session import DAMAGED, MODEL
 from zoo.packaging import card, manifest
 from zoo.study import ROOT
 
@@ -106,5 +106,5 @@ def identify(archive: Path) -> tuple[str, str]:
         with zipfile.ZipFile(archive) as opened:
             entry = json.loads(opened.read("entry.json"))
         return KINDS[entry["kind"]].model, str(entry["entry"])
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, LookupError, TypeError, ValueError) as error:
+    except DAMAGED as error:
         raise ArchiveError(f"{archive} is not an archive ({error}); delete it and make it again") from None

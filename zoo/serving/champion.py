@@ -75,7 +75,9 @@ def history(archives: Path) -> list[Champion]:
         return _ALL.validate_json(file.read_bytes())
     except FileNotFoundError:
         return []
-    except (OSError, ValidationError):
+    except OSError as error:
+        raise ChampionError(f"{file}: {error.strerror}") from None
+    except ValidationError:
         raise ChampionError(f"{file} is damaged; delete it, and promote again: make promote ENTRY=...") from None
 
 

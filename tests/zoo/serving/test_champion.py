@@ -26,6 +26,12 @@ def test_a_damaged_record_is_never_overwritten(tmp_path: Path, content: str) -> 
     assert (tmp_path / FILE).read_text() == content
 
 
+def test_a_record_that_cannot_be_read_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / FILE).mkdir()
+    with pytest.raises(ChampionError, match=r"champion\.json: Is a directory$"):
+        current(tmp_path)
+
+
 def test_an_archive_that_was_made_anew_is_noticed(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "transfer.mar", "w") as archive:
         archive.writestr("entry.json", json.dumps({"weights_sha256": "w"}))

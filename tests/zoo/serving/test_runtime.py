@@ -50,6 +50,10 @@ def test_nothing_runs(tmp_path: Path, name: str) -> None:
         get_runtime(name).connect(folder)
     assert get_runtime(name).connect(folder, 9000).url == "http://127.0.0.1:9000"
     assert get_runtime(name).logs(folder, 10) == {}
+    (folder / "logs").mkdir(parents=True)
+    (folder / "logs" / "access.log").touch()
+    (folder / "logs" / "console.log").write_text("Traceback: no memory\n")
+    assert get_runtime(name).logs(folder, 10) == {folder / "logs" / "console.log": "Traceback: no memory"}
 
 
 def test_a_machine_without_torchserve_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

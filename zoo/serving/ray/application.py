@@ -4,13 +4,17 @@
 """
 
 import asyncio
+import shutil
 import tempfile
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ray import serve
 from ray.serve.handle import DeploymentHandle
@@ -36,8 +40,26 @@ FRONT = "gateway.local"
 PORT = 8080
 """By which the front names the runtime's app, which it calls without a network."""
 TOKEN = timedelta(minutes=60)
+PREFIX, LOCK, SECONDS_TO_LOCK = "lesion-zoo-door-", ".alive", 60
+"""Of the door's folder. One that is younger may not be locked yet."""
 AT_ONCE = 1000
 """Requests inside the door at a time; the front bounds them more closely."""
+
+
+def temporary_folder() -> tuple[tempfile.TemporaryDirectory[str], FileLock]:
+    """A folder of this process's own, and the lock by which others see that it lives.
+
+    It will have tokens and answers, so those that killed processes left are removed.
+    """
+    for other in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):  # another user's, or locked
+            if time.time() - other.stat().st_mtime > SECONDS_TO_LOCK:
+                with FileLock(other / LOCK, timeout=0):
+                    shutil.rmtree(other, ignore_errors=True)
+    folder = tempfile.TemporaryDirectory(prefix=PREFIX)
+    lock = FileLock(Path(folder.name) / LOCK)
+    lock.acquire()
+    return folder, lock
 
 
 class Arguments(BaseModel):
@@ -89,7 +111,18 @@ class Door:
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
         """Called by Serve when the replica starts. Raises `UserError` where a version cannot be served."""
-        folder = Path(tempfile.mkdtemp(prefix="lesion-zoo-")) / "serve"  # events and experiments are beside it
+        self._temporary, self._alive = temporary_folder()
+        try:
+            return await self._front(Path(self._temporary.name) / "serve")  # events and experiments are beside it
+        except BaseException:
+            self._temporary.cleanup()
+            raise
+
+    def __del__(self) -> None:
+        """Called by Serve after the front's shutdown."""
+        self._temporary.cleanup()
+
+    async def _front(self, folder: Path) -> ASGIApp:
         folder.mkdir()
         most = self._options.get("max_request_bytes", limits().max_request_bytes)
         details, versions = Details(), []

@@ -6,17 +6,21 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from lesions.errors import UserError
 from zoo.serving.ray.archives import Archive, FetchError, fetch
 from zoo.serving.rest.worker import Sent, answer
 from zoo.serving.service import Service
-from zoo.serving.services import open_service, reason
+from zoo.serving.services import open_service
 
 
 class Replica:
     """One version in one process."""
 
     def __init__(self, archive: Archive, threads: int, loopback: bool) -> None:
-        """Raises `FetchError`, so that Ray tries again, perhaps on another node; a bad archive is bad everywhere."""
+        """Raises what may be otherwise at another time or on another node, as `FetchError`, so that Ray tries again.
+
+        A bad archive (another `UserError`) is bad everywhere.
+        """
         if loopback:
             _stay_on_this_machine()
         self.service: Service | None = None
@@ -26,8 +30,8 @@ class Replica:
             self.service = open_service(fetch(archive))
         except FetchError:
             raise
-        except Exception as error:
-            self.problem = reason(error)
+        except UserError as error:
+            self.problem = str(error)
 
     async def describe(self) -> tuple[dict[str, Any], str]:
         """The archive's `entry.json`, and why it cannot be served: one of the two is empty."""

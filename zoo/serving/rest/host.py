@@ -37,7 +37,8 @@ def serve(folder: Path, open_all: Callable[[dict[str, Any], Note], Versions]) ->
     state = read_state(folder)
     logging.config.dictConfig(_logging(folder / LOGS))
     port = state["port"]
-    # Bound at once, so that a port taken meanwhile is an error now; uvicorn listens when there is somebody to answer.
+    # Bound at once, so that a port on which another program listens is an error now; uvicorn listens when there is
+    # somebody to answer.
     sockets = [_bind(state["host"] if number == 0 else LOOPBACK, port + number) for number in range(len(PORTS))]
     front = Front(**state["front"]) if state["front"] else None
     if front:

@@ -11,7 +11,7 @@ from zoo.serving.connection import RestServer, example_call
 from zoo.serving.http import HttpClient, ServerError
 from zoo.serving.process import connect, runs_already, tail
 from zoo.serving.rest import process
-from zoo.serving.rest.process import ACCESS_LOG, LOG, LOGS, Program, log_end, read_outcomes
+from zoo.serving.rest.process import ACCESS_LOG, CONSOLE, LOG, LOGS, Program, log_end, read_outcomes
 from zoo.serving.runtime import ServeRequest
 
 
@@ -54,8 +54,8 @@ class OneProcess:
 
     def logs(self, folder: Path, lines: int) -> dict[Path, str]:
         """The last `lines` of each log file."""
-        files = [file for name in (LOG, ACCESS_LOG) if (file := folder / LOGS / name).exists()]
-        return {file: tail(file, lines) for file in files}
+        files = [file for name in (CONSOLE, LOG, ACCESS_LOG) if (file := folder / LOGS / name).exists()]
+        return {file: tail(file, lines) for file in files if file.stat().st_size}
 
 
 def _wait(program: Program, count: int, request: ServeRequest) -> dict[str, str]:

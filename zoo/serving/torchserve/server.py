@@ -56,9 +56,10 @@ class TorchServe:
         return connect(read_state(folder), folder, port)
 
     def logs(self, folder: Path, lines: int) -> dict[Path, str]:
-        """The last `lines` of each log file; the workers write into model_log.log."""
-        files = [file for name in ("ts_log.log", "model_log.log") if (file := folder / "logs" / name).exists()]
-        return {file: tail(file, lines) for file in files}
+        """The last `lines` of each log file; the workers write into model_log.log, Java itself into console.log."""
+        names = ("console.log", "ts_log.log", "model_log.log")
+        files = [file for name in names if (file := folder / "logs" / name).exists()]
+        return {file: tail(file, lines) for file in files if file.stat().st_size}
 
 
 def _wait(pending: list[tuple[str, str]], request: ServeRequest) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -99,7 +100,10 @@ def test_a_machine_that_only_serves(served: Served, tmp_path: Path) -> None:
             assert client.versions() == ["baseline"]
         study = ("--study", store.name)
         assert "baseline" in zoo("status", *study).stdout
-        assert "sagan: ready" in zoo("logs", *study).stdout
+        logs = zoo("logs", *study).stdout
+        assert "sagan: ready" in logs
+        shown = re.findall("^==> (.*) <==$", logs, re.MULTILINE)
+        assert len(shown) == len(set(shown)), "each once"
         assert zoo("stop", *study).stdout == "stopped\n"
         assert zoo("stop", *study).stdout == "nothing is running\n"
         assert "Shutting down" in zoo("logs", *study).stdout  # they stay

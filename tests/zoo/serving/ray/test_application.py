@@ -21,6 +21,7 @@ from tests.faults.small_zoo import NAMES, made
 from tests.images import file_of
 from tests.servers import free_ports, pack
 from zoo.serving.limits import limits
+from zoo.serving.ray.application import PREFIX, temporary_folder
 from zoo.serving.ray.program import RayProgram
 from zoo.serving.ray.settings import Settings
 from zoo.study import ROOT
@@ -47,6 +48,7 @@ for config in configs:
         state = zoo.status.value
     print(json.dumps([state, zoo.message + "".join(one.message for one in zoo.deployments.values())]), flush=True)
     sys.stdin.readline()
+serve.shutdown()
 ray.shutdown()
 """
 """As `serve deploy` does; the dashboard takes its calls, which needs more packages."""
@@ -60,7 +62,9 @@ def config(**args: Any) -> str:
 @contextmanager
 def deployed(port: int, cache: Path, *configs: str) -> Iterator["subprocess.Popen[str]"]:
     """A Ray of its own, to which configs are deployed one after the other, each when a line is sent."""
-    environment = {**os.environ, **RayProgram(Settings()).environment(cache), "XDG_CACHE_HOME": str(cache)}
+    (tmp := cache.with_name("tmp")).mkdir()
+    own = {"TMPDIR": str(tmp), "XDG_CACHE_HOME": str(cache)}
+    environment = {**os.environ, **RayProgram(Settings()).environment(cache), **own}
     environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
     with (
         tempfile.TemporaryDirectory(prefix="lz-app-", dir="/tmp") as folder,
@@ -128,3 +132,21 @@ def test_the_gateway_is_the_door(tmp_path: Path) -> None:
             name, message = state(running)
             assert name == "DEPLOY_FAILED"
             assert reason in message
+            assert len(list((tmp_path / "tmp").glob(f"{PREFIX}*"))) <= 1, "one that fails leaves nothing"
+        running.communicate("\n", timeout=120)
+        assert not list((tmp_path / "tmp").glob(f"{PREFIX}*")), "tokens and answers go with a door"
+
+
+def test_what_a_killed_door_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead, young = (tmp_path / f"{PREFIX}{name}" for name in ("dead", "young"))
+    for folder in (dead, young):
+        (folder / "serve").mkdir(parents=True)
+    os.utime(dead, (0, 0))
+    first, lock = temporary_folder()
+    os.utime(first.name, (0, 0))
+    second, other = temporary_folder()
+    assert set(tmp_path.iterdir()) == {young, Path(first.name), Path(second.name)}
+    for temporary, held in ((first, lock), (second, other)):
+        held.release()
+        temporary.cleanup()
