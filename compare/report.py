@@ -40,6 +40,7 @@ def page(results: Results, labeled: LabeledImages, answers: Mapping[str, Answers
         notice=NOTICE,
         license=first.get("data_licence"),
         ham10000=first.get("data_licence") == DATA_LICENSE,
+        cites_ham10000=DATA_LICENSE in (first.get("data_licence") or ""),
         outside=None if labeled.split_sha256 else labeled.name,
         data=first["data"],
         starts=sorted({_start(version.described) for version in answers.values()} - {"random", "unknown"}),

@@ -155,7 +155,7 @@ def _read(picture: Picture) -> Image.Image:
     """The picture as upright 8-bit RGB."""
     try:
         if isinstance(picture, Image.Image):
-            return convert(picture)
+            return _convert(picture)
         if not isinstance(picture, str | Path | bytes):
             kind = type(picture).__name__
             raise LoadError(f"a picture is a path, the bytes of a file, or an image of Pillow's, not of type {kind}")
@@ -164,6 +164,16 @@ def _read(picture: Picture) -> Image.Image:
         raise LoadError(f"{_name(picture) or 'the picture'}: {error.strerror or error}") from None
     except UnreadableImage as error:
         raise LoadError(f"{_name(picture) or 'the picture'}: {error}") from None
+
+
+def _convert(image: Image.Image) -> Image.Image:
+    """As `lesions.images.convert`; a damaged image is an `UnreadableImage`, whatever Pillow raises."""
+    try:
+        return convert(image)
+    except (OSError, UnreadableImage):
+        raise
+    except Exception as error:
+        raise UnreadableImage(f"the image is damaged or cut short ({error!s:.200})") from None
 
 
 def _name(picture: Picture) -> str:

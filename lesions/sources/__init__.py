@@ -74,7 +74,7 @@ def _with_images(found: Found, labels: Iterable[Label]) -> Found:
     beside = find(above, ABOVE, is_data_set=False)
     if not _has_any(beside, names):
         return found
-    return replace(beside, tables=[table for table in beside.tables if _is_whole(table)])
+    return replace(beside, tables=[table for table in beside.tables if _is_whole(table)], broken=[])
 
 
 def _is_whole(table: File) -> bool:

@@ -1,5 +1,6 @@
 """Finds images and tables: in a folder and all below it, in its zip files, or in one zip file."""
 
+import errno
 import lzma
 import os
 import stat
@@ -12,6 +13,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from lesions.index import DataError
+from lesions.sources.diagnoses import class_named
 
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".heic", ".heif", ".dcm")
 TABLES = (".csv", "", ".tab", ".tsv")
@@ -20,6 +22,10 @@ TABLES = (".csv", "", ".tab", ".tsv")
 READABLE = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 METHODS = {1: "Shrink", 6: "Implode", 9: "Deflate64", 93: "Zstandard", 95: "XZ", 98: "PPMd"}  # APPNOTE.TXT, 4.4.5
 REMEDY = "unpack it with unzip or 7z, and point DATA (or TEST) at the folder"
+
+
+class SeveralPicturesError(DataError):
+    """Different images of the name that a table has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +100,7 @@ class Found:
     nested: list[File]
     """Zip files in zip files, which are not read."""
     broken: list[str]
-    """What is wrong with zip files that were passed over."""
+    """What is wrong with zip files and folders that were passed over."""
 
     @cached_property
     def by_stem(self) -> dict[str, list[File]]:
@@ -108,8 +114,8 @@ class Found:
         """The image that a table calls `name`, with or without a path and a suffix.
 
         Of several, an unpacked one wins, then the one of exactly this path or suffix, then the least deep, then the
-        first by name. Raises `DataError` where only the name of the folder would decide, and the files differ in size:
-        one may be a mask, or a smaller copy.
+        first by name. Raises `SeveralPicturesError` where only the name of the folder would decide, and the files
+        differ in size: one may be a mask, or a smaller copy.
         """
         end = "/" + name.replace("\\", "/").lstrip("./")
 
@@ -120,7 +126,7 @@ class Found:
         for file in files[1:]:
             alike = rank(file) == rank(files[0]) and file.path.parent != files[0].path.parent
             if alike and file.stamp[0] != files[0].stamp[0]:
-                raise DataError(
+                raise SeveralPicturesError(
                     f"{files[0]} and {file} are two pictures of one name; move one folder elsewhere, or name "
                     "paths in the table"
                 )
@@ -131,7 +137,7 @@ class Found:
         """What to add to a message on missing files."""
         if self.nested:
             return f"; {self.nested[0]} is a zip file in a zip file: {REMEDY}"
-        return f"; {self.broken[0]}" if self.broken else ""
+        return f"; passed over: {self.broken[0]}" if self.broken else ""
 
 
 def stem(name: str) -> str:
@@ -169,32 +175,41 @@ def find(root: Path, depth: int | None = None, is_data_set: bool = True) -> Foun
 def _in_folder(root: Path, depth: int | None, broken: list[str] | None) -> Iterator[File]:
     """The files in a folder, its subfolders (links, too) and its zip files; those of a folder in order of name.
 
-    What is wrong with zip files is added to `broken`, if there is such a list. Else this raises `DataError`, also for a
-    folder that cannot be read.
+    What cannot be read is added to `broken`, if there is such a list; else it raises `DataError`. Links to nowhere or
+    in a circle are passed over.
     """
 
     def unreadable(error: OSError) -> None:
-        if broken is None and not isinstance(error, FileNotFoundError):
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            return
+        if broken is None:
             raise DataError(f"{error.filename}: {error.strerror}")
+        broken.append(f"{error.filename}: {error.strerror}")
 
     seen: set[tuple[int, int]] = set()  # a link may lead back to where it lies
     for name, folders, files in os.walk(root, onerror=unreadable, followlinks=True):
         folder = Path(name)
-        status = folder.stat()
+        try:
+            status = folder.stat()
+        except OSError as error:
+            unreadable(error)
+            folders.clear()
+            continue
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
         below = folder.relative_to(root)
         is_deep = depth is not None and len(below.parts) >= depth
-        # A link to a folder that is here as well comes after it, and so is passed over.
-        shown = sorted(
-            (folder for folder in folders if not _is_hidden(folder)), key=lambda sub: ((folder / sub).is_symlink(), sub)
-        )
-        folders[:] = [] if is_deep else shown
+        shown = [sub for sub in folders if not _is_hidden(sub)]
+        folders[:] = [] if is_deep else sorted(shown, key=lambda sub: (_turn(folder / sub), sub))
         for file in sorted(files):
             place = folder / file
-            if _is_hidden(file) or not _is_regular(place):
+            try:
+                if _is_hidden(file) or not stat.S_ISREG(place.stat().st_mode):
+                    continue
+            except OSError as error:
+                unreadable(error)
                 continue
             # A name that is no UTF-8 could not be written into the cache's index.
             path = PurePosixPath(os.fsencode(below / file).decode(errors="replace"))
@@ -207,6 +222,15 @@ def _in_folder(root: Path, depth: int | None, broken: list[str] | None) -> Itera
                     if broken is None:
                         raise
                     broken.append(str(error))
+
+
+def _turn(folder: Path) -> int:
+    """When a subfolder is searched: a link after the folder that it may lead to, but before it where only the link is
+    named as a class. A folder is searched once.
+    """
+    if not folder.is_symlink():
+        return 1
+    return 0 if class_named(folder.name) and not class_named(folder.resolve().name) else 2
 
 
 def _in_zip(place: Path, folder: PurePosixPath) -> Iterator[File]:
@@ -230,11 +254,3 @@ def _member_path(member: zipfile.ZipInfo) -> PurePosixPath:
 
 def _is_hidden(name: str) -> bool:
     return name in ("__MACOSX", "lost+found") or (name.startswith(".") and name != "..")
-
-
-def _is_regular(place: Path) -> bool:
-    """Whether it is a file: neither a pipe, nor a link to nowhere."""
-    try:
-        return stat.S_ISREG(place.stat().st_mode)
-    except OSError:
-        return False

@@ -7,7 +7,7 @@ from lesions.index import DataError, Index, Row
 from lesions.labels import CLASSES
 from lesions.sources import persons
 from lesions.sources.diagnoses import OTHERS, class_of
-from lesions.sources.files import File, Found, stem
+from lesions.sources.files import File, Found, SeveralPicturesError, stem
 from lesions.sources.image_files import ImageFiles
 from lesions.sources.left_out import LeftOut, counted, some_names
 from lesions.sources.persons import description
@@ -91,7 +91,7 @@ class LabeledTable(ImageFiles):
         for label in self._usable(labels):
             try:
                 file = found.image(label.name)
-            except DataError as error:
+            except SeveralPicturesError as error:
                 if not is_test:
                     raise
                 self.left_out.append(LeftOut(label.image, f"two pictures of one name ({error})"))
@@ -102,7 +102,7 @@ class LabeledTable(ImageFiles):
             self.files[label.image] = file
             described = descriptions.get(label.image, {}) | label.described
             rows.append(persons.row(label.image, CLASSES.index(label.diagnosis), described))
-        if missing and not is_test:
+        if missing and (not is_test or found.broken):
             raise DataError(
                 f"{table} names {counted(len(missing), 'image')} not in {found.root}: {some_names(missing)}{found.hint}"
             )

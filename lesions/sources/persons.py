@@ -35,20 +35,25 @@ def descriptions(tables: Iterable[File]) -> dict[str, dict[str, str]]:
 def descriptions_of(files: Mapping[str, File], tables: Iterable[File]) -> dict[str, dict[str, str]]:
     """The cells of `COLUMNS` of each image in `files`, as far as they are filled. The first table wins.
 
-    Where several images have the name of a row, it describes the one of the same folders. Raises `DataError` where that
-    leaves several.
+    A row that names another class's folder is of an image that is not here. Where several images have the name of a
+    row, it describes the one whose path is most like the row's, which may begin in the table's folder. Raises
+    `DataError` where that leaves several.
     """
     described: dict[str, dict[str, str]] = {image: {} for image in files}
-    named: dict[str, list[str]] = defaultdict(list)
+    by_stem: dict[str, list[str]] = defaultdict(list)
+    by_folder: dict[tuple[str, str], list[str]] = defaultdict(list)
     for image, file in files.items():
-        named[file.path.stem].append(image)
+        by_stem[file.path.stem].append(image)
+        by_folder[file.path.parent.name.lower(), file.path.stem].append(image)
     for table in tables:
         for line, cells in read_table(table.read(), str(table)):
-            name = PurePosixPath(first(cells, IMAGE).replace("\\", "/"))
-            common = {image: _folders_in_common(name, files[image].path) for image in named.get(stem(name.name), ())}
-            # A row of another class's folder is of an image that is not here.
-            fits = [image for image, n in common.items() if n or not any(map(class_named, name.parts[:-1]))]
-            fits = [image for image in fits if common[image] == max(map(common.__getitem__, fits))]
+            name = PurePosixPath(first(cells, IMAGE).replace("\\", "/").lstrip("/"))
+            path, short = table.path.parent / name, stem(name.name)
+            images = by_folder.get((path.parent.name.lower(), short)) or by_stem.get(short, [])
+            images = [image for image in images if _class_in(name) in (None, _class_in(files[image].path))]
+            likeness = [_likeness(path, files[image].path) for image in images]
+            most = max(likeness, default=None)
+            fits = [image for image, like in zip(images, likeness, strict=True) if like == most]
             if len(fits) > 1:
                 several = ", ".join(str(files[image].path) for image in sorted(fits))
                 raise DataError(f"{table}, line {line}: image {name} may be any of {several}; name its folder, too")
@@ -57,10 +62,15 @@ def descriptions_of(files: Mapping[str, File], tables: Iterable[File]) -> dict[s
     return described
 
 
-def _folders_in_common(name: PurePosixPath, path: PurePosixPath) -> int:
-    """Of how many folders, from the innermost on, the names are the same in any case."""
-    pairs = zip(reversed(name.parts[:-1]), reversed(path.parts[:-1]), strict=False)
-    return len(list(takewhile(lambda pair: pair[0].lower() == pair[1].lower(), pairs)))
+def _class_in(path: PurePosixPath) -> str | None:
+    return next(filter(None, map(class_named, path.parts[:-1])), None)
+
+
+def _likeness(one: PurePosixPath, other: PurePosixPath) -> tuple[int, bool]:
+    """How many folders, from the innermost on, are the same in any case; and whether the suffix is."""
+    folders = zip(reversed(one.parts[:-1]), reversed(other.parts[:-1]), strict=False)
+    same = takewhile(lambda pair: pair[0].lower() == pair[1].lower(), folders)
+    return len(list(same)), one.name == other.name
 
 
 def description(cells: Mapping[str, str]) -> dict[str, str]:

@@ -17,6 +17,8 @@ SITE = ("localization", "anatom_site_general", "anatom_site_general_challenge", 
 """Columns of the same meaning, by their normalized names, the preferred one first."""
 
 DELIMITERS = ",;\t|"
+END = "\x1aend"
+"""A line behind the last one."""
 
 
 def read_table(content: bytes, where: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -32,8 +34,7 @@ def read_table(content: bytes, where: str) -> Iterator[tuple[int, dict[str, str]
         for line, cells in rows:
             yield line, dict(zip_longest(names, map(str.strip, cells[: len(names)]), fillvalue=""))
     except csv.Error as error:
-        # An opening quote that is never closed would take the rest of the table for one cell.
-        raise DataError(f"{where}: no table ({error}) after line {line}; is a quote left open?") from None
+        raise DataError(f"{where}: no table ({error}) after line {line}") from None
 
 
 def columns_of(head: bytes) -> list[str]:
@@ -50,16 +51,22 @@ def first(cells: Mapping[str, str], columns: Iterable[str]) -> str:
 
 
 def _rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not empty, with their line numbers. Raises `csv.Error`."""
-    text = _decode(content)
+    """The rows that are not empty, with their line numbers.
+
+    Raises `csv.Error`, also for a quote that is left open: it would take the rest of the table for one cell.
+    """
+    text = f"{_decode(content)}\n{END}"
     beginning = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
     named = re.fullmatch(r'"?sep=(.)"?\s*', beginning, re.IGNORECASE)  # Excel reads and writes such a first line
     delimiter = named[1] if named else max(DELIMITERS, key=beginning.count)
-    lines = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter, strict=True)
-    filled = ((lines.line_num, cells) for cells in lines if any(map(str.strip, cells)))
-    if named:
-        next(filled, None)
-    yield from filled
+    lines = csv.reader(io.StringIO(text, newline=None), delimiter=delimiter)
+    for number, cells in enumerate(filter(lambda cells: any(map(str.strip, cells)), lines)):
+        if cells == [END]:
+            return
+        if cells[-1].endswith(END):
+            raise csv.Error("a quote is left open")
+        if not named or number:
+            yield lines.line_num, cells
 
 
 def _decode(content: bytes) -> str:

@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import f1_score, log_loss
 
 from compare.records.record import ImageRecord, save
-from lesions.labels import CLASSES, DATA_LICENSE, NOTICE, UNKNOWN_LICENSE
+from lesions.labels import CLASSES, DATA_LICENSE, MIXED_LICENSE, NOTICE, UNKNOWN_LICENSE
 from tests.compare.records.made_up import classifier
 from tests.compare.study_server import StudyServer
 from zoo.metrics.scores import Predictions, score
@@ -99,6 +99,7 @@ def test_the_page_is_whole_and_says_what_it_must(study_server: StudyServer, run:
     [
         ("ham10000", DATA_LICENSE, f", {DATA_LICENSE}; so is whatever was trained on them, and the pictures", True),
         ("clinic", UNKNOWN_LICENSE, f"; license: {UNKNOWN_LICENSE}.", False),
+        ("both", MIXED_LICENSE, f"; license: {MIXED_LICENSE}.", True),
     ],
 )
 def test_the_page_names_the_license_of_real_data(

@@ -295,3 +295,12 @@ def test_predictions_are_those_that_training_left(folders: Folders) -> None:
     assert test.probabilities.tolist() == [[0.4, *[0.1] * 6]] * 2
     with pytest.raises(DataError, match=r"no .*nobody/predictions\.csv; first: make zoo"):
         load_predictions("nobody", "mine")
+
+
+def test_a_moving_image_that_is_cut_short_is_named(classifier: Classifier) -> None:
+    content = io.BytesIO()
+    PICTURE.save(content, "GIF", save_all=True, append_images=[PICTURE.rotate(90, expand=True).resize(PICTURE.size)])
+    whole = content.getvalue()
+    for kept in range(len(whole) // 2, len(whole), 7):
+        with Image.open(io.BytesIO(whole[:kept])) as opened, pytest.raises(LoadError, match="the picture: "):
+            classifier.predict(opened)

@@ -64,7 +64,7 @@ class Session:
     def __init__(self, model: bytes | Path, inputs: Mapping[str, tuple[str, Shape]]) -> None:
         """Open `model`, a file or its content, which takes these `inputs` (type and shape by name).
 
-        Raises `ModelError` where it is damaged, has operators from outside, or takes other inputs.
+        Raises `ModelError` where it is damaged, has operators from outside, or takes other inputs; `MemoryError`.
         """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1  # more would round differently
@@ -73,6 +73,8 @@ class Session:
             try:
                 self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
             except Exception as error:  # onnxruntime's own classes, one for each status
+                if "bad_alloc" in str(error):
+                    raise MemoryError(str(error)) from None
                 reason = str(error).splitlines()[0].removeprefix("[ONNXRuntimeError] : ").replace(f"{file} ", "")
                 raise ModelError(f"onnxruntime cannot read the model ({reason:.300})") from None
         with suppress(OSError, AttributeError):  # glibc's: what reading took goes back to the system, 30 MB

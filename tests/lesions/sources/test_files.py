@@ -141,7 +141,23 @@ def test_a_folder_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: p
     with pytest.raises(DataError) as caught:
         find(tmp_path)
     assert str(caught.value) == f"{tmp_path}/nv: Permission denied"
-    assert [str(file.path) for file in find(tmp_path, is_data_set=False).images] == ["mel/a.jpg"]
+    found = find(tmp_path, is_data_set=False)
+    assert [str(file.path) for file in found.images] == ["mel/a.jpg"]
+    assert found.hint == f"; passed over: {tmp_path}/nv: Permission denied"
+
+
+def test_a_folder_that_can_only_be_listed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "mel/a.jpg", "nv/b.jpg")
+    status = Path.stat
+
+    def denied(path: Path, **options: bool) -> os.stat_result:
+        if path.parent.name == "nv":
+            raise PermissionError(13, "Permission denied", str(path))
+        return status(path, **options)
+
+    monkeypatch.setattr(Path, "stat", denied)
+    with pytest.raises(DataError, match=r"nv/b\.jpg: Permission denied"):
+        find(tmp_path)
 
 
 def test_a_mask_is_not_taken_for_the_image(tmp_path: Path) -> None:
@@ -170,11 +186,18 @@ def test_a_broken_zip_matters_where_the_folder_is_the_data(tmp_path: Path) -> No
     with pytest.raises(DataError, match=r"^[^ ]*/other\.zip: not a whole zip file"):
         open_source(tmp_path)
     table.write_text(dx_table({"Y": "nv"}))
-    with pytest.raises(DataError, match=r"names 1 image not in .*: Y; .*other\.zip: not a whole zip file"):
-        open_source(table)
+    for is_test in (False, True):  # its images may be the missing ones
+        with pytest.raises(DataError, match=r"names 1 image not in .*: Y; passed over: .*other\.zip: not a whole zip"):
+            open_source(table, is_test=is_test)
 
 
 def test_a_link_beside_its_folder_is_passed_over(tmp_path: Path) -> None:
     write(tmp_path, "nv/a.jpg")
     (tmp_path / "mel").symlink_to(tmp_path / "nv")
     assert names(tmp_path) == ["nv/a.jpg"]
+
+
+def test_a_link_may_give_a_folder_the_name_of_a_class(tmp_path: Path) -> None:
+    write(tmp_path, "a_vienna/a.jpg", "bcc/b.jpg")
+    (tmp_path / "nv").symlink_to(tmp_path / "a_vienna")
+    assert classes_of(open_source(tmp_path)) == {"bcc/b.jpg": "bcc", "nv/a.jpg": "nv"}

@@ -1,11 +1,12 @@
 """Class folders: images are found by suffix, labeled by folder, and named by path; others are named and left out."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from lesions.index import DataError
 from lesions.labels import CLASSES
+from lesions.sources import persons
 from lesions.sources.folders import ClassFolders
 from tests.lesions.sources.layouts import classes_of, picture, reasons, write, zip_of
 
@@ -87,13 +88,47 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     [
         ("mel/1.jpg,LA\nNV\\1,LB\nbcc/1.jpg,LC\nbcc/3.jpg,LC\n", ("LA", "LB", "L3")),
         ("elsewhere/3.jpg,LD\n", ("mel/1.jpg", "nv/1.jpg", "LD")),
-        ("mel/x/1.jpg,LA\n", ("mel/1.jpg", "nv/1.jpg", "L3")),
+        ("mel/x/1.jpg,LA\n", ("LA", "nv/1.jpg", "L3")),
+        ("Mel/x/y/1,LA\n", ("LA", "nv/1.jpg", "L3")),
     ],
 )
 def test_rows_go_by_folder_where_names_repeat(tmp_path: Path, rows: str, lesions: tuple[str, ...]) -> None:
     write(tmp_path, "mel/1.jpg", "nv/1.jpg", "nv/3.jpg")
     (tmp_path / "persons.csv").write_text(f"file,lesion\n{rows}3,L3\n")
     assert ClassFolders(tmp_path).index.lesions == lesions
+
+
+def test_a_row_of_the_same_class_need_not_name_all_folders(tmp_path: Path) -> None:
+    write(tmp_path, "mel/p1/a.jpg", "AKIEC/b.jpg", "nv/c.jpg", "mel/d.jpg", "mel/d.png")
+    rows = "mel/a.jpg,L1\nAK/b.jpg,L2\nnv/p2/c.jpg,L3\nmel/d.jpg,L4\nmel/d.png,L5\n"
+    (tmp_path / "persons.csv").write_text(f"file,lesion\n{rows}")
+    lesions = {row.image: row.lesion for row in ClassFolders(tmp_path).index.rows()}
+    expected = {"mel/p1/a.jpg": "L1", "AKIEC/b.jpg": "L2", "nv/c.jpg": "L3", "mel/d.jpg": "L4", "mel/d.png": "L5"}
+    assert lesions == expected
+
+
+def test_a_table_in_a_class_s_folder_describes_its_images(tmp_path: Path) -> None:
+    write(tmp_path, "mel/1.jpg", "nv/1.jpg")
+    for name in ("mel", "nv"):
+        (tmp_path / name / "t.csv").write_text(f"file,lesion\n1.jpg,L_{name}\n")
+    assert ClassFolders(tmp_path).index.lesions == ("L_mel", "L_nv")
+
+
+def test_many_images_of_one_name_are_not_compared_with_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 300
+    write(tmp_path, *(f"nv/L{number}/image.jpg" for number in range(count)))
+    (tmp_path / "t.csv").write_text("file,lesion\n" + "".join(f"L{n}/image.jpg,L{n}\n" for n in range(count)))
+    compared, likeness = [], persons._likeness
+
+    def counted(one: PurePosixPath, other: PurePosixPath) -> tuple[int, bool]:
+        compared.append(other)
+        return likeness(one, other)
+
+    monkeypatch.setattr(persons, "_likeness", counted)
+    assert set(ClassFolders(tmp_path).index.lesions) == {f"L{number}" for number in range(count)}
+    assert len(compared) == count
 
 
 @pytest.mark.parametrize("name", ["1", "1.jpg", "photos/1.jpg"])

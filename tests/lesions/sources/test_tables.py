@@ -44,8 +44,12 @@ def test_the_first_filled_cell_is_taken() -> None:
 
 
 def test_a_quote_that_is_left_open_is_an_error() -> None:
-    with pytest.raises(
-        DataError, match=r"^here: no table \(unexpected end of data\) after line 2; is a quote left open\?$"
-    ):
+    with pytest.raises(DataError, match=r"^here: no table \(a quote is left open\) after line 2$"):
         list(read_table(b'image,dx,note\na,nv,x\nb,nv,"5 mm\nc,mel,y\n', "here"))
     assert next(read_table(b'image,note\na,"5 "" wide,\nlong"\n', "here"))[1]["note"] == '5 " wide,\nlong'
+    assert next(read_table(b'"image" ,"note"\na,called "odd" by X\n', "here"))[1] == {
+        "image": "a",
+        "note": 'called "odd" by X',
+    }
+    for end in (b"", b"\n", b"\r\n", b"\n\n"):
+        assert [cells["image"] for _, cells in read_table(b'image,note\na,"x"' + end, "here")] == ["a"]

@@ -184,3 +184,4 @@ def test_the_license_goes_by_the_names_of_the_images(tmp_path: Path, images: tup
     text = markdown(entry_of_a_classifier() | {"data_licence": license_})
     assert f": {license_}" in text
     assert ("Vienna" in text) == (license_ == DATA_LICENSE)
+    assert ("Tschandl" in text) == (license_ != UNKNOWN_LICENSE)

@@ -119,8 +119,9 @@ class Door:
             raise
 
     def __del__(self) -> None:
-        """Called by Serve after the front's shutdown."""
-        self._temporary.cleanup()
+        """Called by Serve after the front's shutdown, or after a start that failed."""
+        if hasattr(self, "_temporary"):
+            self._temporary.cleanup()
 
     async def _front(self, folder: Path) -> ASGIApp:
         folder.mkdir()

@@ -6,20 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from lesions.errors import UserError
 from zoo.serving.ray.archives import Archive, FetchError, fetch
 from zoo.serving.rest.worker import Sent, answer
 from zoo.serving.service import Service
-from zoo.serving.services import open_service
+from zoo.serving.services import open_service, reason
 
 
 class Replica:
     """One version in one process."""
 
     def __init__(self, archive: Archive, threads: int, loopback: bool) -> None:
-        """Raises what may be otherwise at another time or on another node, as `FetchError`, so that Ray tries again.
-
-        A bad archive (another `UserError`) is bad everywhere.
+        """Raises what may not happen on another node or later, so that Ray tries again: too little disk or memory, a
+        missing package, and `FetchError`. A bad archive is bad everywhere.
         """
         if loopback:
             _stay_on_this_machine()
@@ -28,10 +26,10 @@ class Replica:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="worker")
         try:
             self.service = open_service(fetch(archive))
-        except FetchError:
+        except (FetchError, OSError, MemoryError, ImportError):
             raise
-        except UserError as error:
-            self.problem = str(error)
+        except Exception as error:
+            self.problem = reason(error)
 
     async def describe(self) -> tuple[dict[str, Any], str]:
         """The archive's `entry.json`, and why it cannot be served: one of the two is empty."""
