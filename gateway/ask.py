@@ -15,7 +15,7 @@ from gateway.pictures import CLASS, Picture
 from gateway.problems import Failure, Problem, try_later
 from zoo.kinds.classifier import CLASSIFIER
 from zoo.serving.limits import how_to_raise
-from zoo.serving.rest.inference import hang_up
+from zoo.serving.rest.inference import GONE, hang_up
 
 Result = TypeVar("Result")
 
@@ -38,11 +38,16 @@ async def ask(gateway: Gateway, question: Question) -> Reply:
         raise Failure(f"no answer in {SECONDS} seconds; wait, and ask again") from None
     if reply.status == 200:
         return reply
-    message = _message(reply)
+    message = _field(reply, "message") or "it does not say why"
     if reply.status not in STATUSES:
         detail = f"the runtime failed ({reply.status}: {message}); wait, and ask again"
-        raise try_later(detail) if reply.status == 503 else Failure(detail)  # 503: its queue is full
+        raise try_later(detail) if is_full(reply) else Failure(detail)
     raise Problem(STATUSES[reply.status], message)
+
+
+def is_full(reply: Reply) -> bool:
+    """Whether a version refuses because its queue is full, which is no failure; it may also have no process left."""
+    return reply.status == 503 and _field(reply, "type") != GONE
 
 
 async def ask_picture(
@@ -110,8 +115,9 @@ def _form(picture: bytes, label: str, most: int) -> tuple[bytes, str]:
     return body, f"multipart/form-data; boundary={boundary}"
 
 
-def _message(reply: Reply) -> str:
+def _field(reply: Reply, name: str) -> str:
+    """A field of a runtime's error; empty where it has none."""
     try:
-        return str(json.loads(reply.body)["message"])
+        return str(json.loads(reply.body)[name])
     except (ValueError, LookupError, TypeError, RecursionError):
-        return "it does not say why"
+        return ""

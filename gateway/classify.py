@@ -13,7 +13,7 @@ from typing import Any
 from starlette.requests import Request
 
 from gateway import log
-from gateway.ask import SECONDS, ask_picture
+from gateway.ask import SECONDS, ask_picture, is_full
 from gateway.backend import Question, Reply, Unavailable
 from gateway.context import Gateway, gateway_of
 from gateway.events.database import UNREADABLE, EventsError
@@ -132,7 +132,7 @@ async def _ask_shadow(gateway: Gateway, version: str, content: bytes, seen: dict
         async with asyncio.timeout(SECONDS):
             reply = await gateway.backend.answer(Question(CLASSIFIER.model, version, content, KIND, unseen=True))
         status = reply.status
-        if status == 503:  # its queue is full
+        if is_full(reply):
             return False
         if status == 404:  # it is not served: a failure, as with an arm
             status = 503

@@ -9,9 +9,9 @@ import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from lesions.errors import UserError
 from lesions.files import file_lock
@@ -35,11 +35,11 @@ class Key(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str
-    sha256: str
+    name: Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
+    sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
     """Of the key, in hex. A fast hash is enough: the key has 256 random bits, so there is nothing to guess."""
     scopes: tuple[Scope, ...]
-    rate: str
+    rate: Annotated[str, StringConstraints(pattern=f"^{RATE.pattern}$")]
     """How many pictures or calls in which time, such as 60/minute."""
     created: str
     """ISO 8601, UTC."""

@@ -4,7 +4,7 @@ import re
 from ipaddress import IPv6Address
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from lesions.errors import UserError
 
@@ -35,7 +35,7 @@ class Settings(BaseModel):
     """Of a body, as it is sent and when it is unpacked."""
     events: str = ""
     """The URL of the database of events; SQLite in the study's folder where it is empty. It has no password."""
-    keep_days: int = 365
+    keep_days: int = Field(365, ge=1, le=36_500)
     """How long an event is kept."""
 
     @field_validator("origins")
@@ -45,6 +45,16 @@ class Settings(BaseModel):
             if problem := _problem(origin):
                 raise ValueError(f"{origin[:60]}: {problem}")
         return value
+
+    @field_validator("events")
+    @classmethod
+    def _is_url(cls, value: str) -> str:
+        from gateway.events.database import EventsError, check_url  # here: it takes a third of a second
+
+        try:
+            return check_url(value) if value else ""
+        except EventsError as error:
+            raise ValueError(str(error)) from None
 
     @property
     def runs(self) -> Path:

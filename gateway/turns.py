@@ -92,7 +92,8 @@ class Turns:
         """
         queue = self._queues.setdefault(version, _Queue())
         if queue.inside >= self.at_once + self.waiting:
-            queue.give_up(key, try_later(f"{self.waiting} requests wait already; wait, and ask again"))
+            wait = f"{self.waiting} requests wait already" if self.waiting else f"{self.at_once} are answered now"
+            queue.give_up(key, try_later(f"{wait}; wait, and ask again"))
         self.changed = time.monotonic()
         try:
             await queue.wait(key, self.at_once)

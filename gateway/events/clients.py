@@ -24,21 +24,29 @@ class Clients:
 
         If that has one, it holds instead: several machines can have it in common, as they have the keys.
         """
-        self._file = common if (common := keys / FILE).exists() else runs / FILE
+        self._files = [file for file in (keys / FILE, runs / FILE) if file.exists()] or [runs / FILE]
         self._secret = b""
 
     def known(self) -> bool:
-        """Whether the secret is made already: else no event has a hash by it."""
-        return self._file.exists()
+        """Whether a secret is made already: else no event has a hash by it."""
+        return self._files[0].exists()
+
+    def all_hashes(self, key: str, own_name: str | None) -> list[str]:
+        """The hashes of a client by each secret: the study's own may be older than the common one. Raises as `hash`."""
+        return [_hash(_secret(file), key, own_name) for file in self._files]
 
     def hash(self, key: str, own_name: str | None) -> str:
         """The hash (64 hex digits) of a client by its key's name and what it calls itself, or of the key alone.
 
         By its name, a key that is made anew stays the same client. Raises `EventsError`, `OSError`.
         """
-        self._secret = self._secret or _secret(self._file)
-        name = key if own_name is None else f"{key}/{own_name}"  # no key's name has a stroke
-        return hmac.new(self._secret, name.encode(), hashlib.sha256).hexdigest()
+        self._secret = self._secret or _secret(self._files[0])
+        return _hash(self._secret, key, own_name)
+
+
+def _hash(secret: bytes, key: str, own_name: str | None) -> str:
+    name = key if own_name is None else f"{key}/{own_name}"  # no key's name has a stroke
+    return hmac.new(secret, name.encode(), hashlib.sha256).hexdigest()
 
 
 def check_name(name: str) -> str:

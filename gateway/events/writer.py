@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Table, insert
+from sqlalchemy import Connection, Engine, Table, bindparam, exists, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
@@ -201,15 +201,22 @@ def _losses(lost: Mapping[tuple[str | None, str], int]) -> list[Row]:
 
 
 def _insert(connection: Connection, rows: Iterable[Row]) -> None:
-    """Insert rows in their order. An answer that is there already was written before a connection broke."""
+    """Insert answers, then the other rows. An answer that is there already was written before a connection broke.
+
+    Feedback is written only where its answer still is: it may have been deleted while the feedback waited.
+    """
     by_table: dict[str, list[Row]] = {}
     for row in rows:
         by_table.setdefault(row.table.name, []).append(row)
-    for same in by_table.values():
+    for same in sorted(by_table.values(), key=lambda rows: rows[0].table is not ANSWERS):
         table = same[0].table
         if table is ANSWERS:
             dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
             statement: Any = dialect.insert(table).on_conflict_do_nothing(index_elements=["id"])
+        elif table is FEEDBACK:
+            values = {name: bindparam(name, type_=FEEDBACK.c[name].type) for name in same[0].values}
+            is_kept = exists().where(ANSWERS.c.id == values["answer"])
+            statement = insert(FEEDBACK).from_select(list(values), select(*values.values()).where(is_kept))
         else:
             statement = insert(table)
         connection.execute(statement, [row.values for row in same])

@@ -125,7 +125,7 @@ def forget(
             f"no answer is kept of {folders.name} on this machine; those of a cluster need its "
             "keys/events.key, and EVENTS=postgresql://zoo@db/events"
         )
-    hashes = [clients.hash(name, own_name) for name in names]
+    hashes = [one for name in names for one in clients.all_hashes(name, own_name)]
     engine = connect(address)
     try:
         answers, feedback = delete(engine, hashes)

@@ -71,6 +71,8 @@ class Guard:
         """Write a removal into the experiment's file, so that it holds after a restart, too."""
 
         def removed(now: Experiment) -> Experiment:
+            if now.identity != experiment.identity:  # another one of the same name: nothing is to be removed
+                return now
             return files.update(now, removed=now.model_dump()["removed"] | {arm: removal.model_dump()})
 
         name = experiment.name

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.body import in_time
@@ -22,8 +22,8 @@ FILE = "page_token"
 """In the server's folder, mode 600: the token of this start."""
 SIGN_IN = (Path(__file__).parent / "files" / "sign_in.html").read_text(encoding="utf-8")
 """What is shown to who has not signed in."""
-OPEN = "/manifest.json"
-"""Browsers ask for it without cookies; it has nothing but the title."""
+OPEN, MANIFEST = "/manifest.json", {"name": "Lesion Zoo", "start_url": "./", "display": "standalone"}
+"""Browsers ask for it without cookies, and so it is answered without the page."""
 HOW = "sign in with the link that `make serve` prints"
 AROUND = 100_000
 """Bytes of a call beside the picture."""
@@ -70,8 +70,11 @@ class SignIn:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
-        answer = self._answer(Request(scope)) or await self._page()
-        await answer(scope, await _in_time(scope, receive), with_headers)
+        if answer := self._answer(Request(scope)):  # without the body, which may be anybody's
+            await answer(scope, receive, with_headers)
+        else:
+            page = await self._page()
+            await page(scope, await _in_time(scope, receive), with_headers)
 
     async def _page(self) -> ASGIApp:
         async with self._lock:
@@ -81,8 +84,8 @@ class SignIn:
 
     def _answer(self, request: Request) -> Response | None:
         """What is answered here; none where the page answers."""
-        if request.url.path == OPEN:
-            return None
+        if request.url.path == OPEN and request.method in ("GET", "HEAD"):
+            return JSONResponse(MANIFEST, media_type="application/manifest+json")
         is_page, token = request.url.path == "/", request.query_params.get("token")
         if is_page and token is not None and self._is_valid(token):
             answer = RedirectResponse("./", 303, {"Cache-Control": "no-store"})

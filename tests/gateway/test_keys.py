@@ -79,6 +79,17 @@ def test_a_damaged_file_is_an_error_and_opens_nothing(front: Front) -> None:
     problem(client.get("/v1/models"), 503, "cannot read its API keys")
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("rate", "60/min"), ("sha256", "é" * 64), ("sha256", "abc"), ("name", "a/b")]
+)
+def test_an_edited_file_is_checked(front: Front, field: str, value: str) -> None:
+    client, file = front.client(), front.gateway.settings.keys
+    rows = json.loads(file.read_text())
+    rows[0][field] = value
+    file.write_text(json.dumps(rows))
+    problem(client.get("/v1/models"), 503, "cannot read its API keys")
+
+
 def test_nothing_but_health_answers_without_a_key(front: Front) -> None:
     described = front.anonymous().get("/openapi.json").json()["paths"]
     assert len(described) > 15

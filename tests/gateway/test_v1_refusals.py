@@ -162,9 +162,20 @@ def test_a_full_queue(front: Front, client: TestClient) -> None:
     assert client.post(CLASSIFY, content=PICTURE).status_code == 200
 
 
-def test_no_place_inside(front: Front, client: TestClient) -> None:
+@pytest.mark.parametrize(
+    "path",
+    [
+        CLASSIFY,
+        "/v1/classify",
+        "/v1/explain/baseline",
+        "/v1/synthesize/sagan",
+        "/v1/feedback",
+        "/v2/models/baseline/infer",
+    ],
+)
+def test_no_place_inside(front: Front, client: TestClient, path: str) -> None:
     front.gateway.bodies.at_once = 0
-    answer = client.post(CLASSIFY, content=PICTURE)
-    problem(answer, 503, "wait, and ask again")
+    answer = client.post(path, content=PICTURE)
+    problem(answer, 503, "0 are answered now; wait, and ask again")
     assert answer.headers["Retry-After"] == "1"
     assert client.get("/v1/models").status_code == 200

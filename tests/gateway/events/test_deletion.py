@@ -32,6 +32,22 @@ def test_forgetting_a_client(address: str, metrics: Metrics) -> None:
     assert [row["answer"] for row in rows(address, FEEDBACK)] == [of_other[0]["id"]]
 
 
+def test_feedback_that_waits_goes_with_its_answer(address: str, metrics: Metrics) -> None:
+    writer = Writer(address, 365, metrics)
+    gone, kept = answer(1), answer(2)
+    for row in (gone, kept):
+        writer.put(ANSWERS, row)
+    until(lambda: not writer._rows)
+    forget(writer.engine, [client(1)])
+    late = answer(2)
+    for row in (gone, kept):
+        writer.put(FEEDBACK, opinion(row))
+    writer.put(ANSWERS, late)  # in the same batch as its feedback, which comes behind that of others
+    writer.put(FEEDBACK, opinion(late))
+    writer.close(5)
+    assert sorted(row["answer"] for row in rows(address, FEEDBACK)) == sorted([kept["id"], late["id"]])
+
+
 def test_nothing_of_what_was_deleted_is_left_in_sqlite_s_files(tmp_path: Path, metrics: Metrics) -> None:
     writer = Writer(sqlite_url(tmp_path), 365, metrics)
     made = [answer(1, arm="a_very_special_arm") for _ in range(300)]

@@ -130,6 +130,20 @@ def test_forgetting(commands: Commands) -> None:
     assert commands.done("forget", "--client", "anna").startswith("deleted: 0 answers")
 
 
+def test_forgetting_by_both_secrets(commands: Commands) -> None:
+    keys = commands.root / "keys"
+    Keys(keys / "api_keys.json").add("phone", ["classify"], "1/second")
+    hashes = [Clients(commands.runs, keys).hash("phone", "anna")]
+    (keys / "events.key").write_text("5" * 64)  # as docs/kubernetes.md has it, when there are events already
+    hashes.append(Clients(commands.runs, keys).hash("phone", "anna"))
+    assert hashes[0] != hashes[1]
+    writer = Writer(sqlite_url(commands.runs), 365, Metrics())
+    for one in hashes:
+        writer.put(ANSWERS, answer(client=one))
+    writer.close(10)
+    assert commands.done("forget", "--client", "anna") == "deleted: 2 answers and 0 feedback of anna\n"
+
+
 def test_no_password_on_the_command_line(commands: Commands) -> None:
     refused = commands.run("serve", "--events", f"postgresql://zoo:{PASSWORD}@127.0.0.1/events")
     assert refused.returncode == 2

@@ -4,6 +4,8 @@ import asyncio
 import base64
 import re
 from collections.abc import Callable
+from copy import copy
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -11,13 +13,17 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from gateway.backend import Reply
 from gateway.classify import Caller, classify
 from gateway.experiments import files, guard
-from gateway.experiments.experiment import Experiment
+from gateway.experiments.experiment import Experiment, Removal
 from gateway.experiments.running import Plan, Running
 from gateway.pictures import Picture
 from tests.gateway.calls import PICTURE, Front, problem
 from tests.gateway.experiments.live import CLASSIFY, HALVES, Moody, begin, broken, entry, events, folder, until
+from zoo.serving.rest.inference import GONE
+
+KINDS = (b"ServiceUnavailableException", GONE.encode())
 
 
 def test_the_guard_takes_a_failing_arm_out(front: Front, moody: Moody, open_client: TestClient) -> None:
@@ -42,6 +48,33 @@ def test_the_guard_takes_a_failing_arm_out(front: Front, moody: Moody, open_clie
     files.change(folder(front), "halves", lambda one: files.update(one, removed={}))
     arms = [name for name in who if before[name] == "transfer"]
     assert {entry(open_client, name) for name in arms} == {"transfer"}
+
+
+def test_an_arm_whose_processes_are_gone_is_taken_out(front: Front, moody: Moody, open_client: TestClient) -> None:
+    begin(front, guard={"answers": 10})
+    message = b'"message": "transfer does not answer at present (its replicas are gone)"'
+    full, gone = (Reply(503, "application/json", b'{"type": "%s", %s}' % (kind, message)) for kind in KINDS)
+    who = [f"client{number}" for number in range(60)]
+    for reply, expected in ((full, []), (gone, ["transfer"])):
+        moody.moods["transfer"] = partial(copy, reply)
+        for name in who:
+            open_client.post(CLASSIFY, content=PICTURE, headers={"X-Client-Id": name})
+        if expected:
+            until(lambda: files.read(files.file_of(folder(front), "halves")).removed)
+        assert list(files.read(files.file_of(folder(front), "halves")).removed) == expected
+
+
+def test_a_removal_is_not_written_into_another_experiment_of_the_name(
+    front: Front, moody: Moody, open_client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = begin(front)
+    file = files.file_of(folder(front), "halves")
+    file.unlink()
+    begin(front, arms={"baseline": 0.5, "views": 0.5})
+    removal = Removal(time=1, reason="it failed")
+    front.gateway.running.out[started.identity] = {"transfer"}
+    asyncio.run(front.gateway.guard._write(started, "transfer", removal))
+    assert not files.read(file).removed
 
 
 def test_the_guard_takes_a_slow_arm_out(front: Front, moody: Moody, open_client: TestClient) -> None:
@@ -160,6 +193,13 @@ def test_a_fault_that_hits_all_arms_takes_none_out(tmp_path: Path, shares: tuple
 def test_chance_takes_no_arm_out(tmp_path: Path, shares: tuple[float, float]) -> None:
     for percent in (3, 30):
         assert not Alone(tmp_path, shares).ask(2000, by_chance(percent))
+
+
+def test_an_arm_that_fails_from_its_start_goes_after_its_first_hundred_answers(tmp_path: Path) -> None:
+    for share, least, most in ((0.5, 150, 300), (0.1, 700, 1500)):
+        alone = Alone(tmp_path, (1 - share, share))
+        assert alone.ask(3000, lambda arm: arm == "other") == {"other"}
+        assert least < alone.asked < most
 
 
 @pytest.mark.parametrize("shares", [(0.9, 0.1), (0.5, 0.5), (0.1, 0.9)])

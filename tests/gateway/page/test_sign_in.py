@@ -1,9 +1,12 @@
+import asyncio
 import re
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from gateway.page import PATHS, sign_in
 from tests.gateway.calls import LARGEST, Front, problem
@@ -112,6 +115,39 @@ def test_the_page_can(signed_in: TestClient) -> None:
 def test_how_much_it_takes(signed_in: TestClient) -> None:
     problem(signed_in.post(RUN, content=b"x" * (2 * LARGEST + sign_in.AROUND)), 413, "MAX_REQUEST_MB")
     problem(signed_in.post(RUN, content=iter([b"{}"])), 411)
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/"), ("POST", "/manifest.json"), ("GET", "/manifest.json")])
+def test_the_body_of_who_has_not_signed_in_is_not_read(front: Front, method: str, path: str) -> None:
+    taken = []
+
+    def parts() -> Iterator[bytes]:
+        for _ in range(100):
+            taken.append(LARGEST)
+            yield b"x" * LARGEST
+
+    async def ask() -> int:
+        body, statuses = parts(), list[int]()
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": next(body), "more_body": True}
+
+        async def send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        scope = {"type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b""}
+        scope |= {"headers": [], "scheme": "http", "server": ("testserver", 80), "http_version": "1.1", "root_path": ""}
+        await front.app(scope, receive, send)
+        return statuses[0]
+
+    assert asyncio.run(ask()) == (200 if (method, path) == ("GET", "/manifest.json") else 401)
+    assert len(taken) <= 1
+
+
+def test_the_manifest_needs_no_page(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_in.SignIn, "_page", None)
+    assert front.anonymous().get("/manifest.json").json()["name"] == "Lesion Zoo"
 
 
 @pytest.mark.parametrize("path", NOT_NEEDED)

@@ -21,6 +21,8 @@ Result = TypeVar("Result")
 
 SECONDS = 60
 """The time for an answer, waiting included: responseTimeout of an archive."""
+GONE = "VersionUnavailableException"
+"""The type of the error where a version has no process left; a full queue is another one."""
 BODY_SECONDS = 60
 """The time in which a body must have arrived."""
 
@@ -80,7 +82,8 @@ class Inference:
         except Busy:
             raise _later(f"{MOST_WAITING} requests wait for {version.name} already; wait, and ask again") from None
         except Unavailable as error:
-            raise _later(f"{version.name} does not answer at present ({error}); wait, and ask again") from None
+            message = f"{version.name} does not answer at present ({error}); wait, and ask again"
+            raise RequestError(503, GONE, message) from None
         took = time.perf_counter() - began
         self._metrics.count(version, took, max(0.0, took - sent.seconds))
         return Response(sent.content, sent.status, media_type=sent.media_type)
