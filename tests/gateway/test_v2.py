@@ -54,6 +54,13 @@ def test_metadata(client: TestClient) -> None:
         assert problem(client.get(path), 404)["error"]
 
 
+def test_a_picture_counts_once(front: Front) -> None:
+    client = front.client(rate="5/hour")
+    for pictures in ([BASE64, BASE64], [BASE64], [BASE64, BASE64]):
+        assert client.post(INFER, json=image(*pictures)).status_code == 200
+    assert client.post(INFER, json=image(BASE64)).status_code == 429
+
+
 def test_files_in_json(front: Front, client: TestClient) -> None:
     answer = client.post(INFER, json=image(BASE64, BASE64))
     assert answer.status_code == 200, answer.text
