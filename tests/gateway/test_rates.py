@@ -1,3 +1,4 @@
+import hashlib
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,8 @@ from gateway.rates import Rates
 
 
 def key(rate: str) -> Key:
-    return Key(name="phone", sha256=rate, scopes=("classify",), rate=rate, created="2026-01-01T00:00:00+00:00")
+    digest = hashlib.sha256(rate.encode()).hexdigest()
+    return Key(name="phone", sha256=digest, scopes=("classify",), rate=rate, created="2026-01-01T00:00:00+00:00")
 
 
 EIGHTHS = st.integers(0, 320).map(lambda number: number / 8)  # floats that add up exactly
