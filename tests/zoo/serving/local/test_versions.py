@@ -69,7 +69,7 @@ DAMAGE: dict[str, tuple[Callable[[dict[str, Any], dict[str, bytes]], object], st
     "unreadable": (exchange_and_say_so, "onnxruntime cannot read the model"),
     "wide": (lambda entry, _: entry.update(pixels=48), "the model of another network"),
     "lacking": (lambda _, members: members.pop("model.onnx"), "is not an archive of the zoo"),
-    "classless": (lambda entry, _: entry.pop("classes"), "KeyError: 'classes'"),
+    "classless": (lambda entry, _: entry.pop("classes"), "entry.json has no 'classes'"),
     "strange": (lambda entry, _: entry.update(kind="committee"), "KeyError: 'committee'"),
     "speechless": (lambda entry, _: entry.pop("notice"), "KeyError: 'notice'"),
 }
