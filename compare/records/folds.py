@@ -102,7 +102,7 @@ class Folds:
         Raises `RecordError` where the folds have different recipes, or test on an image twice.
         """
         records = [study.classifiers[name] for study in self.studies]
-        # At this scale, images are added in proportion to those of the training split.
+        # At the scale demo, images are added in proportion to those of the training split.
         of_a_fold = (*OF_A_FOLD, "fill_up") if self.studies[0].settings.scale == "demo" else OF_A_FOLD
         for other in records[1:]:
             if not records[0].same_recipe(other, *of_a_fold) or _shape(records[0]) != _shape(other):

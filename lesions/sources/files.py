@@ -155,8 +155,9 @@ def is_zip(path: Path) -> bool:
 def find(root: Path, depth: int | None = None, is_data_set: bool = True) -> Found:
     """Find the images and tables in `root`, at most `depth` folders deep (any depth, unless given).
 
-    Hidden files, `__MACOSX` and segmentations are no images. Raises `DataError` for a zip file that is cut short, and
-    for a folder that cannot be read. Where `root` is no data set, but where one may lie, these are passed over.
+    Hidden files, `__MACOSX`, `lost+found` and segmentations are no images. Raises `DataError` for a zip file that is
+    cut short, and for a folder that cannot be read. Where `root` is no data set, but where one may lie, these are
+    passed over.
     """
     found = Found(root, [], [], [], [])
     broken = None if is_data_set else found.broken

@@ -40,7 +40,7 @@ class ClassFolders(ImageFiles):
                 others.append((file.path, name))
         if not found.images:
             raise DataError(f"{path}: no images in subfolders named {', '.join(CLASSES)}{found.hint}")
-        # Images in a zip file that were unpacked are the same ones, where it was, or of the same size elsewhere.
+        # Zipped images are copies where they lie unpacked beside their zip file, or, of the same size, elsewhere.
         unpacked = [(position, file) for position, _, file in labeled if file.member is None]
         places = {file.path for _, file in unpacked}
         sizes = {(_below(file, position), file.stamp[0]) for position, file in unpacked}
