@@ -157,7 +157,7 @@ class PlainTrainer:
 
 
 def plain(recipe: GeneratorRecipe, device: torch.device) -> tuple[nn.Module, nn.Module]:
-    """The networks of `gan`, with every layer as SAGAN.md describes it."""
+    """The networks of `gan`, with each layer as the paper has it: nothing is fused."""
     generator = Generator(recipe.pixels, recipe.width, spectral_norm=False)
     discriminator = Discriminator(recipe.pixels, recipe.width, spectral_norm=False)
     generator.forward = partial(_generator, generator)  # type: ignore[method-assign]

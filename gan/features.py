@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from zoo.models import network
 from zoo.models.network import normalize
+from zoo.models.weights import WeightsError
 
 BATCH = 64
 
@@ -15,7 +16,8 @@ class Features(torch.nn.Module):
     """Pooled features of the study's source backbone, normalized with the statistics of its pretraining.
 
     Not of a classifier that was trained on the study's images: its features would favor copies of these. Images may
-    have any size; they are resized to `pixels`, the size that classifiers see.
+    have any size; they are resized to `pixels`, the size that classifiers see. Raises `WeightsError` where the weights
+    do not fit the network, or it takes no images of that size.
     """
 
     def __init__(self, architecture: str, weights: Path, pixels: int) -> None:
@@ -24,8 +26,12 @@ class Features(torch.nn.Module):
             self.backbone = network.build(architecture, classes=0)
         network.load(self.backbone, weights, without_classifier=True)
         self.pixels = pixels
-        self.mean, self.std = network.pretrained_statistics(self.backbone, weights)
+        self.mean, self.std = network.pretrained_statistics(self.backbone)
         self.eval().requires_grad_(False)
+        try:
+            self(torch.zeros(1, pixels, pixels, 3, dtype=torch.uint8))
+        except (AssertionError, RuntimeError) as error:
+            raise WeightsError(f"{architecture} takes no images of {pixels} pixels a side ({error})") from None
 
     @torch.inference_mode()
     def forward(self, images: torch.Tensor) -> torch.Tensor:

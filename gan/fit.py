@@ -51,7 +51,8 @@ def fit(folders: Folders, name: str) -> None:
     """Train the generator `name` by its `recipe.json`, or continue its training, and write weights and scores.
 
     `model.onnx` and `weights.safetensors` are the best snapshot. The latter is written last: where it is newer than
-    the recipe, the run is complete. Raises `StudyError` where data or split are not those of the recipe, `WeightsError`
+    the recipe, the run is complete. Raises `StudyError` where data or split are not those of the recipe, or the recipe
+    changed meanwhile, `WeightsError`
     where the source backbone's weights do not fit, `Diverged` where there is no snapshot to keep.
     """
     folder = folders.run(name)
@@ -65,6 +66,8 @@ def fit(folders: Folders, name: str) -> None:
         run = Run(folders, recipe)
         with timed(folder / "training.json") as note:
             run.train(note)
+            if GeneratorRecipe.read(folder / "recipe.json") != recipe:
+                raise StudyError(f"{name}: its recipe was changed while it trained; run `make zoo` again")
             run.finish()
 
 
@@ -92,7 +95,7 @@ class Run:
         self.failed = False
         self.monitor = TrainingMonitor()
         self._resume()
-        self.board = SummaryWriter(self.folder / "logs" / "tensorboard", purge_step=self.step)
+        self.board = SummaryWriter(self.folder / "logs" / "tensorboard", purge_step=self.step + 1)
 
     def train(self, saved: Callable[[], object]) -> None:
         """Do all steps that are left, with canvases, measurements and checkpoints at the recipe's intervals.
@@ -182,6 +185,9 @@ class Run:
             self.trainer.load(state["trainer"])
             vars(self).update(state["results"])
             print(f"{self.recipe.entry}: goes on from step {self.step}", file=sys.stderr, flush=True)
+        else:
+            for file in (self.folder / "canvas").glob("step_*.png"):  # of another recipe
+                file.unlink()
         if state is None or not is_json_object(self.folder / "training.json"):
             begin(self.folder / "training.json")
 

@@ -1,9 +1,9 @@
-"""The generator of the conditional SAGAN, as SAGAN.md describes it.
+"""The generator of the conditional SAGAN (Zhang et al. 2019, "Self-Attention Generative Adversarial Networks").
 
-Zhang et al. 2019, "Self-Attention Generative Adversarial Networks"; the channel plans are those of StudioGAN's `resnet`
-backbone. A 3 x 3 convolution beside a doubling or halving of the size is computed as one strided convolution with a
-4 x 4 kernel: the same function of the same weights with 4 / 9 of the multiplications ("fused scale" of Karras et al.
-2018). A 1 x 1 convolution is computed at the smaller size, with the same result. Discriminators: `gan.critics`.
+The channel plans are those of StudioGAN's `resnet` backbone. A 3 x 3 convolution beside a doubling or halving of the
+size is computed as one strided convolution with a 4 x 4 kernel: the same function of the same weights with 4 / 9 of the
+multiplications ("fused scale" of Karras et al. 2018). A 1 x 1 convolution is computed at the smaller size, with
+the same result. Discriminators: `gan.critics`.
 """
 
 import math

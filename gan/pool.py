@@ -57,18 +57,19 @@ def make(folders: Folders, name: str) -> None:
     )
     content = manifest.model_dump_json(indent=1) + "\n"
     begun, complete = pool / "begun.json", pool / "manifest.json"
-    if read(complete) == manifest and _has_all_files(pool, manifest):
+    if read(complete) == manifest and _present(pool, "*.png") == _files(pool, manifest):  # intact when it was written
         _decode(folders, name, manifest)
         print(f"{name}: the pool is drawn already")
         os.utime(complete)
         return
-    complete.unlink(missing_ok=True)
     pool.mkdir(parents=True, exist_ok=True)
-    if read(begun) != manifest:  # images of other weights do not count
-        for file in pool.glob("*/*.png*"):
-            if file.parent.name in CLASSES and file.name.endswith((".png", ".png.part")):  # and no file of another kind
-                file.unlink()
-        atomic_write(begun, content)
+    if read(complete) == manifest:  # files are missing, or too many
+        complete.replace(begun)
+    complete.unlink(missing_ok=True)
+    kept = _files(pool, manifest) if read(begun) == manifest else set()  # images of other weights do not count
+    for file in (_present(pool, "*.png") | _present(pool, "*.png.part")) - kept:  # and no file of another kind
+        file.unlink()
+    atomic_write(begun, content)
     compute_deterministically(recipe.threads)
     generator = trained.load_generator(run, recipe.pixels, recipe.width)
     generator.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -120,12 +121,13 @@ def _is_intact(file: Path, pixels: int) -> bool:
         return False
 
 
-def _has_all_files(pool: Path, manifest: Manifest) -> bool:
-    """Whether exactly the files of `manifest` are there. (They were intact when it was written.)"""
-    return all(
-        set((pool / label).glob("*.png")) == {image_file(pool, label, index) for index in range(count)}
-        for label, count in manifest.counts.items()
-    )
+def _present(pool: Path, pattern: str) -> set[Path]:
+    return {file for label in CLASSES for file in (pool / label).glob(pattern)}
+
+
+def _files(pool: Path, manifest: Manifest) -> set[Path]:
+    """The files of a complete pool."""
+    return {image_file(pool, label, index) for label, count in manifest.counts.items() for index in range(count)}
 
 
 def _decode(folders: Folders, name: str, manifest: Manifest) -> None:

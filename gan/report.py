@@ -35,6 +35,7 @@ TRAIN, VALID, TEST = range(3)  # parts of the split, as in `split.PARTS`
 IMAGES_PER_CLASS = 100  # synthetic images of each class that the classifier gets
 ENLARGED = 640  # the smallest width of a canvas on the page: it is enlarged by a whole number
 REAL, SMALL = "real test images", "the same, at {} px"
+FLOOR = "real training images"
 Reports = dict[str, dict[str, Any]]
 """By generator: its scores.json, with "recipe" and "training"."""
 
@@ -50,8 +51,8 @@ def write_page(folders: Folders, names: list[str], classifier: str, out: Path, j
     """Write `out`/README.md on the generators `names`, and beside it their curves and canvases as PNG.
 
     `classifier` is an entry trained on real images; the features of a second `judge` are reported beside those that the
-    training went by. Raises `StudyError` where an entry is not trained, `WeightsError` where the judge's weights do not
-    fit.
+    training went by. Raises `StudyError` where an entry is not trained or `classifier` is none, `WeightsError` where
+    the judge's weights do not fit.
     """
     torch.set_num_threads(folders.read().threads)  # small networks: more threads only wait for each other
     reports = {name: _read_report(folders, name) for name in names}
@@ -70,6 +71,7 @@ def write_page(folders: Folders, names: list[str], classifier: str, out: Path, j
         judge=judge,
         by_judge=None if judge is None else _measure(folders, reports, VALID, judge),
         frozen=FROZEN,
+        floor=FLOOR,
     )
     out.mkdir(parents=True, exist_ok=True)
     atomic_write(out / "curves.png", _curves(reports))
@@ -143,6 +145,8 @@ def _recognize(folders: Folders, reports: Reports, classifier: str) -> dict[str,
     """How well `classifier` recognizes real test images, the same at the generators' sizes, and synthetic images."""
     run = folders.run(classifier)
     with _reading(folders, classifier):
+        if (kind := _read_json(run / "about.json").get("kind")) != CLASSIFIER.name:
+            raise StudyError(f"{classifier} is of the kind {kind!r}; a judge is a classifier")
         recipe = ClassifierRecipe.read(run / "recipe.json")
     predictor = Predictor(run / MODEL, recipe.pixels, len(CLASSES))
     shown = {REAL: _load_part(folders, TEST, recipe.pixels)}
@@ -157,7 +161,7 @@ def _recognize(folders: Folders, reports: Reports, classifier: str) -> dict[str,
 
 
 def _measure(folders: Folders, reports: Reports, part: int, judge: Judge | None = None) -> dict[str, Quality]:
-    """The quality of each generator, and of real training images ("floor"), against a `part` of the split.
+    """The quality of each generator, and of real training images (`FLOOR`), against a `part` of the split.
 
     By the features of the study's pretrained backbone, unless there is another `judge`.
     """
@@ -166,7 +170,7 @@ def _measure(folders: Folders, reports: Reports, part: int, judge: Judge | None 
     features = Features(judge.architecture, judge.weights, study.pixels)
     training, real = (_load_part(folders, number, first.pixels) for number in (TRAIN, part))
     evaluator = QualityEvaluator(features, training, real, first.seed)
-    measured = {"floor": evaluator.floor}
+    measured = {FLOOR: evaluator.floor}
     for name, report in reports.items():
         drawn_by = report["recipe"]
         measured[name] = evaluator.measure(trained.load_generator(folders.run(name), drawn_by.pixels, drawn_by.width))

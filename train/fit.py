@@ -95,7 +95,7 @@ def _train(folders: Folders, run: Path, recipe: ClassifierRecipe, start: Path | 
         if isinstance(recipe.start, Parent):
             mean, std = (_scores_of(start)[key] for key in ("mean", "deviation"))
         elif recipe.normalise == "weights":
-            mean, std = network.pretrained_statistics(model, start)
+            mean, std = network.pretrained_statistics(model)
     if recipe.trainable_tensors is not None:
         freeze(model, recipe.trainable_tensors)
     loss = ClassificationLoss.from_recipe(recipe, data.labels_of(data.positions_of_epoch(0))) if recipe.draws else None

@@ -30,7 +30,7 @@ Enlarging images of 64 pixels to 128 took 1.5 times as long, and taught no faste
 """
 CHANNELS = (64, 64, 128, 256)  # of the four stages, from the finest to the coarsest, after mixing
 MAX_CHANNELS = 256  # in a head
-PLACES = 4  # a head ends at PLACES x PLACES scores
+PLACES = 4  # a head ends at PLACES x PLACES scores at most
 CLASS_CHANNELS = 64  # the length of what is compared with a class's embedding
 SLOPE = 0.2  # of leaky ReLU
 FIRST_SCALE = 4.0  # of class logits; it is trained
@@ -135,7 +135,8 @@ def _halving_conv(conv: nn.Conv2d, x: torch.Tensor) -> torch.Tensor:
 class RandomMixing(nn.Module):
     """Random convolutions, never trained, which mix the channels of each stage, and add coarser stages to finer ones.
 
-    So a head cannot look at a few channels alone. (Sauer et al. 2021, section 3.2; variances are kept.)
+    So a head cannot look at a few channels alone. (Sauer et al. 2021, section 3.2.) Each convolution keeps the
+    variance; sums over scales have more.
     """
 
     def __init__(self, channels: list[int]) -> None:
@@ -160,7 +161,7 @@ class RandomMixing(nn.Module):
 
 
 class Head(nn.Module):
-    """Convolutions down to `PLACES` x `PLACES`, then a score and a class vector for each place; spectral norm."""
+    """Convolutions down to `PLACES` x `PLACES` or less, then a score and a class vector a place; spectral norm."""
 
     def __init__(self, channels: int, side: int, classes: int) -> None:
         super().__init__()

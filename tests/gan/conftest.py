@@ -27,7 +27,7 @@ EVERYTHING = Generator(
     lecam=0.3,
     lecam_from=1000,
 )
-"""An entry that uses every option."""
+"""An entry that uses every option but those of the projected critic."""
 
 TINY: dict[str, object] = {"width": 2, "batch": 4}
 

@@ -9,6 +9,7 @@ import torch
 from gan.drawing import draw, from_bytes, to_bytes
 from gan.networks import Generator, fuse
 from tests.networks import save_generator
+from zoo.models.onnx_graph import ExportError
 from zoo.models.sampler import CHUNK, Sampler, latent
 from zoo.models.session import ModelError
 
@@ -67,6 +68,17 @@ def test_a_model_of_another_size_is_refused(generator: Generator, tmp_path: Path
     model = save_generator(fuse(generator), 4, tmp_path / "model.onnx")
     with pytest.raises(ModelError, match="the model of another network: its outputs"):
         Sampler(model, 64)
+    with pytest.raises(ModelError, match=r"entry\.json has no 'pixels'"):
+        Sampler.from_entry({}, model)
+
+
+def test_a_model_that_draws_otherwise_is_not_written(
+    generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = Sampler.draw
+    monkeypatch.setattr(Sampler, "draw", lambda *arguments: drawn(*arguments) ^ 2)
+    with pytest.raises(ExportError, match=r"a generator of 32 px: as ONNX, its pixels differ from torch's by [2-4]$"):
+        save_generator(generator, 4, tmp_path / "model.onnx")
 
 
 def test_graphs_of_fused_and_other_kernels_are_not_taken_for_one_another(generator: Generator, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from compare.records import record, recording
 from gan import fit
@@ -25,7 +26,7 @@ from gan.snapshot import restored
 from gan.trainer import GANTrainer, StepMetrics
 from lesions.labels import CLASSES
 from zoo.kinds.generator import Generator, GeneratorRecipe
-from zoo.study import Folders
+from zoo.study import Folders, StudyError
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,6 +74,46 @@ def test_killed_and_run_again_it_ends_in_the_same_bytes(
     assert {file: (run / file).read_bytes() for file in uninterrupted} == uninterrupted
     assert json.loads((run / "scores.json").read_text()) == report
     assert not list(run.rglob("*.part")), "nothing half-written is left"
+
+
+@pytest.mark.slow
+def test_tensorboard_keeps_what_was_measured_before_an_interruption(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = GANTrainer.step
+
+    def interrupted(trainer: GANTrainer, number: int, batch: Images) -> StepMetrics:
+        if number == 8:
+            raise KeyboardInterrupt
+        return step(trainer, number, batch)
+
+    monkeypatch.setattr(GANTrainer, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit.fit(folders, "plain")
+    monkeypatch.setattr(GANTrainer, "step", step)
+    fit.fit(folders, "plain")
+    events = EventAccumulator(str(folders.run("plain") / "logs" / "tensorboard")).Reload()
+    assert [scalar.step for scalar in events.Scalars("quality/kid")] == [4, 8, 12]
+
+
+@pytest.mark.slow
+def test_a_recipe_that_changes_in_training_is_an_error_and_leaves_no_canvas_of_the_old_one(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, step = folders.run("plain"), GANTrainer.step
+    recipe = GeneratorRecipe.read(run / "recipe.json")
+
+    def change(trainer: GANTrainer, number: int, batch: Images) -> StepMetrics:
+        (run / "recipe.json").write_text(recipe.model_copy(update={"canvas_every": 8}).text)
+        return step(trainer, number, batch)
+
+    monkeypatch.setattr(GANTrainer, "step", change)
+    with pytest.raises(StudyError, match="plain: its recipe was changed while it trained; run `make zoo` again"):
+        fit.fit(folders, "plain")
+    assert not (run / "weights.safetensors").exists()
+    monkeypatch.setattr(GANTrainer, "step", step)
+    fit.fit(folders, "plain")
+    assert sorted(file.name for file in (run / "canvas").iterdir()) == ["step_0000008.png", "step_0000012.png"]
 
 
 @pytest.mark.slow

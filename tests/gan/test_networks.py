@@ -1,4 +1,4 @@
-"""The networks have the layers of SAGAN.md, and every conditional layer gets a gradient."""
+"""The networks have the SAGAN's layers, and every conditional layer gets a gradient."""
 
 import pytest
 import torch

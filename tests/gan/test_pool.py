@@ -62,6 +62,15 @@ def test_an_interrupted_or_damaged_pool_is_completed_with_the_same_files(
     pool.make(trained, "plain")
     assert digests(folder) == complete
 
+    # As after a hand that moved a file, in a pool that is complete.
+    times = {file.name: file.stat().st_mtime_ns for file in folder.rglob("*.png")}
+    (folder / "df" / "df_000004.png").unlink()
+    (folder / "nv" / "copy.png").write_bytes(damaged.read_bytes())
+    pool.make(trained, "plain")
+    changed = {file.name for file in folder.rglob("*.png") if times.get(file.name) != file.stat().st_mtime_ns}
+    assert changed == {"df_000004.png"}, "no other image is drawn again"
+    assert digests(folder) == complete
+
     # The disk is full half-way.
     for file in folder.rglob("*.*"):
         file.unlink()

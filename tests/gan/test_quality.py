@@ -13,7 +13,9 @@ from gan.features import Features
 from gan.networks import Generator
 from lesions.index import DataError
 from lesions.labels import CLASSES
+from tests.networks import save_network
 from zoo.models import network
+from zoo.models.weights import WeightsError
 
 IMAGES_PER_CLASS = 12
 
@@ -33,6 +35,12 @@ def frozen_features(tmp_path: Path) -> Features:
     built = network.build("test_efficientnet", classes=0)
     save_file({name: tensor.contiguous() for name, tensor in built.state_dict().items()}, tmp_path / "w.safetensors")
     return Features("test_efficientnet", tmp_path / "w.safetensors", 64)
+
+
+def test_a_backbone_that_takes_no_images_of_that_size_is_named(tmp_path: Path) -> None:
+    weights = save_network("vit_tiny_patch16_224", tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match="vit_tiny_patch16_224 takes no images of 64 pixels a side"):
+        Features("vit_tiny_patch16_224", weights, 64)
 
 
 @pytest.fixture

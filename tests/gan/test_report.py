@@ -36,12 +36,14 @@ def trained(folders: Folders, kept: Path) -> Folders:
         shutil.copytree(kept, folders.runs, dirs_exist_ok=True)
         return folders
     fit.fit(folders, "everything")
+    (folders.run("everything") / "about.json").write_text('{"kind": "generator"}')
     study, run = folders.read(), folders.run("classifier")
     context = Context(study, prepare.make_data(folders, study), Pretrained("-"))
     resolved = resolve("classifier", Classifier(about="x"), context)
     run.mkdir()
     (run / "recipe.json").write_text(resolved.text)
     (run / "scores.json").write_text("{}")
+    (run / "about.json").write_text('{"kind": "classifier"}')
     torch.manual_seed(0)
     built = network.build(resolved.architecture)
     with torch.no_grad():
@@ -79,7 +81,8 @@ def test_a_second_network_may_judge(trained: Folders, tmp_path: Path, monkeypatc
     page = (tmp_path / "page" / "README.md").read_text()
     assert "--features test_resnet --weights w.safetensors" in page
     section = page.partition("### By another network")[2].partition("##")[0]
-    rows = [line.split(" | ") for line in section.splitlines() if line.startswith(("| floor", "| everything"))]
+    names = ("| real training images", "| everything")
+    rows = [line.split(" | ") for line in section.splitlines() if line.startswith(names)]
     assert len(rows) == 2
     report = json.loads((trained.run("everything") / "scores.json").read_text())
     assert rows[1][1] != f"{report['best']['kid']:.3g}", "another space"
@@ -100,7 +103,15 @@ def test_a_critic_that_is_its_own_judge_is_named(
     monkeypatch.setitem(FROZEN, "projected", "test_efficientnet")
     main(["report", "projected"], "mine", "classifier", tmp_path / "page")
     page = (tmp_path / "page" / "README.md").read_text()
-    assert "features of test_efficientnet, **the network that judges it here: these figures flatter it**" in page
+    flatters = "features of test_efficientnet, **the network that judges it here: these figures flatter it**"
+    assert flatters in page
+    monkeypatch.setitem(FROZEN, "projected", "test_resnet")
+    torch.manual_seed(1)
+    weights = save_network("test_resnet", tmp_path / "w.safetensors")
+    main(["report", "projected"], "mine", "classifier", tmp_path / "page", "test_resnet", weights)
+    before, _, section = (tmp_path / "page" / "README.md").read_text().partition("### By another network")
+    assert "test_resnet, another network than the judge" in before
+    assert "features of test_resnet, **the network that judges it here" in section.partition("##")[0]
 
 
 def test_the_best_classifier_is_chosen_among_those_trained_on_real_images_alone(trained: Folders) -> None:
@@ -129,6 +140,7 @@ def test_the_best_classifier_is_chosen_among_those_trained_on_real_images_alone(
         (["report"], "classifier", "which generator? python -m gan report NAME"),
         (["report", "plain"], "classifier", "plain is not trained yet in study mine"),
         (["report", "everything"], "nobody", "nobody is not trained yet in study mine"),
+        (["report", "everything"], "everything", "everything is of the kind 'generator'; a judge is a classifier"),
     ],
 )
 def test_a_missing_entry_is_named(

@@ -27,7 +27,7 @@ from lesions.labels import CLASSES
 from tests.servers import start
 from train.best import checkpoint_origin
 from zoo.models import pretrained
-from zoo.models.network import build, load, pretrained_statistics
+from zoo.models.network import build, load
 from zoo.models.session import ModelError
 from zoo.models.weights import WeightsError, is_intact, origin_of
 from zoo.serving.http import ServerError
@@ -97,7 +97,6 @@ def test_a_handler_does_not_unpickle_a_model(
 
 READERS: list[Callable[[Path], object]] = [
     lambda file: load(build("test_efficientnet"), file),
-    lambda file: pretrained_statistics(build("test_efficientnet"), file),
     lambda file: trained.load_generator(file.parent, 32, 4),
 ]
 

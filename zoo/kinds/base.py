@@ -89,7 +89,7 @@ class Pretrained:
     """The study's pretrained weights (its setting WEIGHTS); the classification layer starts at random."""
 
     source: str
-    """`imagenet`, a file's name, or what the source task is."""
+    """`imagenet`, or a file's name."""
     sha256: str | None = None
     """Of the file, if they come from one."""
     run: ClassVar[str] = SOURCE

@@ -76,7 +76,7 @@ def check_exportable(architecture: str, pixels: int, views: int, cache: Path) ->
         network = with_views(build(architecture), views)
         try:
             graph = ClassifierGraph(network, [0.5] * 3, [0.5] * 3, 1, pixels)
-        except (AssertionError, RuntimeError, ValueError) as error:
+        except (AssertionError, AttributeError, RuntimeError, TypeError, ValueError) as error:
             raise ExportError(f"{architecture} takes no images of {pixels} pixels a side ({error})") from None
         _classifier_to_onnx(graph, architecture, cache)
 

@@ -15,9 +15,6 @@ import torch
 from zoo.models import network
 from zoo.models.weights import WeightsError
 
-STATISTICS = ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
-"""The channel mean and std of these networks' training, on the scale 0 to 1."""
-
 
 class Package(NamedTuple):
     """A package, and its one file of weights."""

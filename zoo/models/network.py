@@ -1,6 +1,5 @@
 """The classifier's network: built by timm, its weights read from safetensors."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from lesions.labels import CLASSES
@@ -105,13 +104,7 @@ Statistics = tuple[list[float], list[float]]
 """Mean and standard deviation of red, green and blue, on the scale 0 to 1."""
 
 
-def pretrained_statistics(network: torch.nn.Module, weights: Path | None = None) -> Statistics:
-    """The channel statistics that pretrained `weights` were trained with: by the file's metadata, else by timm."""
-    if weights is not None:
-        with safe_open(weights, "pt") as opened:
-            statistics = (opened.metadata() or {}).get("statistics")
-        if statistics is not None:
-            mean, std = json.loads(statistics)
-            return mean, std
+def pretrained_statistics(network: torch.nn.Module) -> Statistics:
+    """The channel statistics that a network's pretrained weights were trained with, as timm has them."""
     configuration = network.default_cfg
     return list(configuration["mean"]), list(configuration["std"])  # type: ignore[index]

@@ -1,7 +1,5 @@
 """The weights that transfer starts from: ImageNet's, from a package or timm's hub, or a file's."""
 
-import json
-
 import httpx
 import timm
 import torch
@@ -21,25 +19,23 @@ THESIS_TAG = "aa_in1k"
 def make(folders: Folders, study: Study, own: str | None = None) -> None:
     """Write the pretrained weights of the study's network, or of an entry's `own`, without a classifier.
 
-    To `weights.safetensors` in `runs/<study>/source/`, or in `runs/<study>/source.NETWORK/`. Its metadata say what
-    channel statistics they were trained with. Raises `WeightsError` where a package is not what was published, the hub
-    cannot be reached, or a file is of another network.
+    To `weights.safetensors` in `runs/<study>/source/`, or in `runs/<study>/source.NETWORK/`. Raises `WeightsError`
+    where a package is not what was published, the hub cannot be reached, or a file is of another network.
     """
     torch.set_num_threads(study.threads)
     architecture = own or study.arch
     model = network.build(architecture)
-    statistics = network.pretrained_statistics(model)
     if study.weights != "imagenet" and own is None:
         network.load(model, ROOT / study.weights, without_classifier=True)
         tensors = dict(model.state_dict())
     elif architecture in imagenet.PACKAGES:
-        tensors, statistics = imagenet.load(architecture), imagenet.STATISTICS
+        tensors = imagenet.load(architecture)
     else:
         tensors = _from_hub(architecture)
     head = network.classifier_prefixes(model)
     kept = {name: tensor.cpu().contiguous() for name, tensor in tensors.items() if not name.startswith(head)}
     target = folders.run(source_run(own)) / "weights.safetensors"
-    atomic_write(target, save(kept, {"statistics": json.dumps(statistics)}))
+    atomic_write(target, save(kept))
 
 
 def _from_hub(architecture: str) -> dict[str, torch.Tensor]:

@@ -22,7 +22,7 @@ def latent(seed: int, first: int, count: int, length: int = LATENT) -> NDArray[n
     """The latent vectors of the images `first` to `first + count - 1` of `seed`: gaussian, float32 [count, length].
 
     They are computed from a hash, not by a library's generator: its numbers depend on the count, and torch's keeps only
-    32 bits of a seed, so that two of 33,000 images would probably be the same. Any integer is a seed.
+    32 bits of a seed. Here any integer is a seed of its own.
     """
     content = b"".join(
         hashlib.shake_128(f"{seed} {index}".encode()).digest(4 * length) for index in range(first, first + count)
@@ -59,7 +59,10 @@ class Sampler:
     @classmethod
     def from_entry(cls, entry: Mapping[str, Any], model: bytes | Path) -> Self:
         """The sampler of an archive's `entry.json` and its `model.onnx`. Raises `ModelError`."""
-        return cls(model, entry["pixels"])
+        try:
+            return cls(model, entry["pixels"])
+        except KeyError as error:
+            raise ModelError(f"entry.json has no {error}") from None
 
     def draw(self, label: int, count: int, seed: int, first: int = 0) -> NDArray[np.uint8]:
         """Images `first` to `first + count - 1` of `seed`, of class number `label`: uint8 [count, pixels, pixels, 3].

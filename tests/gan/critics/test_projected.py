@@ -79,7 +79,7 @@ def test_the_mixing_is_the_seeds() -> None:
     assert not any(torch.equal(first[name], other[name]) for name in first)
 
 
-def test_the_mixing_keeps_the_variance(critic: ProjectedCritic) -> None:
+def test_a_convolution_of_the_mixing_keeps_the_variance(critic: ProjectedCritic) -> None:
     sizes = zip(critic.backbone.channels, (16, 8, 4, 2), strict=True)
     stages = [torch.randn(64, channels, side, side) for channels, side in sizes]
     coarsest = critic.mixing(stages)[-1]

@@ -154,9 +154,15 @@ def test_what_float32_cannot_tell_is_no_difference(
     assert (difference > export.TOLERANCE) == refused
 
 
-def test_a_network_that_takes_no_such_images_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"vit_tiny_patch16_224 takes no images of 64 pixels a side .*224"):
-        check_exportable("vit_tiny_patch16_224", 64, 1, tmp_path)
+@pytest.mark.parametrize(
+    ("architecture", "pixels", "why"),
+    [("vit_tiny_patch16_224", 64, "224"), ("coat_tiny", 224, "'list' object has no attribute")],
+)
+def test_a_network_that_takes_no_such_images_is_an_error_that_names_it(
+    architecture: str, pixels: int, why: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ExportError, match=rf"{architecture} takes no images of {pixels} pixels a side .*{why}"):
+        check_exportable(architecture, pixels, 1, tmp_path)
 
 
 def test_a_network_that_predicts_no_numbers_is_refused(images: NDArray[np.uint8]) -> None:
