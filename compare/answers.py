@@ -5,13 +5,15 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lesions.index import Index
-from zoo.metrics.scores import Predictions
+
+if TYPE_CHECKING:
+    from zoo.metrics.scores import Predictions
 
 
 class Answer(NamedTuple):
@@ -34,8 +36,10 @@ class Answers(NamedTuple):
     images: str = ""
     """The digest of the images that were asked about; empty in older files."""
 
-    def predictions(self, index: Index) -> Predictions:
+    def predictions(self, index: Index) -> "Predictions":
         """The answers to the images of `index`, in its order. Raises `KeyError` where one is missing."""
+        from zoo.metrics.scores import Predictions  # scikit-learn: a machine that only serves lacks it
+
         probabilities = np.array([self.by_image[image].probabilities for image in index.images], dtype=np.float64)
         return Predictions(index.labels, probabilities, index.lesions)
 

@@ -5,6 +5,8 @@ import csv
 import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import compare.__main__ as command
 from compare import client
 from lesions.labels import CLASSES, NOTICE
 from tests.scripted_server import ScriptedServer, answer_of
+from zoo.study import ROOT
 
 
 @pytest.fixture
@@ -257,3 +260,18 @@ def test_a_wrong_setting_is_one_line(run: Callable[..., Any], arguments: list[st
     assert (done.exit_code, done.output.count("\n")) == (2, 1), done.output
     assert done.output.startswith("error: ")
     assert message in done.output
+
+
+def test_a_machine_that_only_serves_can_ask(tmp_path: Path) -> None:
+    """Without the packages of training and scoring (`tests/zoo/serving/test_serving_machine.py`)."""
+    program = "import runpy, sys; sys.modules |= dict.fromkeys(('torch', 'sklearn', 'scipy', 'safetensors', 'onnx')); "
+    program += "sys.argv[0] = 'compare'; runpy.run_module('compare', run_name='__main__')"
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "LESION_ZOO_ROOT": str(tmp_path), "COLUMNS": "200"}
+    for arguments, message in (
+        (["predict", __file__], "no server of the study phantom-demo is running; start it: make serve"),
+        (["results"], "sklearn.metrics is not installed here: this needs a whole checkout"),
+    ):
+        words = [sys.executable, "-c", program, *arguments]
+        process = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        assert process.returncode == 2
+        assert process.stderr.startswith(f"error: {message}")
