@@ -79,6 +79,8 @@ ALLOWED := $(foreach goal,$(GOALS),$(OF_$(goal)))
 WRONG := $(if $(GOALS),$(filter-out $(EVERYWHERE) $(ALLOWED),$(GIVEN)))
 $(foreach name,$(WRONG),$(shell $(PYTHON3) -c $(call quoted,NEAREST) '$(GOALS)' '$(name)' $(ALLOWED) >&2))
 $(if $(WRONG),$(error nothing was done))
+$(foreach name,$(filter FORCE STRICT,$(GIVEN)),$(if $(filter-out 1,$(value $(name))),\
+	$(error $(name) is 1 or left out, not "$(value $(name))")))
 endif
 
 # What make builds is in the checkout; Python would look for it elsewhere.

@@ -146,6 +146,13 @@ def test_a_setting_that_is_none_of_the_target_is_an_error(arguments: str, messag
     assert len(refused.stderr.splitlines()) == 2  # and make's own
 
 
+@pytest.mark.parametrize("arguments", ["promote ENTRY=best FORCE=0", "rollback FORCE=no", "compare TEST=x STRICT=0"])
+def test_a_setting_that_is_on_or_left_out_takes_no_other_value(arguments: str) -> None:
+    refused = make("-n", *arguments.split())
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "is 1 or left out, not" in refused.stderr
+
+
 @pytest.mark.parametrize("goal", ["zoo", "source", "archives", "clean"])
 def test_make_builds_in_its_own_folder_only(checkout: Checkout, tmp_path: Path, goal: str) -> None:
     refused = make(goal, folder=checkout.folder, LESION_ZOO_ROOT=str(tmp_path / "elsewhere"))
