@@ -3,14 +3,16 @@
 import math
 from typing import NamedTuple
 
+from gateway.manifests import kserve
+
 PEAK = 3.0
 """Assumed: in its busiest hour a day has so many times its mean rate."""
 BUSY = 0.6
 """Of a processor's time, at the peak: the queue's table says what latency that means."""
-CORES = 2
+CORES = kserve.CPUS
 """Of a pod, as in deploy/kserve.yaml."""
-MEMORY_GIB = 0.75
-"""Of a pod, as in deploy/kserve.yaml."""
+MEMORY_GIB = int(kserve.MEMORY["requests"].removesuffix("Gi"))
+"""What a pod asks for, as in deploy/kserve.yaml."""
 DOLLARS = (0.03, 0.05)
 """Assumed: of a core with its memory, an hour, as large clouds list it, from reserved to on demand."""
 HOURS = 730

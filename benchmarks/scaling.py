@@ -66,7 +66,10 @@ def _queue(load: Record) -> str:
         for row in load["loads"]
     ]
     p50, p99 = "p50, ms: measured", "p99, ms: measured"
-    return _table(["load", "requests/s", p50, "simulated", p99, "simulated", "simulated / measured, p99"], rows)
+    return _table(
+        ["load", "requests/s", p50, "simulated", p99, "simulated", "simulated / measured, p99: the rounds' median"],
+        rows,
+    )
 
 
 def _needs(load: Record, figures: Record) -> str:
