@@ -79,6 +79,8 @@ ALLOWED := $(foreach goal,$(GOALS),$(OF_$(goal)))
 WRONG := $(if $(GOALS),$(filter-out $(EVERYWHERE) $(ALLOWED),$(GIVEN)))
 $(foreach name,$(WRONG),$(shell $(PYTHON3) -c $(call quoted,NEAREST) '$(GOALS)' '$(name)' $(ALLOWED) >&2))
 $(if $(WRONG),$(error nothing was done))
+$(if $(and $(filter ENTRIES,$(GIVEN)),$(if $(strip $(value ENTRIES)),,none)),\
+	$(error ENTRIES is empty: it names entries, or is left out for all of them))
 $(foreach name,$(filter FORCE STRICT,$(GIVEN)),$(if $(filter-out 1,$(value $(name))),\
 	$(error $(name) is 1 or left out, not "$(value $(name))")))
 endif

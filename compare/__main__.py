@@ -40,6 +40,9 @@ DEFAULT_STUDY = Study().name
 def _versions(zoo: Zoo, model: str, entry: str | None) -> list[str]:
     """The served versions, or the one that is named. Raises `ServerError` where it is not served."""
     versions = zoo.versions(model)
+    if not versions and entry is None:
+        kind, first = ("generator", "sagan") if model == GENERATOR.model else ("classifier", "baseline")
+        raise ServerError(f"no {kind} is served; make and serve one: make zoo ENTRIES={first}, and make serve")
     if not versions or (entry is not None and entry not in versions):
         raise ServerError(f"no entry {entry!r} is served; there are: {', '.join(versions) or 'none'}")
     return [entry] if entry else versions

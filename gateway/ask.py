@@ -42,7 +42,12 @@ async def ask(gateway: Gateway, question: Question) -> Reply:
     if reply.status not in STATUSES:
         detail = f"the runtime failed ({reply.status}: {message}); wait, and ask again"
         raise try_later(detail) if is_full(reply) else Failure(detail)
-    raise Problem(STATUSES[reply.status], message)
+    raise Problem(STATUSES[reply.status], not_served(question.version) if reply.status == 404 else message)
+
+
+def not_served(name: str | None) -> str:
+    """What is wrong where a version is asked that is not there, or none is there to answer (none)."""
+    return f"no entry{f' {name!r}' if name else ''} is served; GET /v1/models lists those that are"
 
 
 def is_full(reply: Reply) -> bool:

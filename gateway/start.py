@@ -26,6 +26,7 @@ def serve(runtime: Runtime, settings: Settings, host: str, limits: Limits, partl
     Nothing is started or stopped where the gateway's port is taken. Raises `ServerError`.
     """
     folder, port = settings.folder, settings.port
+    start.check_host(host)
     if settings.runtime_port <= port < settings.runtime_port + len(PORTS):
         raise ServerError(f"port {port} (gateway): it is one of the runtime's; choose another: make serve {OTHER}")
     before = _processes(folder)

@@ -69,6 +69,8 @@ def parse(content: bytes, header_length: str) -> tuple[InferRequest, list[Pictur
     except (ValueError, RecursionError) as error:
         raise Problem(400, f"the body is not JSON ({error!s:.200})") from None
     [tensor] = request.inputs
+    if tensor.name != (name := IMAGE if tensor.datatype == "BYTES" else PIXELS):
+        raise Problem(422, f"an input of {tensor.datatype} is called {name}, and not {tensor.name:.70}")
     size = tensor.parameters.get("binary_data_size")
     binary = None if size is None else content[length:]
     if binary is not None and len(binary) != size:

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from gateway import body, cards, description, pictures
 from gateway import classify as classifying
 from gateway.access import Access, inside
-from gateway.ask import ask, ask_picture, while_connected
+from gateway.ask import ask, ask_picture, not_served, while_connected
 from gateway.backend import Question, Reply
 from gateway.classify import Answered, ask_shadows
 from gateway.context import Gateway, gateway_of
@@ -90,7 +90,7 @@ async def explain(
     accept: Accept = "",
 ) -> Response:
     """Where in a picture, or in several, a version sees a class. `Accept: image/png` asks for the overlay alone."""
-    gateway, sent = await _sent(request, key)
+    gateway, sent = await _sent(request, key, pictures.CLASS)
     label = label or sent.label
 
     async def answer(picture: Picture) -> Reply:
@@ -113,6 +113,7 @@ async def synthesize(
 ) -> Response:
     """Synthetic lesions of a class, by a generator."""
     gateway = gateway_of(request)
+    _check_query(request)
     content = await body.read(request, gateway.settings.max_request_bytes)
     asked = ask(gateway, Question(GENERATOR.model, name, content, "application/json", accept, key=key.name))
     return _response(await while_connected(request, asked))
@@ -160,12 +161,20 @@ async def _model_of(gateway: Gateway, name: str) -> str:
     for model in MODELS:
         if name in await gateway.backend.versions(model):
             return model
-    raise Problem(404, f"no entry {name!r} is served; GET /v1/models lists those that are")
+    raise Problem(404, not_served(name))
 
 
-async def _sent(request: Request, key: Key) -> tuple[Gateway, Sent]:
-    """The pictures of a request, which are counted. Raises `Problem`."""
+def _check_query(request: Request, *known: str) -> None:
+    """Raise `Problem` (422) for a parameter in the address that is none of those `known`."""
+    if unknown := sorted(request.query_params.keys() - set(known)):
+        names = ", ".join(known) or "none"
+        raise Problem(422, f"{unknown[0]:.70}: unknown in the address of this call; known there: {names}")
+
+
+async def _sent(request: Request, key: Key, *query: str) -> tuple[Gateway, Sent]:
+    """The pictures of a request, which are counted; `query` may be in its address. Raises `Problem`."""
     gateway = gateway_of(request)
+    _check_query(request, *query)
     sent = await pictures.read(request, gateway.settings.max_request_bytes)
     request.state.pictures = len(sent.pictures)
     gateway.rates.count(key, len(sent.pictures), counted=1)

@@ -95,6 +95,20 @@ def file_lock(path: Path) -> Iterator[None]:
         yield
 
 
+def is_at_work(path: Path) -> bool:
+    """Whether another process holds the `file_lock` of `path`."""
+    from filelock import FileLock, Timeout
+
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        if lock.is_file():
+            with FileLock(lock, timeout=0):
+                return False
+    except Timeout:
+        return True
+    return False
+
+
 def lock_range(descriptor: int, name: str, message: str) -> None:
     """Lock the byte of an open file that stands for `name`; print `message` if another process has to end first.
 

@@ -57,7 +57,7 @@ def decode(content: bytes, seconds: float | None = None) -> Image.Image:
     than `seconds` of processor time (none: no limit), which code in C may overrun. Several threads may decode at once.
     """
     if not content:
-        raise UnreadableImage("the body is empty; send the bytes of one image")
+        raise UnreadableImage("the image is empty (0 bytes)")
     try:
         return within(seconds, partial(_decode, content))
     except TimeLimitReached:

@@ -18,6 +18,7 @@ def main(
 ) -> None:
     """Train classifier entries, or go on with them where they were interrupted."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*smaller than the logging interval")  # of few images
     warnings.filterwarnings("ignore", ".*does not have many workers")  # the cache is memory-mapped: none is faster
     warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec")  # between Lightning and torch
     warnings.filterwarnings("ignore", ".*`srun` command is available")  # one process needs none (LAUNCH may name it)

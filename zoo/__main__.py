@@ -235,7 +235,7 @@ def status(study_name: StudyName = DEFAULT_STUDY) -> None:
         default = "yes" if (version.model, version.name) in defaults else ""
         state = "ready" if version.ready else "not ready"
         table.add_row(version.model, version.name, default, state, str(version.workers), str(server.port), runtime.name)
-    console().print(table)
+    console(160).print(table)
 
 
 @app.command()

@@ -79,6 +79,6 @@ def _add(name: str, entries: dict[str, Entry], ordered: dict[str, Entry], folder
     for option, (required, kind) in entries[name].requires.items():
         if required not in entries or entries[required].kind != kind:
             names = ", ".join(n for n, entry in entries.items() if entry.kind == kind and n != name) or "none yet"
-            raise EntryError(f"{folder / name}.toml: {option}: no such entry {required!r}; there are: {names}")
+            raise EntryError(f"{folder / name}.toml: {option}: no {kind} {required!r}; there are: {names}")
         _add(required, entries, ordered, folder, (*path, name))
     ordered[name] = entries[name]

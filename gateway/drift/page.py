@@ -43,11 +43,12 @@ def table(drifts: Sequence[Drift]) -> Table:
         rows.add_column(heading, justify="right")
     for drift in drifts:
         shifts = [drift.total.shifts.get(name) for name in ("labels", "confidences", "distances")]
+        few = f"under {LEAST} answers" if drift.total.answers < LEAST else ""
         rows.add_row(
             drift.version,
             f"{drift.total.answers:,}",
             f"{len(drift.hours)}",
-            *("" if shift is None else f"{shift.psi:.2f}, {shift.p:.2g}" for shift in shifts),
+            *(few if shift is None else f"{shift.psi:.2f}, {shift.p:.2g}" for shift in shifts),
         )
     return rows
 

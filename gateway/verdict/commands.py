@@ -121,7 +121,9 @@ def drift(
     with reading(events) as engine:
         last = last_time(engine)
         if last is None:
-            raise StudyError(f"no version of {folders.name} has answered yet")
+            raise StudyError(
+                f"no version of {folders.name} has answered through the gateway yet, by /v1/classify or /v2"
+            )
         since, until = last - hours * drifts.HOUR, last + 1
         there = versions(engine, since, until)
     if entry and entry not in there:
@@ -186,6 +188,9 @@ def _experiment(folders: Folders, name: str) -> Experiment:
         return by_name[name]
     if name or not by_name:
         problems = "".join(f"\n{problem}" for problem in there.problems)
-        names = ", ".join(by_name) or "none yet: make experiment NAME=... ARMS=..."
+        advice = "make experiment NAME=... ARMS=..."
+        if not name:
+            raise ExperimentError(f"no experiment in study {folders.name!r} yet: {advice}{problems}")
+        names = ", ".join(by_name) or f"none yet: {advice}"
         raise ExperimentError(f"no experiment {name[:70]!r} in study {folders.name!r}; there are: {names}{problems}")
     return next(iter(there.running), there.experiments[-1])

@@ -19,6 +19,7 @@ from lesions.errors import UserError
 from tests.gateway.calls import ORIGIN, PICTURE, Front, problem
 
 CLASSIFY = "/v1/classify/transfer"
+EXPLAIN = "/v1/explain/transfer"
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
 ALLOWED = "Access-Control-Allow-Origin"
 SETTINGS: dict[str, Any] = {"host": "127.0.0.1", "port": 8000, "runtime_port": 8080, "folder": "serve"}
@@ -120,7 +121,7 @@ def test_request_ids(client: TestClient, sent: str, kept: bool) -> None:
 def test_the_log(front: Front, client: TestClient, tmp_path: Path) -> None:
     log.configure(tmp_path)
     try:
-        client.post(f"{CLASSIFY}?key=zoo_secret", content=PICTURE, headers={"X-Request-Id": "a"})
+        client.post(f"{EXPLAIN}?class=zoo_secret", content=PICTURE, headers={"X-Request-Id": "a"})
         client.post(CLASSIFY, json=["aaaa", "aaaa"], headers={"X-Request-Id": "b"})
         front.anonymous("zoo_wrong").get("/v1/models", headers={"X-Request-Id": "c"})
         client.post(CLASSIFY, content=b"crash", headers={"X-Request-Id": "d"})
@@ -131,7 +132,7 @@ def test_the_log(front: Front, client: TestClient, tmp_path: Path) -> None:
     text = (tmp_path / log.FILE).read_text()
     lines = {line["request_id"]: line for line in map(json.loads, text.splitlines())}
     assert set(lines) == {"a", "b", "c", "d"}
-    assert lines["a"] | {"path": CLASSIFY, "status": 200, "key": "tests", "bytes": len(PICTURE)} == lines["a"]
+    assert lines["a"] | {"path": EXPLAIN, "status": 200, "key": "tests", "bytes": len(PICTURE)} == lines["a"]
     assert lines["a"]["milliseconds"] > 0
     assert lines["b"]["pictures"] == 2
     assert (lines["c"]["status"], lines["c"]["key"]) == (401, None)

@@ -103,7 +103,7 @@ def test_several_pictures_in_json(client: TestClient, body: object) -> None:
 def test_several_pictures_of_a_version_that_is_not_served_or_of_a_dead_runtime(
     front: Front, client: TestClient
 ) -> None:
-    problem(client.post("/v1/classify/nobody", json=[BASE64, BASE64]), 404, "nobody does not exist")
+    problem(client.post("/v1/classify/nobody", json=[BASE64, BASE64]), 404, "no entry 'nobody' is served")
     front.runtime.dead = True
     answer = client.post(CLASSIFY, json=[BASE64, BASE64])
     problem(answer, 503, "the runtime does not answer")

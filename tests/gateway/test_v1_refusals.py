@@ -42,6 +42,21 @@ def test_what_cannot_be_read(client: TestClient, content: bytes, status: int, me
     problem(client.post(CLASSIFY, content=content), status, message)
 
 
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/v1/explain/transfer?clas=mel", "clas: unknown in the address of this call; known there: class"),
+        ("/v1/explain/transfer?class=mel&Class=mel", "Class: unknown in the address"),
+        ("/v1/classify?version=transfer", "version: unknown in the address of this call; known there: none"),
+        ("/v1/classify/transfer?class=mel", "class: unknown in the address of this call; known there: none"),
+        ("/v1/synthesize/sagan?seed=1", "seed: unknown in the address"),
+    ],
+)
+def test_an_unknown_parameter(front: Front, client: TestClient, path: str, message: str) -> None:
+    problem(client.post(path, content=PICTURE), 422, message)
+    assert not front.runtime.asked
+
+
 @pytest.mark.parametrize("path", ["/v1/nothing", "/v1/classify/transfer/", "/v1/classify/.%2e", "/v1/classify/A%20B"])
 def test_no_such_call(client: TestClient, path: str) -> None:
     problem(client.post(path, content=PICTURE), 404)

@@ -114,6 +114,8 @@ def test_flat_pixels(client: TestClient) -> None:
         (image("a", "b")["inputs"][0], 400, "inputs"),
         ({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1]}]}, 400, "datatype"),
         (image("***"), 422, "in base64"),
+        ({"inputs": [{"name": "x", "datatype": "UINT8", "shape": [1]}]}, 422, "of UINT8 is called pixels, and not x"),
+        ({"inputs": [{"name": "pixels", "datatype": "BYTES", "shape": [1]}]}, 422, "called image, and not pixels"),
         (image(7), 422, "in base64"),
         (image(BASE64, shape=[2]), 422, "1 elements, and the shape is [2]"),
         (image(shape=[0]), 422, "no picture"),
@@ -158,7 +160,7 @@ def test_damaged_bodies(client: TestClient, sent: tuple[bytes, dict[str, str]], 
 
 def test_another_model_or_version(front: Front, client: TestClient) -> None:
     problem(client.post("/v2/models/nobody/infer", json=image(BASE64)), 404, "no model 'nobody'")
-    problem(client.post(f"{MODEL}/versions/nobody/infer", json=image(BASE64)), 404, "nobody does not exist")
+    problem(client.post(f"{MODEL}/versions/nobody/infer", json=image(BASE64)), 404, "no entry 'nobody' is served")
     front.runtime.dead = True
     assert client.post(INFER, json=image(BASE64)).headers["Retry-After"] == "1"
 

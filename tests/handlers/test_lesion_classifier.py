@@ -96,8 +96,8 @@ def test_a_long_name_of_a_file_is_no_second_file(handler: LesionClassifier, fold
 
 
 REFUSED: list[tuple[Request, int, str]] = [
-    (body(bytearray()), 400, "the body is empty"),
-    (({}, {}), 400, "the body is empty"),
+    (body(bytearray()), 400, "the image is empty"),
+    (({}, {}), 400, "the image is empty"),
     (body("hello", "text/plain"), 400, "not an image of a supported format"),
     (body(bytearray(GOOD[1][:400])), 400, "cut short"),
     (body(bytearray(HUGE)), 413, "50,000,000"),

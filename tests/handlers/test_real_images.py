@@ -43,7 +43,7 @@ def test_text(served: Served) -> None:
 
 
 def test_an_empty_body(served: Served) -> None:
-    assert_refused(served.post(b""), 400, "the body is empty; send the bytes of one image")
+    assert_refused(served.post(b""), 400, "the image is empty (0 bytes)")
 
 
 def test_a_truncated_jpeg(served: Served, pixels: NDArray[np.uint8]) -> None:

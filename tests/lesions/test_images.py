@@ -241,7 +241,7 @@ def test_a_tile_far_larger_than_its_image_is_refused() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "the body is empty"),
+        (b"", "the image is empty"),
         (b"hello", "not an image of a supported format"),
         (file_of(Image.new("RGB", (1, 1))), "1 x 1 pixels; each side must have at least 16"),
         (file_of(Image.new("RGB", (400, 15))), "400 x 15 pixels"),

@@ -153,6 +153,12 @@ def test_a_setting_that_is_on_or_left_out_takes_no_other_value(arguments: str) -
     assert "is 1 or left out, not" in refused.stderr
 
 
+def test_no_entries_are_not_all_entries() -> None:
+    refused = make("zoo", "ENTRIES=")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "ENTRIES is empty: it names entries, or is left out for all of them" in refused.stderr
+
+
 @pytest.mark.parametrize("goal", ["zoo", "source", "archives", "clean"])
 def test_make_builds_in_its_own_folder_only(checkout: Checkout, tmp_path: Path, goal: str) -> None:
     refused = make(goal, folder=checkout.folder, LESION_ZOO_ROOT=str(tmp_path / "elsewhere"))

@@ -92,12 +92,12 @@ def test_what_cannot_be_is_refused(tmp_path: Path, content: str, message: str) -
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"child": 'about = "x"\nparent = "nobody"'}, "parent: no such entry 'nobody'; there are: none yet"),
+        ({"child": 'about = "x"\nparent = "nobody"'}, "parent: no classifier 'nobody'; there are: none yet"),
         (
             {"a": 'about = "x"\nparent = "b"', "b": 'about = "x"\nparent = "a"'},
             "parents go round in a circle: a -> b -> a",
         ),
-        ({"a": 'about = "x"\ngenerator = "b"\nreal = false', "b": 'about = "x"'}, "generator: no such entry 'b'"),
+        ({"a": 'about = "x"\ngenerator = "b"\nreal = false', "b": 'about = "x"'}, "generator: no generator 'b'"),
         ({"My-Entry": 'about = "x"'}, "a name has small letters, digits and _ only"),
         *(
             ({name: 'about = "x"'}, f"the zoo uses the name '{name}' itself")

@@ -3,9 +3,11 @@
 import ast
 import hashlib
 import json
+import os
 import pickle
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
@@ -245,6 +247,12 @@ def test_only_inference_is_opened_to_others(tmp_path: Path) -> None:
     assert len(PORTS) == 5
     with pytest.raises(ServerError, match=r"HOST=10\.0\.0\.1: it is 127\.0\.0\.1 .* or 0\.0\.0\.0"):
         start(tmp_path, tmp_path / "serve", 9000, host="10.0.0.1")
+    command = [sys.executable, "-m", "gateway", "serve", "--host", "foo", "--gateway-port", "65535"]
+    done = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"LESION_ZOO_ROOT": str(tmp_path)}, stderr=subprocess.PIPE
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: HOST=foo: it is 127.0.0.1"), "and not that a port is taken"
 
 
 @pytest.mark.parametrize(("arguments", "given"), [(["HOST=0.0.0.0"], True), ([], False)])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from lesions.files import is_json_object
+from lesions.files import is_at_work, is_json_object
 from zoo.build import prepare
 from zoo.kinds import Entry, Recipe, kind_of
 from zoo.kinds.base import Data, Thesis, read_json
@@ -37,10 +37,12 @@ WIDE = 110
 
 def rows(folders: Folders, catalog: Mapping[str, Entry]) -> list[Row]:
     """A row for each entry, in the thesis's order. Scores and states are of the recipes that hold now."""
-    recipes: dict[str, Recipe] = {}
-    if folders.data.is_file():
-        recipes = prepare.resolve_recipes(folders.read(), read_json(Data, folders.data), catalog)
-    return [_row(folders, name, entry, recipes.get(name)) for name, entry in in_thesis_order(catalog).items()]
+    ordered = in_thesis_order(catalog)
+    if not folders.data.is_file():
+        return [_row(folders, name, entry, None) for name, entry in ordered.items()]
+    recipes = prepare.resolve_possible(folders.read(), read_json(Data, folders.data), catalog)
+    listed = [_row(folders, name, entry, recipes.get(name)) for name, entry in ordered.items()]
+    return [row if row.entry in recipes else row._replace(state="impossible here") for row in listed]
 
 
 def in_thesis_order(catalog: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -61,6 +63,7 @@ def _row(folders: Folders, name: str, entry: Entry, recipe: Recipe | None) -> Ro
     valid, test = "", ""
     if recipe is None or scores.get("recipe_sha256") != recipe.sha256:
         state = "interrupted" if (run / "last.ckpt").is_file() and not scores else "to train"
+        state = "in training" if is_at_work(run) else state
     else:
         weights = run / "weights.safetensors"
         fresh = archive.is_file() and weights.is_file() and archive.stat().st_mtime >= weights.stat().st_mtime

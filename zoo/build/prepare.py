@@ -75,6 +75,17 @@ def resolve_recipes(
     return recipes
 
 
+def resolve_possible(study: Study, data: Data, catalog: Mapping[str, Entry]) -> dict[str, Recipe]:
+    """As `resolve_recipes`, without entries that are impossible here, and those that require them."""
+    recipes: dict[str, Recipe] = {}
+    context = Context(study, data, _pretrained(study), recipes)
+    for name, entry in catalog.items():
+        if all(required in recipes for required, _ in entry.requires.values()):
+            with suppress(RecipeError):
+                recipes[name] = kind_of(entry).resolve(name, entry, context)
+    return recipes
+
+
 def write(folders: Folders, study: Study, catalog: Mapping[str, Entry], recipes: Mapping[str, Recipe]) -> None:
     """Write what make goes by: recipes, what entries are about, the sources' recipes, rules; the study's settings."""
     for name, recipe in recipes.items():

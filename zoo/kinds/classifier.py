@@ -235,7 +235,8 @@ def resolve(name: str, entry: Classifier, context: Context) -> ClassifierRecipe:
     fill_up, draws = epoch_schedule(entry, data.counts["train"], pool, demo)
     batch = min(entry.batch, DEMO_BATCH) if demo else entry.batch
     if entry.schedule == "one_cycle" and (steps := sum(-(-images // batch) for images in draws)) < CYCLE_STEPS:
-        raise RecipeError(f"{name}: one cycle needs {CYCLE_STEPS} steps at least, these images and epochs give {steps}")
+        few = f"one cycle needs {CYCLE_STEPS} steps at least, these images and epochs give {steps}"
+        raise RecipeError(f"{name}: {few}; leave it out: make zoo ENTRIES=...")
     options = {
         option: getattr(entry, option) for option in Classifier.model_fields.keys() & ClassifierRecipe.model_fields
     }

@@ -11,6 +11,7 @@ import psutil
 from zoo.serving.connection import KEY_FILE, RestServer, read_token
 from zoo.serving.http import NoServerError, ServerError
 from zoo.serving.runtime import LOOPBACK, ServeRequest
+from zoo.study import Study
 
 
 def addresses(purposes: Sequence[str], request: ServeRequest, own: Set[int]) -> dict[str, tuple[str, int]]:
@@ -72,7 +73,9 @@ def runs_already(state: Mapping[str, Any] | None, wanted: Mapping[str, Any], fol
 def connect(state: Mapping[str, Any] | None, folder: Path, port: int | None = None) -> RestServer:
     """The server of `folder` that wrote `state`, on `port` if that is given. Raises `NoServerError` where none runs."""
     if port is None and state is None:
-        raise NoServerError(f"no server of the study {folder.parent.name} is running; start it: make serve")
+        study = folder.parent.name
+        setting = "" if study == Study().name else f" STUDY={study}"
+        raise NoServerError(f"no server of the study {study} is running; start it: make serve{setting}")
     state = state or {}
     return RestServer(folder, port or int(state["port"]), state if port in (None, state.get("port")) else {})
 

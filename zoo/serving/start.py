@@ -22,6 +22,12 @@ from zoo.serving.process import listening
 from zoo.serving.runtime import ALL_NETWORKS, LOOPBACK, PATIENCE, Front, Runtime, ServeRequest, runtime_of
 
 
+def check_host(host: str) -> None:
+    """Raise `ServerError` unless it is `LOOPBACK` or `ALL_NETWORKS`."""
+    if host not in (LOOPBACK, ALL_NETWORKS):
+        raise ServerError(f"HOST={host}: it is {LOOPBACK} (this machine only) or {ALL_NETWORKS} (all its networks)")
+
+
 def serve(
     runtime: Runtime,
     archives: Path,
@@ -44,8 +50,7 @@ def serve(
     serve, a port is taken, the server dies, or versions cannot be served; in the last case the others are, and where
     `partly` is enough, a warning is printed instead. Versions are given up when no further one answers for `seconds`.
     """
-    if host not in (LOOPBACK, ALL_NETWORKS):
-        raise ServerError(f"HOST={host}: it is {LOOPBACK} (this machine only) or {ALL_NETWORKS} (all its networks)")
+    check_host(host)
     if not any(archives.glob("*.mar")):
         raise ServerError(f"no archive in {archives.resolve()}/; make them first: make zoo")
     with file_lock(folder):  # another `make serve`

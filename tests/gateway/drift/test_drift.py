@@ -83,7 +83,7 @@ def test_the_command_leaves_out_what_it_cannot_compare(tmp_path: Path, monkeypat
     def drift(*options: str) -> Result:
         return CliRunner().invoke(app, ["drift", "--study", "tests", *options])
 
-    assert "no version of tests has answered yet" in drift().output
+    assert "no version of tests has answered through the gateway yet" in drift().output
     rows = [answer(n, ("baseline", "gan_2")[n % 2], f"{n}", n % 7, experiment=None) for n in range(2 * LEAST)]
     rows += [answer(500, "", "a", None, experiment=None)]  # a failure of the default version
     rows += [answer(501, "views", "b", 1, experiment=None, time=STARTED - 8 * 24 * HOUR)]

@@ -230,7 +230,9 @@ def test_the_command_judges_and_says_what_is_wrong(tmp_path: Path, monkeypatch: 
     runs.mkdir(parents=True)
     (runs / "study.json").write_text(Study().model_dump_json())
     done = run(app, ["experiment-report", "--study", "tests"])
-    assert (done.exit_code, "no experiment '' in study 'tests'" in done.output) == (2, True), done.output
+    assert (done.exit_code, "no experiment in study 'tests' yet: make experiment" in done.output) == (2, True), (
+        done.output
+    )
     engine = connect(database_url(runs))
     trial(engine, 400, {"baseline": 0.2, "transfer": 0.9})
     engine.dispose()
