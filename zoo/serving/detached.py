@@ -24,7 +24,7 @@ IN_BACKGROUND = '"$@" >"$0" 2>&1 & echo $!'
 def launch(module: str, folder: Path, console: Path, environment: Mapping[str, str]) -> int:
     """Start `python -m module folder`, which outlives us; returns its pid. What it prints goes into `console`.
 
-    `environment` is added to ours.
+    `environment` is added to ours. The process can be known by its command line when this returns.
     """
     # Our modules and no others of their names.
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
@@ -38,7 +38,13 @@ def launch(module: str, folder: Path, console: Path, environment: Mapping[str, s
         start_new_session=True,  # Ctrl-C in the terminal is not for the server
         check=True,
     )
-    return int(started.stdout)
+    pid, deadline = int(started.stdout), time.monotonic() + PATIENCE
+    with suppress(psutil.Error):  # it has ended
+        process = psutil.Process(pid)
+        # A fork of the shell at first; while it turns into Python it has no command line, and would pass for dead.
+        while process.cmdline()[:1] != [sys.executable] and time.monotonic() < deadline:
+            time.sleep(0.01)
+    return pid
 
 
 def halt(module: str, folder: Path) -> None:

@@ -68,3 +68,29 @@ ctypes.CDLL(None).pthread_exit(None)  # the main thread alone
         finally:
             process.kill()
     assert not detached.is_alive(process)
+
+
+def test_a_server_that_was_started_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = iter([[], ["/bin/sh"], []])  # as while the kernel exchanges the shell for Python, on a busy machine
+    cmdline = psutil.Process.cmdline
+
+    def answer(process: psutil.Process) -> list[str]:
+        return next(seen, cmdline(process))
+
+    monkeypatch.setattr(psutil.Process, "cmdline", answer)
+    (tmp_path / "a_server.py").write_text("import time\ntime.sleep(60)\n")
+    monkeypatch.setattr(detached, "ROOT", tmp_path)
+    pid = detached.launch("a_server", tmp_path, tmp_path / "console", {})
+    try:
+        assert detached.is_ours(psutil.Process(pid), "a_server", tmp_path)
+    finally:
+        psutil.Process(pid).kill()
+
+
+def test_a_server_that_ends_at_once_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    began = time.monotonic()
+    pid = detached.launch("a_server", tmp_path, tmp_path / "console", {})
+    assert time.monotonic() - began < detached.PATIENCE
+    assert not psutil.pid_exists(pid) or not detached.is_ours(psutil.Process(pid), "a_server", tmp_path)
+    assert "/nowhere/python" in (tmp_path / "console").read_text()
