@@ -175,12 +175,15 @@ def test_a_slow_client_keeps_nobody_waiting(served: Served) -> None:
 
 def test_the_log_has_neither_pictures_nor_keys(served: Served) -> None:
     with served.http() as http:
-        http.post(f"/v1/classify?key={served.key}", content=PICTURE, headers={"X-Request-Id": "mine"})
+        for query, name in ((f"?key={served.key}", "refused"), ("", "mine")):
+            http.post(f"/v1/classify{query}", content=PICTURE, headers={"X-Request-Id": name})
     text = "".join(file.read_text() for file in served.settings.folder.rglob("*.log*"))
     assert served.key not in text
     lines = [json.loads(line) for line in (served.settings.folder / FILE).read_text().splitlines()]
-    [line] = [line for line in lines if line.get("request_id") == "mine"]
-    assert (line["path"], line["status"], line["key"], line["pictures"]) == ("/v1/classify", 200, "tests", 1)
+    for name, status, pictures in (("refused", 422, None), ("mine", 200, 1)):
+        [line] = [line for line in lines if line.get("request_id") == name]
+        logged = line["path"], line["status"], line["key"], line["pictures"]
+        assert logged == ("/v1/classify", status, "tests", pictures)
     assert (served.settings.folder / FILE).stat().st_mode & 0o077 == 0
 
 
