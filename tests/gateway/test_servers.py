@@ -177,6 +177,8 @@ def test_the_log_has_neither_pictures_nor_keys(served: Served) -> None:
     with served.http() as http:
         for query, name in ((f"?key={served.key}", "refused"), ("", "mine")):
             http.post(f"/v1/classify{query}", content=PICTURE, headers={"X-Request-Id": name})
+    # A line is written when its answer has gone.
+    wait_for(lambda: '"mine"' in (served.settings.folder / FILE).read_text(), "a line of the log")
     text = "".join(file.read_text() for file in served.settings.folder.rglob("*.log*"))
     assert served.key not in text
     lines = [json.loads(line) for line in (served.settings.folder / FILE).read_text().splitlines()]
