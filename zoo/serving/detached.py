@@ -42,7 +42,7 @@ def launch(module: str, folder: Path, console: Path, environment: Mapping[str, s
     with suppress(psutil.Error):  # it has ended
         process = psutil.Process(pid)
         # A fork of the shell at first; while it turns into Python it has no command line, and would pass for dead.
-        while process.cmdline()[:1] != [sys.executable] and time.monotonic() < deadline:
+        while process.cmdline()[:1] in ([], ["/bin/sh"]) and time.monotonic() < deadline:
             time.sleep(0.01)
     return pid
 
