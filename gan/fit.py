@@ -52,8 +52,8 @@ def fit(folders: Folders, name: str) -> None:
 
     `model.onnx` and `weights.safetensors` are the best snapshot. The latter is written last: where it is newer than
     the recipe, the run is complete. Raises `StudyError` where data or split are not those of the recipe, or the recipe
-    changed meanwhile, `WeightsError`
-    where the source backbone's weights do not fit, `Diverged` where there is no snapshot to keep.
+    changed meanwhile, `WeightsError` where the source backbone's weights do not fit, `Diverged` where there is no
+    snapshot to keep.
     """
     folder = folders.run(name)
     recipe = GeneratorRecipe.read(folder / "recipe.json")
